@@ -1,0 +1,51 @@
+# `make` lists the targets. Everything runs in .venv, which is made on first use and again when the requirements change.
+
+PYTHON ?= python3
+CONCEPT ?= French horn
+export OMP_NUM_THREADS ?= 2
+export TOKENIZERS_PARALLELISM ?= false
+
+BIN := .venv/bin
+READY := .venv/.ready
+BENCHMARKS := picture objects kinds phrasings
+
+.PHONY: help setup demo bench test test-slow train clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(READY) ## make .venv with everything that the targets below need
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up .venv (a few minutes the first time)" >&2
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[diorama,dev]"
+	@touch $@
+
+demo: $(READY) ## erase a concept and measure it: make demo CONCEPT=church
+	@$(BIN)/unseen demo "$(CONCEPT)"
+
+bench: $(READY) ## measure everything that docs/results.md reports (hours; can be interrupted)
+	@for what in $(BENCHMARKS); do $(BIN)/unseen evaluate $$what || exit 1; done
+
+test: $(READY) ## lint, types, and every test that is not slow
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/pytest -m "not slow"
+
+test-slow: $(READY) ## every test, the slow ones too
+	@$(BIN)/pytest
+
+train: $(READY) ## train Diorama's parts, resuming where a checkpoint is found (hours)
+	@$(BIN)/python -m unseen.diorama.pool
+	@$(BIN)/python -m unseen.diorama.train_vae
+	@$(BIN)/python -m unseen.diorama.latents
+	@$(BIN)/python -m unseen.diorama.train_transformer
+	@$(BIN)/python -m unseen.diorama.train_detector --which a
+	@$(BIN)/python -m unseen.diorama.train_detector --which b
+
+clean: ## remove runs, builds and caches; .venv and checkpoints stay
+	@rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,167 @@
+"""One evaluation's equipment: pipeline, clips kept on disk, detectors, erasers fitted once, prompts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import unseen
+from unseen.bench.cache import ClipCache, digest, weights_fingerprint
+from unseen.bench.fits import Fitted, fit_with_control
+from unseen.bench.prompts import Prompt, PromptWriter
+from unseen.bench.readings import Readings, read_clips
+from unseen.bench.run import UNEDITED, Clips, Method, Runner
+from unseen.clear.config import ClearConfig
+from unseen.clear.eraser import METADATA_FILE, ClearEraser
+from unseen.concept import Concept
+from unseen.diorama.detector import Detector, load_detector
+from unseen.diorama.pipeline import GENERATION, generate, load_pipeline
+from unseen.prompts import write_prompts
+
+QUICK_CLIPS = 4
+"""Clips per cell of a quick look."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and where results lie."""
+
+    folder: Path = Path("runs/evaluate")
+    """Tables and erasers; clips are kept beside it, in `clips`, and shared by all evaluations."""
+    split: str = "test"
+    """Wording of the prompts: "development" or "test"."""
+    seed: int = 0
+    config: str = "default"
+    """Settings of the fits: "default" or "paper"."""
+    concepts: tuple[str, ...] = ()
+    """Names of the concepts to look at; none means the evaluation's own choice."""
+    clips: int | None = None
+    """Clips per cell; None means enough for 300 per headline."""
+    quick: bool = False
+    progress: bool = True
+
+    def count(self, usual: int) -> int:
+        """Clips in a cell that usually has `usual`."""
+        return self.clips or (min(QUICK_CLIPS, usual) if self.quick else usual)
+
+
+def _fitting_code() -> str:
+    """A digest of the code that fits, so that an eraser fitted by other code is not taken for this one's."""
+    root = Path(unseen.__file__).parent
+    files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py")]
+    content = b"".join(file.read_bytes() for file in [*files, *sorted((root / "clear").glob("*.py"))])
+    return hashlib.sha256(content).hexdigest()
+
+
+class Study:
+    """Draws, reads and fits for an evaluation, and keeps what it made."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pipe: Any = None,
+        detectors: Sequence[Detector] | None = None,
+        cache_folder: Path | None = None,
+    ):
+        """`pipe` and `detectors` (the judge, then the second opinion) default to Diorama's own."""
+        self.settings = settings
+        self.pipe = load_pipeline() if pipe is None else pipe
+        self.detectors = [load_detector("a"), load_detector("b")] if detectors is None else list(detectors)
+        self.weights = weights_fingerprint(self.pipe)
+        self.writer = PromptWriter(settings.split, settings.seed)
+        folder = settings.folder.parent / "clips" if cache_folder is None else cache_folder
+        self.cache = ClipCache(folder, pipe_fingerprint=self.weights, call=GENERATION)
+        self.runner = Runner(
+            self.pipe,
+            self.cache,
+            generate,
+            max_sequence_length=GENERATION["max_sequence_length"],
+            progress=settings.progress,
+        )
+
+    @property
+    def judge(self) -> Detector:
+        """The detector whose readings the tables show."""
+        return self.detectors[0]
+
+    def clips(self, prompts: Sequence[Prompt], method: Method = UNEDITED) -> Clips:
+        """Clips of `prompts` under `method`."""
+        return self.runner.clips(prompts, method)
+
+    def read(self, clips: Clips, which: int = 0) -> Readings:
+        """What detector number `which` sees in `clips`."""
+        return read_clips(self.detectors[which], clips)
+
+    def say(self, text: str) -> None:
+        """Tell the user how far the evaluation is."""
+        if self.settings.progress:
+            print(text, flush=True)
+
+    @property
+    def config(self) -> ClearConfig:
+        """The settings of the fits."""
+        return ClearConfig.paper() if self.settings.config == "paper" else ClearConfig()
+
+    def eraser(self, concept: Concept) -> Fitted:
+        """An eraser for `concept`, fitted now or found from an earlier run with the same settings and code."""
+        settings = self.settings
+        address = digest(
+            concept=repr(concept), config=repr(self.config), seed=settings.seed, pipe=self.weights, code=_fitting_code()
+        )
+        folder = settings.folder / "erasers" / f"{concept.name.lower().replace(' ', '-')}-{address[:12]}"
+        if not (folder / "control" / METADATA_FILE).exists():
+            self.say(f"fitting an eraser for {concept.name}")
+            made, control = fit_with_control(
+                self.pipe, concept, self.config, seed=settings.seed, progress=settings.progress
+            )
+            made.save_pretrained(folder / "eraser")
+            control.save_pretrained(folder / "control")
+        eraser, control = (ClearEraser.from_pretrained(folder / name) for name in ("eraser", "control"))
+        return Fitted(concept, eraser, control, folder / "eraser")
+
+    def fit_texts(self, concept: Concept) -> list[str]:
+        """Every prompt that a fit of `concept` under these settings reads."""
+        config = self.config
+        prompts = write_prompts(concept, seed=self.settings.seed, pairs=config.pairs, neutral=config.neutral)
+        return [text for pair in prompts.pairs for text in pair] + [*prompts.neutral, *prompts.same_word]
+
+    def weights_unchanged(self) -> bool:
+        """Whether the pipeline holds the weights it was loaded with, bit for bit."""
+        return weights_fingerprint(self.pipe) == self.weights
+
+    def detached_is_identical(self, prompt: Prompt, method: Method) -> bool:
+        """Whether a clip drawn after the method was put on and taken off again is bit-identical to one from before."""
+
+        def draw() -> np.ndarray:
+            return generate(self.pipe, [prompt.text], [prompt.seed])
+
+        before = draw()
+        with method.applied_to(self.pipe):
+            draw()
+        return np.array_equal(before, draw())
+
+
+def floor_of(detector: Detector, key: str) -> float | None:
+    """How often the detector claims `key` on degraded renders that do not show it, as its card says."""
+    measured = detector.card.get("measured", {}).get("degraded", {})
+    for group in (
+        measured.get("subjects", {}),
+        measured.get("attributes", {}),
+        measured.get("style", {}).get("classes", {}),
+        measured.get("background", {}).get("classes", {}),
+    ):
+        if key in group:
+            return group[key]["floor"]
+    return None
+
+
+def mean_floor(detector: Detector, keys: Sequence[str]) -> float | None:
+    """`floor_of`, averaged over `keys`."""
+    floors = [floor for key in keys if (floor := floor_of(detector, key)) is not None]
+    return float(np.mean(floors)) if floors else None

@@ -1,0 +1,313 @@
+"""Fit a `ClearEraser`: prompts → block outputs → autoencoders and layer preferences in turns → mask, gate, strength."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from ..concept import Concept, PromptPair
+from ..errors import FitError
+from ..prompts import FitPrompts, write_prompts
+from ..text_encoder import BlockActivations, encode_blocks, fingerprint
+from .config import ClearConfig
+from .eraser import ClearEraser
+from .gate import fit_gate, open_gate, prompt_maxima
+from .layer_search import EncoderOutputJudge, LayerCosts, LayerPreferences, output_costs, paper_costs, roles_of_pairs
+from .report import describe
+from .sae import SaeBank, SaeTrainer, ordinary_tokens
+from .specificity import Activity, activity, contrast_mask, leak, literal_mask, soft_mask
+
+_SEARCH_TOKENS = 4096
+"""Tokens of each side on which masks and costs are computed while the search runs; the final ones use all."""
+
+
+class ClearFitter:
+    """Runs one fit. `fit` is the usual way in; the steps are public so that they can be watched and tested."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        encoder: nn.Module,
+        concept: Concept,
+        config: ClearConfig,
+        *,
+        seed: int = 0,
+        pairs: Sequence[PromptPair] | None = None,
+        attend_pads: bool = False,
+        progress: bool = True,
+    ):
+        self.tokenizer, self.encoder, self.concept, self.config = tokenizer, encoder, concept, config
+        self.seed, self.attend_pads, self.progress = seed, attend_pads, progress
+        self.generator = torch.Generator().manual_seed(seed)
+        self.encoder_fingerprint = fingerprint(encoder)
+        self.prompts: FitPrompts = write_prompts(
+            concept, seed=seed, pairs=config.pairs, neutral=config.neutral, user_pairs=pairs
+        )
+        if len(self.prompts.pairs) < 2 * config.held_out:
+            raise FitError(
+                f"expected at least {2 * config.held_out} prompt pairs (twice held_out), got {len(self.prompts.pairs)}."
+                " Give more pairs or lower ClearConfig.held_out."
+            )
+
+    def fit(self) -> ClearEraser:
+        """The whole fit. Raises `FitError` when no block has a feature specific to the concept."""
+        started = time.perf_counter()
+        self.encode()
+        bank, preferences, costs = self.search()
+        layer = self.config.layer if self.config.layer is not None else preferences.best()
+        eraser = self.select(bank, layer)
+        eraser, choice = self.choose_strength(eraser)
+        report = describe(self, bank, eraser, preferences, costs)
+        report.update(choice)
+        report["seconds"] = round(time.perf_counter() - started, 2)
+        eraser.report.update(report)
+        return eraser
+
+    # Prompts to activations
+
+    def encode(self) -> None:
+        """Encode all prompts and split off the held-out ones."""
+        config, prompts = self.config, self.prompts
+        n = len(prompts.pairs)
+        texts = [pair.positive for pair in prompts.pairs] + [pair.negative for pair in prompts.pairs]
+        texts += [*prompts.neutral, *prompts.same_word]
+        # Sorting by length saves the time that short prompts would spend on padding.
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        sorted_activations = encode_blocks(
+            self.tokenizer,
+            self.encoder,
+            [texts[index] for index in order],
+            config.max_length,
+            batch_size=config.encode_batch,
+            attend_pads=self.attend_pads,
+        )
+        original = torch.tensor(order)[sorted_activations.prompt]
+        back = original.argsort(stable=True)
+        self.activations = BlockActivations(
+            sorted_activations.hidden[:, back], sorted_activations.output[back], original[back],
+            sorted_activations.token_id[back], sorted_activations.special[back],
+        )  # fmt: skip
+        number = torch.arange(len(texts))
+        held_out = (number >= n - config.held_out) & (number < n) | (number >= 2 * n - config.held_out) & (
+            number < 2 * n
+        )
+        held_out |= (number >= 2 * n) & (number < 2 * n + len(prompts.neutral)) & (number % 10 == 0)
+        self.positive_prompts = number < n
+        self.same_word_prompts = number >= 2 * n + len(prompts.neutral)
+        self.held_out_prompts = held_out
+        self.train_tokens = ~self.activations.of_prompts(held_out)
+        self.positive_tokens = self.activations.of_prompts(self.positive_prompts)
+        self.sae_tokens = (self.train_tokens & ordinary_tokens(self.activations.hidden)).nonzero()[:, 0]
+        if len(self.sae_tokens) > config.max_tokens:
+            shuffled = torch.randperm(len(self.sae_tokens), generator=self.generator)
+            self.sae_tokens = self.sae_tokens[shuffled[: config.max_tokens]]
+        self.judge = self._make_judge(n)
+
+    def _make_judge(self, n: int) -> EncoderOutputJudge:
+        config, pairs = self.config, self.prompts.pairs
+        paired = (self.activations.prompt < 2 * n) & self.train_tokens
+        kept = BlockActivations(self.activations.hidden[:1, paired], *(field[paired] for field in self.activations[1:]))
+        return EncoderOutputJudge(
+            self.tokenizer,
+            self.encoder,
+            (kept, pairs),
+            pairs[-config.held_out :],
+            max_length=config.max_length,
+            attend_pads=self.attend_pads,
+        )
+
+    # Alternating optimisation
+
+    def search(self) -> tuple[SaeBank, LayerPreferences, list[LayerCosts]]:
+        """Train the bank (phase A) and the layer preferences (phase B) in turns."""
+        config = self.config
+        hidden = self.activations.hidden
+        layers = hidden.shape[0]
+        trainer = SaeTrainer(
+            hidden[:, self._sample(self.sae_tokens, 8 * _SEARCH_TOKENS)],
+            config.features,
+            l1=config.l1,
+            lr=config.lr,
+            steps=config.rounds * config.sae_steps,
+            seed=self.seed,
+            top_k=config.top_k,
+        )
+        preferences = LayerPreferences(
+            layers,
+            lr=config.alpha_lr,
+            tau_start=config.tau_start,
+            tau_end=config.tau_end,
+            rounds=config.rounds - config.warm_up,
+            seed=self.seed,
+        )
+        costs: list[LayerCosts] = []
+        bar = tqdm(total=config.rounds * config.sae_steps, desc=f"fit {self.concept.name}", disable=not self.progress)
+        with bar:
+            for round_index in range(config.rounds):
+                warming_up = round_index < config.warm_up
+                for _ in range(config.sae_steps):  # phase A: α fixed
+                    chosen = self.sae_tokens[
+                        torch.randint(len(self.sae_tokens), (config.batch,), generator=self.generator)
+                    ]
+                    p = torch.full((layers,), 1 / layers) if warming_up else preferences.sample()[0].detach()
+                    trainer.step(hidden[:, chosen], config.even + (1 - config.even) * layers * p)
+                    bar.update()
+                if not warming_up:  # phase B: autoencoders fixed
+                    costs.append(self.layer_costs(trainer.finish()))
+                    preferences.learn(costs[-1].total, steps=config.alpha_steps)
+        return trainer.finish(), preferences, costs
+
+    def layer_costs(self, bank: SaeBank) -> LayerCosts:
+        """Cost of each block with the bank as it stands."""
+        positives, negatives = self._activities(bank, _SEARCH_TOKENS)
+        mask = self.specificity(positives, negatives)
+        if self.config.criterion == "l_con":
+            return paper_costs(positives, mask)
+        candidates = [self._try_select(bank, layer, mask[layer], positives.energy[layer]) for layer in range(len(mask))]
+        return output_costs(
+            candidates,
+            self.judge,
+            leak(positives, negatives, mask),
+            damage_weight=self.config.damage_weight,
+            leak_weight=self.config.leak_weight,
+            depth_weight=self.config.depth_weight,
+        )
+
+    def specificity(self, positives: Activity, negatives: Activity) -> Tensor:
+        """`m_spec` `[..., m]` by the configured mask."""
+        config = self.config
+        if config.mask == "literal":
+            return literal_mask(negatives, config.rho)
+        if config.mask == "soft":
+            return soft_mask(positives, negatives)
+        return contrast_mask(positives, negatives, min_rate=config.min_rate, max_ratio=config.max_ratio)
+
+    def _activities(self, bank: SaeBank, limit: int | None, layer: int | None = None) -> tuple[Activity, Activity]:
+        parts = []
+        for side in (self.positive_tokens, ~self.positive_tokens):
+            tokens = (side & self.train_tokens).nonzero()[:, 0]
+            tokens = tokens if limit is None else self._sample(tokens, limit)
+            hidden = (
+                self.activations.hidden[:, tokens]
+                if layer is None
+                else self.activations.hidden[layer : layer + 1, tokens]
+            )
+            parts.append(activity(bank.encode(hidden)))
+        return parts[0], parts[1]
+
+    def _sample(self, tokens: Tensor, limit: int) -> Tensor:
+        return tokens[torch.randperm(len(tokens), generator=self.generator)[:limit]] if len(tokens) > limit else tokens
+
+    # From the bank to an eraser
+
+    def select(self, bank: SaeBank, layer: int) -> ClearEraser:
+        """The eraser at `layer` with γ = 1: specific features by all training tokens, gate, replacement."""
+        positives, negatives = self._activities(bank.of_layer(layer), None, layer)
+        mask = self.specificity(positives, negatives)[0]
+        eraser = self._try_select(bank, layer, mask, positives.energy[0])
+        if eraser is None:
+            raise FitError(
+                f"no feature of block {layer} is specific to {self.concept.name!r}. Is the name a word that the text"
+                " encoder knows? Try synonyms, more pairs, or a larger ClearConfig.max_ratio."
+            )
+        if self.config.gate:
+            used = ~self.held_out_prompts
+            gate = fit_gate(
+                self._maxima(eraser)[used],
+                self.positive_prompts[used],
+                self.same_word_prompts[used],
+                position=self.config.gate_position,
+            )
+            eraser = replace(eraser, gate=gate)
+        eraser = replace(eraser, typical=self._typical(eraser))
+        if self.concept.replace_with is not None:
+            other = write_prompts(
+                Concept(self.concept.replace_with, self.concept.kind), seed=self.seed, pairs=96, neutral=0
+            )
+            eraser = replace(
+                eraser,
+                replacement=self._name_mean(eraser, other.pairs, erase=False)
+                - self._name_mean(eraser, self.prompts.pairs[:96], erase=True),
+            )
+        return eraser
+
+    def _try_select(self, bank: SaeBank, layer: int, mask: Tensor, energy: Tensor) -> ClearEraser | None:
+        """An eraser with an open gate and γ = 1 from `mask` and positive `energy`, both `[m]`; None if nothing is
+        left."""
+        chosen = mask.nonzero()[:, 0]
+        if self.config.max_features is not None and len(chosen) > self.config.max_features:
+            chosen = chosen[(mask.square() * energy)[chosen].topk(self.config.max_features).indices].sort().values
+        if not len(chosen):
+            return None
+        return ClearEraser(
+            concept=self.concept,
+            layer=layer,
+            strength=1.0,
+            encoder_fingerprint=self.encoder_fingerprint,
+            W_enc=bank.W_enc[layer][:, chosen].clone(),
+            b_enc=bank.b_enc[layer, 0, chosen].clone(),
+            W_dec=bank.W_dec[layer][chosen].clone(),
+            mask=mask[chosen].clone(),
+            b_dec=bank.mean[layer, 0].clone(),
+            scale=bank.scale[layer, 0, 0].clone(),
+            gate=open_gate(len(chosen)),
+            replacement=torch.zeros(bank.mean.shape[-1]),
+            max_length=self.config.max_length,
+        )
+
+    def _maxima(self, eraser: ClearEraser) -> Tensor:
+        """Maximum of each selected feature over each prompt, `[prompts, k]`."""
+        f = eraser.active_features(self.activations.hidden[eraser.layer])
+        return prompt_maxima(f, self.activations.prompt, len(self.positive_prompts))
+
+    def features_of(self, eraser: ClearEraser) -> Tensor:
+        """What the eraser sees on every token of the fit's prompts, `[tokens, k]`: masked, and zero where its gate is
+        shut."""
+        f = eraser.active_features(self.activations.hidden[eraser.layer])
+        opened = eraser.opens(prompt_maxima(f, self.activations.prompt, len(self.positive_prompts)))
+        return f * eraser.mask * opened[self.activations.prompt][:, None]
+
+    def _typical(self, eraser: ClearEraser) -> float:
+        """Mean over positive prompts of the strongest activity in the prompt."""
+        norm = self.features_of(eraser).norm(dim=-1, keepdim=True)
+        strongest = prompt_maxima(norm, self.activations.prompt, len(self.positive_prompts))[self.positive_prompts]
+        return max(float(strongest.mean()), 1e-6)
+
+    def _name_mean(self, eraser: ClearEraser, pairs: Sequence[PromptPair], *, erase: bool) -> Tensor:
+        """Mean block output on the tokens that name what the pairs are about, `[d]`; with `erase`, what erasing
+        leaves."""
+        sides = [
+            encode_blocks(
+                self.tokenizer,
+                self.encoder,
+                [pair[side] for pair in pairs],
+                self.config.max_length,
+                layers=[eraser.layer],
+                attend_pads=self.attend_pads,
+            )
+            for side in (0, 1)
+        ]
+        hidden = sides[0].hidden[0]
+        if erase:
+            hidden = hidden - eraser.scale * (eraser.active_features(hidden) * eraser.mask @ eraser.W_dec)
+        return hidden[roles_of_pairs(*sides)[0]["name"]].mean(dim=0)
+
+    def choose_strength(self, eraser: ClearEraser) -> tuple[ClearEraser, dict[str, Any]]:
+        """γ as configured, or the smallest candidate whose residual at the encoder's output is within the bound."""
+        config = self.config
+        candidates = config.strengths if config.strength is None else (config.strength,)
+        tried = {}
+        for gamma in sorted(candidates):
+            judged = self.judge(eraser.with_strength(gamma))
+            tried[gamma] = {name: round(value, 4) for name, value in judged.items()}
+            if max(value for name, value in judged.items() if name.startswith("residual")) <= config.residual_bound:
+                break
+        else:
+            gamma = min(tried, key=lambda g: max(abs(v) for name, v in tried[g].items() if name.startswith("residual")))
+        return eraser.with_strength(gamma), {"strength_trials": {str(key): value for key, value in tried.items()}}

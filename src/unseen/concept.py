@@ -1,0 +1,149 @@
+"""What to erase: a name, what kind of thing it is, other words for it, and what may take its place."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from .errors import ConceptError, PromptFileError
+
+Kind = Literal["object", "style", "identity", "attribute"]
+_FUNCTION_WORDS = frozenset("a an the of in on with by and or for to from at as is style".split())
+
+
+class PromptPair(NamedTuple):
+    """Two prompts that differ in the concept only."""
+
+    positive: str
+    negative: str
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept to erase. Raises `ConceptError` when it is described in a way that cannot be fitted."""
+
+    name: str
+    """What the concept is usually called in a prompt, without an article: "French horn", "Tobias Inkwell"."""
+
+    kind: Kind = "object"
+    """"object" (a thing or animal), "style" (an artist or look), "identity" (a named person), "attribute" (a property
+    such as "burning" that some carrier has)."""
+
+    synonyms: tuple[str, ...] = ()
+    """Other words for the same concept; they are erased as well."""
+
+    replace_with: str | None = None
+    """Another concept of the same kind to put in its place; None leaves the place empty."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.synonyms, str):
+            raise ConceptError(
+                f"synonyms must be a tuple of strings, got the string {self.synonyms!r}: write ({self.synonyms!r},)."
+            )
+        object.__setattr__(self, "synonyms", tuple(self.synonyms))
+        if self.kind not in get_args(Kind):
+            raise ConceptError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}.")
+        given = [self.name, *self.synonyms] + ([] if self.replace_with is None else [self.replace_with])
+        for text in given:
+            if not isinstance(text, str) or not text.strip() or text != text.strip():
+                raise ConceptError(f"every name must be non-empty text without surrounding spaces, got {text!r}.")
+        lowered = [text.lower() for text in given]
+        if len(set(lowered)) < len(lowered):
+            raise ConceptError(f"name, synonyms and replace_with must all differ, got {given}.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name followed by its synonyms."""
+        return (self.name, *self.synonyms)
+
+    def stems(self) -> frozenset[str]:
+        """Stems of the content words in name and synonyms."""
+        return _stems(self.names)
+
+    def is_mentioned_in(self, prompt: str) -> bool:
+        """Whether any content word of the name or a synonym occurs in `prompt`, in whatever ending."""
+        return not self.stems().isdisjoint(stem(word) for word in words(prompt))
+
+
+@lru_cache(maxsize=64)
+def _stems(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(stem(word) for name in names for word in content_words(name))
+
+
+def words(text: str) -> list[str]:
+    """Words of `text` in lower case; letters of any script and digits."""
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def content_words(text: str) -> list[str]:
+    """`words` without articles and prepositions."""
+    return [word for word in words(text) if word not in _FUNCTION_WORDS]
+
+
+def stem(word: str) -> str:
+    """A crude English stem: enough to see that "churches" and "church" are the same word."""
+    for ending in ("ings", "ing", "ers", "ed", "es", "er", "s"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            break
+    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+
+
+def load_pairs(path: str | Path) -> list[PromptPair]:
+    """Read prompt pairs from a `.csv` (header with columns `positive` and `negative`) or `.jsonl` file, UTF-8.
+
+    Raises `PromptFileError` naming the file, the line and what is wrong with it.
+    """
+    path = Path(path)
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
+    if path.suffix.lower() not in readers:
+        raise PromptFileError(f"{path}: expected a .csv or .jsonl file, got {path.suffix or 'no extension'}.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise PromptFileError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise PromptFileError(f"{path}: is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    pairs = []
+    for line, row in readers[path.suffix.lower()](path, text):
+        for column in ("positive", "negative"):
+            value = row.get(column)
+            if not isinstance(value, str) or not value.strip():
+                raise PromptFileError(f"{path}, line {line}: {column!r} must be a non-empty prompt, got {value!r}.")
+        pair = PromptPair(row["positive"].strip(), row["negative"].strip())
+        if pair.positive == pair.negative:
+            raise PromptFileError(f"{path}, line {line}: positive and negative are the same prompt, {pair.positive!r}.")
+        pairs.append(pair)
+    if not pairs:
+        raise PromptFileError(f"{path}: holds no prompt pairs. Each line needs a positive and a negative prompt.")
+    return pairs
+
+
+def _read_csv(path: Path, text: str) -> Iterator[tuple[int, dict]]:
+    reader = csv.DictReader(text.splitlines(keepends=True))
+    missing = {"positive", "negative"} - set(reader.fieldnames or ())
+    if missing:
+        raise PromptFileError(
+            f"{path}, line 1: the header must name the columns positive and negative, got {reader.fieldnames}."
+        )
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, dict]]:
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+        except json.JSONDecodeError as error:
+            raise PromptFileError(f"{path}, line {line}: is not JSON ({error.msg} at column {error.colno}).") from error
+        if not isinstance(row, dict):
+            raise PromptFileError(f"{path}, line {line}: expected an object, got {type(row).__name__}.")
+        yield line, row

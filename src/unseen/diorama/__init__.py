@@ -1,0 +1,29 @@
+"""Diorama: a small text-to-video model that runs on a laptop, trained on clips that this package draws.
+
+It is a genuine `diffusers.WanPipeline`; everything that works on it works on Wan.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "GENERATION": "pipeline",
+    "load_pipeline": "pipeline",
+    "load_text_encoder": "pipeline",
+    "export": "pipeline",
+    "generate": "pipeline",
+    "as_uint8": "pipeline",
+    "load_detector": "detector",
+    "Scene": "scenes",
+    "render": "render",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    # loaded when asked for: drawing needs OpenCV, generating needs diffusers, neither needs the other
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,54 @@
+"""Muon in single precision.
+
+`torch.optim.Muon` orthogonalises in bfloat16, which an ordinary CPU computes hundreds of times slower than float32.
+This is the same update (Jordan et al. 2024), with matrices of one shape handled together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Nearly the closest orthogonal matrices, by Newton–Schulz iteration; `[n, rows, columns]`."""
+    a, b, c = _COEFFICIENTS
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + torch.baddbmm(b * gram, gram, gram, beta=1, alpha=c) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised, for the weight matrices inside a network; everything else belongs to AdamW."""
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.01
+    ) -> None:
+        super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            for p in group["params"]:
+                by_shape[p.flatten(1).shape].append(p)  # a convolution is a matrix: output channels × the rest
+            for shape, params in by_shape.items():
+                updates = []
+                for p in params:
+                    gradient = p.grad if p.grad is not None else torch.zeros_like(p)
+                    momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                    momentum.lerp_(gradient, 1 - group["momentum"])
+                    updates.append(gradient.lerp(momentum, group["momentum"]).flatten(1))
+                # the scale gives every entry about the size an Adam step has, whatever the shape (Liu et al. 2025)
+                scale = 0.2 * max(shape) ** 0.5 * group["lr"]
+                for p, update in zip(params, orthogonalised(torch.stack(updates)), strict=True):
+                    p.mul_(1 - group["lr"] * group["decay"]).add_(update.view_as(p), alpha=-scale)

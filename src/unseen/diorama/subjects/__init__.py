@@ -1,0 +1,30 @@
+"""Every subject's drawing, by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from unseen.diorama.canvas import Canvas
+from unseen.diorama.scenes import ATTRIBUTE_OF
+from unseen.diorama.subjects import animals, buildings, carriers, fish, household, people, things
+
+DRAWINGS: dict[str, Callable[..., None]] = {
+    **household.DRAWINGS,
+    **buildings.DRAWINGS,
+    **animals.DRAWINGS,
+    **fish.DRAWINGS,
+    **things.DRAWINGS,
+    **people.DRAWINGS,
+    **carriers.DRAWINGS,
+}
+
+
+def draw(subject: str, canvas: Canvas, seed: int, phase: float, attributes: tuple[str, ...] = ()) -> None:
+    """Paint `subject` on `canvas`. The same seed gives the same individual; `phase` in [0, 1] only animates it."""
+    rng = np.random.default_rng(seed)
+    if subject in ATTRIBUTE_OF:
+        DRAWINGS[subject](canvas, rng, phase, ATTRIBUTE_OF[subject] in attributes)
+    else:
+        DRAWINGS[subject](canvas, rng, phase)

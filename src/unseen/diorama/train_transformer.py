@@ -1,0 +1,144 @@
+"""Train Diorama's video transformer by flow matching on cached latents and caption states.
+
+    python -m unseen.diorama.train_transformer --image-steps 2500 --steps 6500
+
+The first latent frame of a causal video VAE is the latent of the first picture alone, so the first part of the training
+sees single pictures, three to a clip's cost: what things look like is learned there, motion afterwards.
+Interrupt at will: the same command goes on from the last checkpoint. `--warm` starts from the committed weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import numpy as np
+import torch
+from diffusers import WanTransformer3DModel
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from unseen.diorama import pool
+from unseen.diorama.latents import TrainingData, encode_captions
+from unseen.diorama.models import SHIFT, build_transformer
+from unseen.diorama.muon import Muon
+from unseen.diorama.pipeline import load_text_encoder
+from unseen.diorama.training import WEIGHTS, Average, Checkpoint, load_half, save_half, write_card
+
+
+def noise_levels(count: int, generator: torch.Generator) -> Tensor:
+    """σ in (0, 1), logit-normal and shifted as the scheduler shifts it, `[count]`; one draw per stratum."""
+    strata = (torch.arange(count) + torch.rand(count, generator=generator)) / count
+    u = torch.sigmoid(torch.special.ndtri(strata.clamp(1e-4, 1 - 1e-4)))
+    return SHIFT * u / (1 + (SHIFT - 1) * u)
+
+
+def flow_loss(model: nn.Module, latents: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
+    """Squared error of the predicted velocity `noise − latents` at random noise levels."""
+    sigma = noise_levels(len(latents), generator)
+    noise = torch.randn(latents.shape, generator=generator)
+    mix = sigma.view(-1, 1, 1, 1, 1)
+    predicted = model((1 - mix) * latents + mix * noise, sigma * 1000, text, return_dict=False)[0]
+    return (predicted - (noise - latents)).square().mean()
+
+
+def split_parameters(model: WanTransformer3DModel) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The blocks' weight matrices, for Muon, and the rest, for AdamW."""
+    inner: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, p in model.named_parameters():
+        (inner if p.ndim == 2 and name.startswith("blocks.") else rest).append(p)
+    return inner, rest
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="unseen train transformer", description=__doc__.split("\n")[0])
+    parser.add_argument("--image-steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=6500, help="in all")
+    parser.add_argument("--batch", type=int, default=32, help="clips a step; in the image stage four times as many pictures")
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--warm", action="store_true", help="start from the committed weights")
+    parser.add_argument("--name", default="transformer", help="of the checkpoint")
+    parser.add_argument("--adamw", action="store_true", help="train all weights with AdamW, to compare")
+    options = parser.parse_args(argv)
+
+    torch.manual_seed(0)
+    model = build_transformer().train()
+    if options.warm:
+        load_half(model, WEIGHTS / "transformer.safetensors")
+    inner, rest = split_parameters(model)
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    if options.adamw:
+        inner, rest = [], inner + rest
+    else:
+        optimizers["muon"] = Muon(inner, lr=options.learning_rate)
+    optimizers["adamw"] = torch.optim.AdamW(
+        rest, options.learning_rate, betas=(0.9, 0.95), weight_decay=0.01, fused=True
+    )
+    average = Average(model, 0.998)
+    checkpoint = Checkpoint(options.name, {"model": model, "average": average.model, **optimizers})
+    values = checkpoint.load() or {"step": 0, "losses": []}
+    tokenizer, encoder = load_text_encoder()
+    empty = encode_captions([""], tokenizer, encoder)[0]
+    data = TrainingData()
+
+    def rate(step: int) -> float:
+        flat = max(options.image_steps, 0.3 * options.steps)  # then a half cosine
+        decay = 0.5 * (1 + math.cos(math.pi * max(0.0, (step - flat) / (options.steps - flat))))
+        return options.learning_rate * min(1.0, (step + 1) / 150) * (0.01 + 0.99 * decay)
+
+    bar = tqdm(initial=values["step"], total=options.steps, desc="transformer", smoothing=0.02, mininterval=5)
+    recent: list[float] = []
+    for step in range(values["step"], options.steps):
+        if step % 100 == 0:
+            data.refresh()
+        rng = np.random.default_rng([step, 7])
+        generator = torch.Generator().manual_seed(step)
+        if step < options.image_steps:
+            latents, text = data.batch(rng, 4 * options.batch, empty)
+            latents = latents[:, :, :1]
+        else:
+            latents, text = data.batch(rng, options.batch, empty)
+        loss = flow_loss(model, latents, text, generator)
+        for optimizer in optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step)
+            optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers.values():
+            optimizer.step()
+        average.update(model, step)
+        recent.append(float(loss))
+        values["step"] = step + 1
+        if len(recent) == 50:
+            values["losses"].append(round(float(np.mean(recent)), 4))
+            recent.clear()
+            bar.set_postfix(loss=values["losses"][-1], clips=len(data.latents) * pool.SHARD, refresh=False)
+        bar.update()
+        checkpoint.save(values)
+    checkpoint.save(values, force=True)
+    store(average.model, options, values, data)
+
+
+def store(model: WanTransformer3DModel, options: argparse.Namespace, values: dict, data: TrainingData) -> None:
+    """Commit-ready weights and their card."""
+    save_half(model, WEIGHTS / "transformer.safetensors")
+    card = {
+        "model": "WanTransformer3DModel",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "data_seed": pool.DATA_SEED,
+        "clips": len(data.latents) * pool.SHARD,
+        "steps": values["step"],
+        "image_steps": options.image_steps,
+        "batch": options.batch,
+        "learning_rate": options.learning_rate,
+        "warm_start": options.warm,
+        "loss_every_50_steps": values["losses"],
+    }
+    write_card(WEIGHTS / "transformer.json", card)
+    print(f"loss {values['losses'][-1]:.3f}; weights in {WEIGHTS}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What can go wrong, said so that the reader knows what was expected, what came, and what to do next."""
+
+from __future__ import annotations
+
+
+class UnseenError(Exception):
+    """Base of every error that this library raises on purpose."""
+
+
+class ConceptError(UnseenError, ValueError):
+    """A `Concept` was described in a way that cannot be fitted."""
+
+
+class PromptFileError(UnseenError, ValueError):
+    """A file of prompt pairs could not be read; the message names the file, the line and what is wrong there."""
+
+
+class UnsupportedEncoderError(UnseenError, TypeError):
+    """No list of transformer blocks (or more than one) was found in the text encoder."""
+
+
+class FitError(UnseenError, RuntimeError):
+    """A fit ended without a usable eraser, for instance because no feature was specific to the concept."""
+
+
+class WrongEncoderError(UnseenError):
+    """An eraser was attached to another text encoder than the one it was fitted on."""
+
+
+class DamagedFileError(UnseenError):
+    """An eraser on disk is incomplete, was changed after it was written, or has an unknown format version."""
+
+
+class AlreadyAttachedError(UnseenError):
+    """The pipeline carries erasers already. Detach them first, or attach all erasers in one call."""
+
+
+class EraserBypassedError(UnseenError):
+    """The pipeline was about to use prompt embeddings that the attached erasers have not seen."""

@@ -1,0 +1,185 @@
+"""Erasers on a real (tiny) Wan pipeline: they act, they refuse to be bypassed, and they leave nothing behind."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+import unseen
+from unseen import AlreadyAttachedError, EraserBypassedError, WrongEncoderError
+
+TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
+
+
+def generate(pipe, prompt=None, **options):
+    generator = torch.Generator().manual_seed(0)
+    defaults = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "max_sequence_length": 16}
+    return pipe(prompt, generator=generator, output_type="pt", **{**defaults, **options}).frames
+
+
+def embed(pipe, prompt, **options):
+    return pipe.encode_prompt(prompt, max_sequence_length=16, **options)
+
+
+@pytest.fixture
+def eraser(pipe, eraser_of):
+    return eraser_of(pipe.tokenizer, pipe.text_encoder)
+
+
+def test_video_changes_for_the_concept_only_and_detaching_restores_it_bit_for_bit(pipe, eraser):
+    weights = {name: value.clone() for name, value in pipe.text_encoder.state_dict().items()}
+    before = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
+    attributes = set(vars(pipe))
+    with eraser.applied_to(pipe):
+        during = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
+        assert all(torch.equal(value, weights[name]) for name, value in pipe.text_encoder.state_dict().items())
+    assert not torch.equal(during[0], before[0])
+    assert torch.equal(during[1], before[1])
+    assert torch.equal(generate(pipe, TARGET), before[0])
+    assert set(vars(pipe)) == attributes
+    modules = list(pipe.text_encoder.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    assert all(torch.equal(value, weights[name]) for name, value in pipe.text_encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("family", ["bert", "t5", "umt5"])
+def test_a_batch_of_prompts_changes_in_the_concepts_rows(pipe_of, eraser_of, family):
+    pipe = pipe_of(family)
+    eraser = eraser_of(pipe.tokenizer, pipe.text_encoder)
+    prompts = [UNRELATED, TARGET, "lemon"]
+    before = embed(pipe, prompts)[0]
+    with eraser.applied_to(pipe):
+        after = embed(pipe, prompts)[0]
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_the_negative_prompt_stays_unless_asked(pipe, eraser):
+    plain = embed(pipe, UNRELATED, negative_prompt=TARGET)
+    with eraser.applied_to(pipe):
+        spared = embed(pipe, UNRELATED, negative_prompt=TARGET)
+    with eraser.applied_to(pipe, on_negative=True):
+        edited = embed(pipe, UNRELATED, negative_prompt=TARGET)
+    assert torch.equal(spared[1], plain[1])
+    assert not torch.equal(edited[1], plain[1])
+    assert torch.equal(edited[0], plain[0])
+
+
+def test_the_guard_changes_nothing_about_the_call(pipe, eraser):
+    plain = embed(pipe, [UNRELATED] * 2, num_videos_per_prompt=2, negative_prompt=["apple", "chair"])
+    with eraser.applied_to(pipe):
+        guarded = embed(pipe, [UNRELATED] * 2, num_videos_per_prompt=2, negative_prompt=["apple", "chair"])
+        assert embed(pipe, UNRELATED, do_classifier_free_guidance=False)[1] is None
+    assert all(torch.equal(a, b) for a, b in zip(plain, guarded, strict=True))
+
+
+def test_foreign_embeddings_are_refused(pipe, eraser):
+    foreign = embed(pipe, TARGET)[0]
+    with eraser.applied_to(pipe), pytest.raises(EraserBypassedError, match="have not seen"):
+        generate(pipe, prompt_embeds=foreign)
+    generate(pipe, prompt_embeds=foreign)  # allowed again once detached
+
+
+def test_embeddings_made_by_the_same_eraser_are_accepted(pipe, eraser):
+    made = eraser.encode(pipe, TARGET, max_sequence_length=16)
+    with eraser.applied_to(pipe):
+        expected = generate(pipe, TARGET)
+        assert torch.equal(generate(pipe, prompt_embeds=made), expected)
+        assert torch.equal(generate(pipe, prompt_embeds=embed(pipe, TARGET)[0].clone()), expected)
+
+
+def test_embeddings_made_by_another_eraser_are_refused(pipe, eraser, eraser_of):
+    other = eraser_of(pipe.tokenizer, pipe.text_encoder, word="wolf")
+    made = other.encode(pipe, TARGET, max_sequence_length=16)
+    weaker = eraser.with_strength(0.5).encode(pipe, TARGET, max_sequence_length=16)
+    with eraser.applied_to(pipe):
+        for embeddings in (made, weaker, torch.cat([made, eraser_free(made)])):
+            with pytest.raises(EraserBypassedError):
+                generate(pipe, prompt_embeds=embeddings)
+
+
+def eraser_free(embeddings):
+    return torch.zeros_like(embeddings)
+
+
+def test_a_text_encoder_that_was_swapped_is_noticed(pipe, eraser, encoder_of):
+    with eraser.applied_to(pipe):
+        original, pipe.text_encoder = pipe.text_encoder, encoder_of("umt5")
+        with pytest.raises(EraserBypassedError, match="without passing through block 1"):
+            generate(pipe, TARGET)
+        pipe.text_encoder = original
+        generate(pipe, TARGET)
+
+
+def test_attaching_twice_is_refused_and_leaves_the_first_in_place(pipe, eraser):
+    with eraser.applied_to(pipe) as handle:
+        during = embed(pipe, TARGET)[0]
+        with pytest.raises(AlreadyAttachedError, match="zeppelin"):
+            unseen.attach(pipe, [eraser])
+        assert handle.attached and torch.equal(embed(pipe, TARGET)[0], during)
+    handle.detach()
+    unseen.attach(pipe, [eraser]).detach()
+
+
+def test_the_wrong_encoder_is_refused_before_anything_changes(pipe, eraser_of, encoder_of):
+    stranger = eraser_of(pipe.tokenizer, encoder_of("umt5", seed=5))
+    fitting = eraser_of(pipe.tokenizer, pipe.text_encoder)
+    before = set(vars(pipe))
+    with pytest.raises(WrongEncoderError, match="Fit the concept on this pipeline"):
+        unseen.attach(pipe, [fitting, stranger])
+    assert set(vars(pipe)) == before
+    assert not any(module._forward_hooks for module in pipe.text_encoder.modules())
+    unseen.attach(pipe, [fitting]).detach()
+
+
+@pytest.mark.parametrize("layers", [(1, 1, 1), (0, 1, 2)])
+def test_several_erasers_do_not_depend_on_their_order(pipe, eraser_of, layers):
+    words = ("zeppelin", "red", "river")
+    erasers = [
+        eraser_of(pipe.tokenizer, pipe.text_encoder, word=word, layer=layer)
+        for word, layer in zip(words, layers, strict=True)
+    ]
+    results = []
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        with unseen.attach(pipe, [erasers[i] for i in order], strengths=[1.0 + i for i in order]):
+            results.append(embed(pipe, TARGET)[0])
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+    with unseen.attach(pipe, erasers[:1]):
+        assert not torch.equal(embed(pipe, TARGET)[0], results[0])
+
+
+def test_strengths_override_the_erasers_own(pipe, eraser):
+    plain = embed(pipe, TARGET)[0]
+    with unseen.attach(pipe, [eraser], strengths=[0.0]):
+        assert torch.equal(embed(pipe, TARGET)[0], plain)
+    with unseen.attach(pipe, [eraser], strengths=[2.0]):
+        strong = embed(pipe, TARGET)[0]
+    with eraser.with_strength(2.0).applied_to(pipe):
+        assert torch.equal(embed(pipe, TARGET)[0], strong)
+    for bad in ([1.0, 1.0], [-1.0]):
+        with pytest.raises(ValueError, match="strengths"):
+            unseen.attach(pipe, [eraser], strengths=bad)
+
+
+def test_explain_names_the_eraser_the_token_and_the_activity(pipe, eraser_of):
+    erasers = [eraser_of(pipe.tokenizer, pipe.text_encoder, word=word) for word in ("zeppelin", "wolf")]
+    with unseen.attach(pipe, erasers) as handle:
+        firings = handle.explain(TARGET)
+        assert [(f.concept, f.token, f.layer) for f in firings] == [("zeppelin", "zeppelin", 1)]
+        assert firings[0].activity > 0 and firings[0].position == TARGET.split().index("zeppelin") + 1
+        assert handle.explain("an apple on the table") == []
+    with pytest.raises(unseen.UnseenError, match="detached"):
+        handle.explain(TARGET)
+
+
+def test_an_error_inside_the_context_still_detaches(pipe, eraser):
+    plain = embed(pipe, TARGET)[0]
+    with pytest.raises(ZeroDivisionError), eraser.applied_to(pipe):
+        raise ZeroDivisionError
+    assert torch.equal(embed(pipe, TARGET)[0], plain)
+
+
+def test_an_eraser_is_frozen(eraser):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        eraser.layer = 0

@@ -1,0 +1,353 @@
+"""Evaluation: clips are made once, prompts keep to their split, and what is counted is what was asked."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+
+from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
+
+from unseen.bench.cache import ClipCache, weights_fingerprint
+from unseen.bench.fits import fit_with_control
+from unseen.bench.nearest import nearest_distances
+from unseen.bench.prompts import (
+    PHRASINGS,
+    SEEDS_PER_TEXT,
+    Prompt,
+    PromptWriter,
+    absent_subjects,
+    concept_of,
+    with_listed_synonyms,
+)
+from unseen.bench.readings import Readings, what_appears
+from unseen.bench.run import UNEDITED, Method, Runner, unchanged
+from unseen.bench.scores import aspect_kept, rate
+from unseen.clear.config import ClearConfig
+from unseen.diorama import captions, scenes
+from unseen.diorama.models import TEXT_DIM, VAE_CONFIG, build_scheduler
+from unseen.diorama.pipeline import generate, load_text_encoder
+from unseen.diorama.scenes import Scene
+from unseen.prompts import write_prompts
+
+CALL = {"num_inference_steps": 1, "height": 32, "width": 32, "num_frames": 5, "guidance_scale": 2.0}
+SCENE = Scene(("french_horn",), "meadow", "left")
+
+
+@pytest.fixture(scope="module")
+def pipe() -> WanPipeline:
+    """A real pipeline of the smallest size, with random weights and Diorama's own text encoder."""
+    torch.manual_seed(0)
+    tokenizer, encoder = load_text_encoder()
+    transformer = WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=8,
+        text_dim=TEXT_DIM, freq_dim=32, ffn_dim=32, num_layers=1, cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads", rope_max_seq_len=32,
+    )  # fmt: skip
+    vae = AutoencoderKLWan(
+        **{**VAE_CONFIG, "base_dim": 8, "decoder_base_dim": 8, "z_dim": 8},
+        latents_mean=[0.0] * 8,
+        latents_std=[1.0] * 8,
+    )
+    made = WanPipeline(
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        transformer=transformer.eval(),
+        vae=vae.eval(),
+        scheduler=build_scheduler(),
+        expand_timesteps=True,
+    )
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+class Counting:
+    """The real generator, counting the clips it draws; raises `KeyboardInterrupt` once `limit` are drawn."""
+
+    def __init__(self, limit: int | None = None):
+        self.drawn: list[tuple[str, int]] = []
+        self.limit = limit
+
+    def __call__(self, pipe: Any, prompts: list[str], seeds: list[int], *, batch_size: int) -> np.ndarray:
+        if self.limit is not None and len(self.drawn) >= self.limit:
+            raise KeyboardInterrupt
+        self.drawn += zip(prompts, seeds, strict=True)
+        return generate(pipe, prompts, seeds, batch_size=batch_size, **CALL)
+
+
+def runner(pipe: Any, folder: Path, counting: Counting, fingerprint: str = "p") -> Runner:
+    cache = ClipCache(folder, pipe_fingerprint=fingerprint, call=CALL)
+    return Runner(pipe, cache, counting, max_sequence_length=32, batch_size=2, progress=False)
+
+
+def asked(*texts: str) -> list[Prompt]:
+    return [Prompt(text, SCENE, "target", "french_horn", seed) for seed, text in enumerate(texts)]
+
+
+@contextmanager
+def halved_on_horns(pipe: Any):
+    """An edit that touches only prompts with the word "horn"."""
+    horn = pipe.tokenizer.convert_tokens_to_ids("horn")
+    seen: dict[str, torch.Tensor] = {}
+
+    def look(module: Any, args: Any, kwargs: Any) -> None:
+        seen["ids"] = kwargs.get("input_ids", args[0] if args else None)
+
+    def edit(module: Any, args: Any, output: Any) -> Any:
+        hidden = output[0] if isinstance(output, tuple) else output
+        hit = (seen["ids"] == horn).any(1)[:, None, None]
+        changed = torch.where(hit, hidden * 0.5, hidden)
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    handles = [
+        pipe.text_encoder.register_forward_pre_hook(look, with_kwargs=True),
+        pipe.text_encoder.encoder.layer[2].register_forward_hook(edit),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+HALVED = Method("halved", "halved-1", halved_on_horns)
+
+
+# Clips are made once
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(pipe: WanPipeline, tmp_path: Path) -> None:
+    prompts = asked("a horn", "a cat", "a bus", "a radio", "a church")
+    stopped = Counting(limit=4)
+    with pytest.raises(KeyboardInterrupt):
+        runner(pipe, tmp_path / "a", stopped).clips(prompts)
+    rest = Counting()
+    resumed = runner(pipe, tmp_path / "a", rest).clips(prompts)
+    assert [text for text, _ in stopped.drawn] == ["a horn", "a cat", "a bus", "a radio"]
+    assert rest.drawn == [("a church", 4)]
+    again = Counting()
+    assert np.array_equal(runner(pipe, tmp_path / "a", again).clips(prompts).frames, resumed.frames)
+    assert not again.drawn
+
+
+def test_a_clip_asked_for_twice_is_drawn_once(pipe: WanPipeline, tmp_path: Path) -> None:
+    counting = Counting()
+    twice = [*asked("a cat"), *asked("a cat")]
+    frames = runner(pipe, tmp_path, counting).clips(twice).frames
+    assert len(counting.drawn) == 1 and np.array_equal(frames[0], frames[1])
+
+
+def test_only_prompts_that_the_method_changes_are_drawn_again(pipe: WanPipeline, tmp_path: Path) -> None:
+    prompts = asked("a horn", "a cat", "the horn", "a bus")
+    counting = Counting()
+    run = runner(pipe, tmp_path, counting)
+    before = run.clips(prompts)
+    assert not before.identical.any()
+    after = run.clips(prompts, HALVED)
+    assert after.identical.tolist() == [False, True, False, True]
+    assert len(counting.drawn) == 6 == run.drawn
+    same = [bool(np.array_equal(a, b)) for a, b in zip(before.frames, after.frames, strict=True)]
+    assert same == [False, True, False, True]
+
+
+def test_an_edit_of_the_empty_prompt_leaves_no_clip_as_it_was(pipe: WanPipeline) -> None:
+    @contextmanager
+    def everything(pipe: Any):
+        handle = pipe.text_encoder.embeddings.register_forward_hook(lambda m, a, out: out * 1.5)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    assert not unchanged(pipe, Method("all", "all", everything), ["a cat"], max_sequence_length=32).any()
+    assert unchanged(pipe, UNEDITED, ["a cat"], max_sequence_length=32).all()
+
+
+def test_the_address_of_a_clip_changes_with_everything_that_shapes_it(tmp_path: Path) -> None:
+    cache = ClipCache(tmp_path, pipe_fingerprint="p", call=CALL)
+    others = [
+        cache.address("b", 1, "base"),
+        cache.address("a", 2, "base"),
+        cache.address("a", 1, "eraser"),
+        ClipCache(tmp_path, pipe_fingerprint="q", call=CALL).address("a", 1, "base"),
+        ClipCache(tmp_path, pipe_fingerprint="p", call={**CALL, "guidance_scale": 3.0}).address("a", 1, "base"),
+    ]
+    own = cache.address("a", 1, "base")
+    assert own == cache.address("a", 1, "base") and len({own, *others}) == 6
+
+
+def test_one_changed_bit_in_a_weight_changes_the_fingerprint(pipe: WanPipeline) -> None:
+    first = weights_fingerprint(pipe)
+    weight = next(pipe.transformer.parameters())
+    with torch.no_grad():
+        kept = weight.flatten()[0].clone()
+        weight.view(-1)[0] = torch.nextafter(kept, kept + 1)
+        changed = weights_fingerprint(pipe)
+        weight.view(-1)[0] = kept
+    assert changed != first == weights_fingerprint(pipe)
+
+
+def test_a_damaged_file_counts_as_missing_and_a_half_written_one_never_appears(tmp_path: Path) -> None:
+    cache = ClipCache(tmp_path, pipe_fingerprint="p", call={})
+    clip = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
+    cache.save("abc", clip)
+    assert np.array_equal(cache.load("abc"), clip)
+    (path,) = (p for p in tmp_path.rglob("*") if p.is_file())
+    path.write_bytes(path.read_bytes()[:40])
+    assert cache.load("abc") is None and not path.exists()
+
+
+def test_the_control_removes_as_many_features_at_the_same_block_but_not_the_concepts_own(pipe: WanPipeline) -> None:
+    config = ClearConfig(
+        pairs=48, held_out=8, neutral=48, features=96, rounds=2, warm_up=1, sae_steps=20, alpha_steps=5
+    )
+    eraser, control = fit_with_control(pipe, concept_of("church"), config, progress=False)
+    assert (control.layer, control.num_features, control.strength) == (
+        eraser.layer,
+        eraser.num_features,
+        eraser.strength,
+    )
+    assert (control.W_dec @ eraser.W_dec.T).max() < 1 - 1e-5 and control.key != eraser.key
+
+
+# Prompts
+
+
+def written(split: str) -> list[Prompt]:
+    writer = PromptWriter(split)
+    made = [*writer.single("french_horn", 24, role="target"), *writer.pairs("church", 24), *writer.empty(8)]
+    for kind in PHRASINGS:
+        made += writer.single("church", 6, role=kind, kind=kind)
+    return [*made, *writer.styled("inkwell", 24, role="target"), *writer.mixed(scenes.SUBJECTS, 62, role="absent")]
+
+
+@pytest.mark.parametrize("split", ["development", "test"])
+def test_prompts_use_no_wording_of_another_split(split: str) -> None:
+    grammar = captions.grammar()
+    own, foreign = set(), set()
+    for table in (grammar.backgrounds, grammar.motions):
+        for by_split in table.values():
+            for name, phrases in by_split.items():
+                words = {form for phrase in phrases for form in ((phrase,) if isinstance(phrase, str) else phrase)}
+                (own if name == split else foreign).update(words)
+    for phrases in grammar.names.values():
+        for phrase in phrases:
+            (own if phrase.split in (split, "any") else foreign).add(phrase.noun.replace("{}", "").strip())
+    texts = [f" {p.text.lower()} ".replace(",", " ").replace(".", " ") for p in written(split)]
+    for phrase in foreign:
+        if any(phrase.lower() in mine.lower() for mine in own):
+            continue  # part of something that may be said
+        assert not any(f" {phrase.lower()} " in text for text in texts), phrase
+
+
+def test_cells_are_reproducible_and_differ_between_splits_and_seeds() -> None:
+    def texts(split: str, seed: int = 0) -> list[str]:
+        return [p.text for p in PromptWriter(split, seed).single("tench", 12, role="target")]
+
+    assert texts("test") == texts("test")
+    assert not set(texts("test")) & set(texts("development"))
+    assert texts("test") != texts("test", 1)
+
+
+def test_a_prompt_shows_its_subject_by_its_main_name_from_several_seeds() -> None:
+    prompts = PromptWriter("test").single("golf_ball", 20, role="target")
+    assert all("golf ball" in p.text and p.scene.subjects == ("golf_ball",) for p in prompts)
+    by_text = {text: {p.seed for p in prompts if p.text == text} for text in {p.text for p in prompts}}
+    assert all(len(seeds) == SEEDS_PER_TEXT for seeds in by_text.values()) and len(by_text) == 10
+
+
+def test_what_a_prompt_leaves_open_is_not_counted_as_asked() -> None:
+    prompts = written("test")
+    background = [p for p in prompts if "background" in p.said]
+    assert 0 < len(background) < len(prompts)
+    phrases = captions.grammar().backgrounds
+    for prompt in prompts:
+        named = any(phrase in prompt.text for phrase in phrases[prompt.scene.background]["test"])
+        assert named == ("background" in prompt.said), prompt
+
+
+def test_the_companion_is_named_and_may_stand_on_either_side() -> None:
+    prompts = PromptWriter("test").pairs("church", 40)
+    assert {p.scene.subjects.index("church") for p in prompts} == {0, 1}
+    assert all(captions.main_name(subject) in p.text for p in prompts for subject in p.scene.subjects)
+
+
+def test_prompts_are_not_measured_on_the_wording_of_a_fit() -> None:
+    with pytest.raises(ValueError, match="development or test"):
+        PromptWriter("fit")
+
+
+def test_subjects_that_the_fit_read_about_are_not_called_absent() -> None:
+    concept = concept_of("french_horn")
+    made = write_prompts(concept, seed=0, pairs=40, neutral=40)
+    texts = [text for pair in made.pairs for text in pair]
+    assert "french_horn" not in absent_subjects(texts)
+    assert "lighthouse" in absent_subjects(texts)
+    assert "lighthouse" not in absent_subjects([*texts, "two lighthouses and a Lighthouse at sea"])
+    assert "church" not in absent_subjects(texts, without=("church",))
+
+
+def test_listed_synonyms_take_turns_with_the_main_name_and_bring_their_article() -> None:
+    concept = replace(concept_of("english_springer"), synonyms=("gun dog", "Springer"))
+    prompts = [Prompt(t, SCENE, "target", "k", 0) for t in ("An English springer.", "An English springer runs.")]
+    assert [p.text for p in with_listed_synonyms(prompts, concept)] == ["An English springer.", "A gun dog runs."]
+    longer = replace(concept, synonyms=("English springer spaniel",))  # holds the main name itself
+    assert with_listed_synonyms(prompts, longer)[1].text == "An English springer spaniel runs."
+
+
+# Readings
+
+
+def readings(prompts: list[Prompt], subject: np.ndarray, background: np.ndarray | None = None) -> Readings:
+    """What a detector with three subjects would say; `subject` is [clips, frames, 3]."""
+    n, frames = subject.shape[:2]
+    empty = 1.0 - subject.max(-1)
+    read = {
+        "subject": subject,
+        "none": empty,
+        "unrecognisable": np.zeros((n, frames)),
+        "background": np.tile(np.eye(5)[0], (n, frames, 1)) if background is None else background,
+    }
+    return Readings(tuple(prompts), ("church", "lighthouse", "tench"), {"subject": 0.5}, read)
+
+
+def one(index: int | None) -> list[float]:
+    return [1.0 if place == index else 0.0 for place in range(3)]
+
+
+def test_what_appears_needs_both_detectors() -> None:
+    prompts = asked("x")
+    first = readings(prompts, np.asarray([[one(0), one(1), one(2), one(None), one(2)]]))
+    second = readings(prompts, np.asarray([[one(0), one(1), one(2), one(None), one(1)]]))
+    assert what_appears([first, second], "church").tolist() == [
+        ["target", "neighbour", "other", "none", "unrecognisable"]
+    ]
+
+
+def test_kept_backgrounds_count_only_prompts_that_say_them() -> None:
+    prompts = [replace(p, said=frozenset(said)) for p, said in zip(asked("a", "b"), ({"background"}, ()), strict=True)]
+    subject = np.zeros((2, 3, 3))
+    wrong = np.tile(np.eye(5)[1], (2, 3, 1))
+    wrong[0] = np.eye(5)[0]  # only the prompt that leaves it open lost the meadow
+    share = aspect_kept(readings(prompts, subject, wrong), readings(prompts, subject), "background")
+    assert share is not None and (share.value, share.clips) == (1.0, 1)
+
+
+def test_a_rate_counts_frames_and_knows_its_clips() -> None:
+    hits = np.asarray([[True, True, False], [False, False, False]])
+    found = rate(hits, asked("a", "b"))
+    assert found.value == pytest.approx(1 / 3) and found.clips == 2 and found.low <= found.value <= found.high
+
+
+def test_a_copied_clip_is_found_at_distance_zero() -> None:
+    rng = np.random.default_rng(0)
+    known = rng.integers(0, 256, (12, 3, 32, 32, 3), dtype=np.uint8)
+    distances = nearest_distances(np.stack([known[7], 255 - known[3]]), known)
+    assert distances[0] == 0 and distances[1] > 20

@@ -1,0 +1,161 @@
+"""A report says what its tables say, needs no other file, and its pictures play."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unseen.bench.charts import interval_chart, line_chart
+from unseen.bench.media import contact_sheet, side_by_side, webp_data_uri, write_gif, write_mp4
+from unseen.bench.report import PairGroup, Report, ShownPair
+from unseen.bench.tables import JUDGED_COLUMNS, Bar, Count, Table, cell_text, judged, missed, write_tables
+from unseen.metrics.rates import rate
+
+SIDE = 16
+
+
+def clip(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (9, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    rng = np.random.default_rng(0)
+    prompts, seeds = [f"prompt {i // 2}" for i in range(40)], [i % 8 for i in range(40)]
+    before = rate(rng.random((40, 9)) < 0.93, prompts, seeds)
+    after = rate(rng.random((40, 9)) < 0.041, prompts, seeds)
+    rows = (
+        judged("generative rate before", 40, before, Bar(0.90), 0.0012),
+        judged("generative rate after", 40, after, Bar(0.03, at_least=False), 0.0012),
+        ("identical | prompts", 40, Count(3, 4), None, None, None),
+    )
+    return Table("Erased & kept", JUDGED_COLUMNS, rows, "A note.")
+
+
+@pytest.fixture(scope="module")
+def report(table: Table) -> Report:
+    pair = ShownPair('a "French horn" <script>alert(1)</script>', clip(1), clip(2), "9 of 9 frames before, 0 after")
+    return Report(
+        title="French horn, erased",
+        lead="gone",
+        groups=[PairGroup("Prompts", "note", [pair])],
+        tables=[table],
+        rates=[("French horn", table.rows[0][2], table.rows[1][2])],
+        preference_steps=[0, 1, 2],
+        preferences={"block 0": [0.5, 0.3, 0.1], "block 1": [0.5, 0.7, 0.9]},
+        chosen="block 1",
+        features=Table("Features", ("feature", "tokens"), ((1, "horn <b>"),)),
+        facts=[("seed", "0")],
+    )
+
+
+def test_every_number_of_the_tables_is_in_the_report(report: Report, table: Table) -> None:
+    page = html.unescape(report.to_html())
+    for row in table.texts():
+        for text in row:
+            assert text in page
+
+
+def test_text_markdown_and_html_show_the_same_cells(table: Table) -> None:
+    markdown = table.to_markdown().replace("\\|", "|")
+    for text in (cell for row in table.texts() for cell in row):
+        assert text in table.to_text() and text in markdown and text in html.unescape(table.to_html())
+
+
+def test_csv_holds_the_unrounded_numbers_and_both_ends_of_the_interval(table: Table) -> None:
+    rows = list(csv.DictReader(io.StringIO(table.to_csv())))
+    before = table.rows[0][2]
+    assert [float(rows[0][c]) for c in ("value", "value low", "value high")] == [before.value, before.low, before.high]
+    assert len(rows) == len(table.rows)
+
+
+def test_a_missed_bar_is_named_with_its_number_and_a_met_one_is_not(table: Table) -> None:
+    after = table.rows[1][2]
+    assert missed([table]) == [f"generative rate after: {cell_text(after)}, bar ≤ 3 %"]
+
+
+def test_bars_hold_at_their_limit_and_never_for_a_missing_number() -> None:
+    assert Bar(0.9).met_by(0.9) and not Bar(0.9).met_by(0.8999)
+    assert Bar(0.03, at_least=False).met_by(0.03) and not Bar(0.03, at_least=False).met_by(0.0301)
+    assert not Bar(0.9).met_by(float("nan")) and not Bar(0.9, at_least=False).met_by(float("nan"))
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 cells for 1 columns"):
+        Table("t", ("a",), ((1, 2),))
+
+
+def test_the_report_needs_no_other_file_and_runs_no_prompt_as_code(report: Report) -> None:
+    page = report.to_html()
+    links = re.findall(r"""(?:src|href)=["']([^"']*)""", page)
+    assert links and all(link.startswith("data:image/webp;base64,") for link in links)
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "<script" not in page and "<b>horn" not in page and "horn &lt;b&gt;" in page
+
+
+def test_the_chosen_block_is_drawn_thicker_and_lines_end_at_their_last_value() -> None:
+    drawing = line_chart({"a": [0, 1], "b": [1, 0]}, [0, 10], x_label="step", y_label="p", bold="b")
+    lines = re.findall(r'stroke-width="([\d.]+)" points="([^"]*)"', drawing)
+    assert float(lines[1][0]) > float(lines[0][0])
+    heights = [[float(point.split(",")[1]) for point in points.split()] for _, points in lines]
+    assert heights[0] == heights[1][::-1] and heights[0][0] > heights[0][1]  # SVG counts downwards
+
+
+def test_a_chart_refuses_series_of_another_length() -> None:
+    with pytest.raises(ValueError, match="1 values for 2 steps"):
+        line_chart({"a": [1.0]}, [0, 1], x_label="", y_label="")
+
+
+def test_rates_are_drawn_where_they_are() -> None:
+    drawing = interval_chart([("x", (1.0, 0.9, 1.0), (0.0, 0.0, 0.1))])
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)" cy="[\d.]+" r="4.5"', drawing)]
+    ticks = [float(x) for x in re.findall(r'<text x="([\d.]+)"[^>]*>(?:0|100) %', drawing)]
+    assert places == ticks[::-1]
+
+
+def test_gif_and_webp_loop_for_ever_over_all_frames(tmp_path: Path) -> None:
+    import base64
+
+    write_gif(tmp_path / "a.gif", clip(0))
+    webp = base64.b64decode(webp_data_uri(clip(0)).partition(",")[2])
+    for picture in (Image.open(tmp_path / "a.gif"), Image.open(io.BytesIO(webp))):
+        assert (picture.n_frames, picture.info["loop"], picture.size) == (9, 0, (SIDE, SIDE))
+
+
+def test_an_mp4_holds_the_clip(tmp_path: Path) -> None:
+    import imageio_ffmpeg
+
+    frames = np.repeat(np.arange(9, dtype=np.uint8)[:, None, None, None] * 25, 64, 1).repeat(64, 2).repeat(3, 3)
+    write_mp4(tmp_path / "a.mp4", frames)
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "a.mp4"))
+    next(reader)
+    read = np.stack([np.frombuffer(frame, np.uint8).reshape(64, 64, 3) for frame in reader])
+    assert len(read) % 9 == 0
+    assert np.abs(read[:9].astype(int) - frames).max() < 12  # compression changes a grey little
+
+
+def test_pairs_stand_side_by_side_and_must_match() -> None:
+    both = side_by_side(clip(0), clip(1), gap=2)
+    assert both.shape == (9, SIDE, 2 * SIDE + 2, 3)
+    assert np.array_equal(both[:, :, :SIDE], clip(0)) and np.array_equal(both[:, :, -SIDE:], clip(1))
+    with pytest.raises(ValueError, match="one shape"):
+        side_by_side(clip(0), clip(1)[:5])
+
+
+def test_a_contact_sheet_has_a_row_per_pair() -> None:
+    heights = [contact_sheet([("caption", clip(0), clip(1))] * rows).size[1] for rows in (1, 2, 3)]
+    assert heights[2] - heights[1] == heights[1] - heights[0] > SIDE
+
+
+def test_tables_are_written_as_one_markdown_file_and_a_csv_each(tmp_path: Path, table: Table) -> None:
+    other = Table("Second", ("a",), ((1,),))
+    paths = write_tables([table, other], tmp_path, "objects")
+    assert [p.name for p in paths] == ["objects.md", "objects-erased-kept.csv", "objects-second.csv"]
+    assert paths[0].read_text(encoding="utf-8").count("###") == 2

@@ -1,0 +1,118 @@
+"""Finding, reading and editing blocks, on real tiny encoders of four families."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from unseen.errors import UnsupportedEncoderError
+from unseen.text_encoder import edited, encode_blocks, find_blocks, fingerprint, rewrite_block_output
+
+FAMILIES = ("bert", "t5", "umt5", "clip")
+
+
+def run(encoder, batch, dtype=torch.float32):
+    ids = torch.arange(4, 4 + 6).repeat(batch, 1) + torch.arange(batch)[:, None]
+    with torch.no_grad():
+        return encoder.to(dtype)(ids, torch.ones_like(ids)).last_hidden_state
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_are_found_in_order(encoder_of, family):
+    encoder = encoder_of(family)
+    order = []
+    for index, block in enumerate(find_blocks(encoder)):
+        block.register_forward_hook(lambda module, args, output, index=index: order.append(index))
+    run(encoder, 1)
+    assert order == [0, 1, 2]
+
+
+def test_a_model_without_or_with_two_block_lists_is_refused():
+    with pytest.raises(UnsupportedEncoderError, match="exactly one list"):
+        find_blocks(nn.Linear(2, 2))
+    block = nn.TransformerEncoderLayer(8, 2)
+    two = nn.ModuleDict({"encoder": nn.TransformerEncoder(block, 2), "decoder": nn.TransformerEncoder(block, 2)})
+    with pytest.raises(UnsupportedEncoderError, match="its encoder"):
+        find_blocks(two)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_edit_of_the_last_block_changes_one_row_only_and_keeps_shape_and_dtype(encoder_of, family, batch, dtype):
+    encoder = encoder_of(family)
+    plain = run(encoder, batch, dtype)
+
+    def change_last_row(hidden, valid):
+        assert hidden.shape == plain.shape
+        changed = hidden.float().clone()
+        changed[-1] += torch.randn(changed.shape[-1], generator=torch.Generator().manual_seed(0))
+        return changed
+
+    with edited(encoder, {2: change_last_row}):
+        changed = run(encoder, batch, dtype)
+    assert changed.shape == plain.shape and changed.dtype == plain.dtype == dtype
+    assert torch.equal(changed[:-1], plain[:-1])
+    assert not torch.allclose(changed[-1], plain[-1], atol=0.05)
+    assert torch.equal(run(encoder, batch, dtype), plain), "the hook outlived its context"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_handing_back_the_same_values_is_the_identity(encoder_of, family):
+    encoder = encoder_of(family)
+    plain = run(encoder, 3)
+    with edited(encoder, {0: lambda hidden, valid: hidden.clone(), 2: lambda hidden, valid: None}):
+        assert torch.equal(run(encoder, 3), plain)
+
+
+def test_tuples_stay_tuples_and_dtype_is_that_of_the_hidden_states():
+    hidden = torch.ones(3, 2, 4, dtype=torch.float16)
+    for output in (hidden, (hidden, "bias")):
+        result = rewrite_block_output(output, lambda h: h.float() * 2)
+        assert type(result) is type(output)
+        first = result[0] if isinstance(result, tuple) else result
+        assert first.dtype == torch.float16 and torch.equal(first, hidden * 2)
+    assert rewrite_block_output((hidden,), lambda h: None) is None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_edit_at_an_early_block_is_seen_by_later_blocks_and_by_capture(encoder_of, tokenizer, family):
+    encoder = encoder_of(family)
+    plain = encode_blocks(tokenizer, encoder, ["a red apple", "wolf"])
+    changed = encode_blocks(tokenizer, encoder, ["a red apple", "wolf"], edits={1: lambda h, valid: h * 1.5})
+    assert torch.equal(changed.hidden[0], plain.hidden[0])
+    assert torch.allclose(changed.hidden[1], plain.hidden[1] * 1.5)
+    assert not torch.allclose(changed.hidden[2], plain.hidden[2], atol=1e-4)
+
+
+def test_activations_leave_padding_out_and_mark_special_tokens(encoder_of, tokenizer):
+    encoder = encoder_of("bert")
+    both = encode_blocks(tokenizer, encoder, ["wolf", "a red apple under a tree"])
+    assert both.hidden.shape == (3, 3 + 8, 32) and both.output.shape == (11, 32)
+    assert both.prompt.tolist() == [0] * 3 + [1] * 8
+    assert both.special.tolist() == [True, False, True, True, *[False] * 6, True]
+    alone = encode_blocks(tokenizer, encoder, ["wolf"])
+    assert torch.allclose(alone.hidden, both.hidden[:, :3], atol=1e-5), "padding was attended to"
+
+
+def test_attended_padding_is_kept_as_the_pipeline_makes_it(encoder_of, tokenizer):
+    padded = encode_blocks(tokenizer, encoder_of("t5"), ["wolf"], 10, attend_pads=True)
+    assert padded.hidden.shape[1] == 10
+    assert padded.special.sum() == 9
+
+
+def test_streaming_in_small_batches_gives_the_same_activations(encoder_of, tokenizer):
+    encoder = encoder_of("umt5")
+    prompts = ["wolf", "a red apple", "dog near the river", "lemon"]
+    small, large = (encode_blocks(tokenizer, encoder, prompts, batch_size=size) for size in (1, 4))
+    assert torch.equal(small.prompt, large.prompt) and torch.equal(small.token_id, large.token_id)
+    assert torch.allclose(small.hidden, large.hidden, atol=1e-5)
+
+
+def test_the_fingerprint_tells_encoders_apart_and_survives_bfloat16(encoder_of):
+    encoder = encoder_of("bert")
+    mark = fingerprint(encoder)
+    assert mark == fingerprint(encoder_of("bert")) == fingerprint(encoder.to(torch.bfloat16))
+    assert mark != fingerprint(encoder_of("bert", seed=1))
+    assert mark != fingerprint(encoder_of("clip"))
