@@ -7,7 +7,6 @@ export TOKENIZERS_PARALLELISM ?= false
 
 BIN := .venv/bin
 READY := .venv/.ready
-BENCHMARKS := picture objects kinds phrasings
 
 .PHONY: help setup demo bench test test-slow train clean
 .DEFAULT_GOAL := help
@@ -27,7 +26,7 @@ demo: $(READY) ## erase a concept and measure it: make demo CONCEPT=church
 	@$(BIN)/unseen demo "$(CONCEPT)"
 
 bench: $(READY) ## measure everything that docs/results.md reports (hours; can be interrupted)
-	@for what in $(BENCHMARKS); do $(BIN)/unseen evaluate $$what || exit 1; done
+	@$(BIN)/unseen evaluate all --results docs/results.md
 
 test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet

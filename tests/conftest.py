@@ -44,6 +44,13 @@ VOCABULARY = 2048
 def make_encoder(family: str, seed: int = 0) -> nn.Module:
     """A random text encoder with `BLOCKS` blocks of width `WIDTH`, in eval mode."""
     torch.manual_seed(seed)
+    encoder = _random_encoder(family)
+    # Words as loud as in a trained model; by default BERT and CLIP start with words as quiet as positions.
+    torch.nn.init.normal_(encoder.get_input_embeddings().weight)
+    return encoder.eval()
+
+
+def _random_encoder(family: str) -> nn.Module:
     if family == "bert":
         config = BertConfig(
             vocab_size=VOCABULARY,
@@ -52,7 +59,7 @@ def make_encoder(family: str, seed: int = 0) -> nn.Module:
             num_attention_heads=4,
             intermediate_size=64,
         )
-        return BertModel(config, add_pooling_layer=False).eval()
+        return BertModel(config, add_pooling_layer=False)
     if family == "clip":
         config = CLIPTextConfig(
             vocab_size=VOCABULARY,
@@ -61,12 +68,13 @@ def make_encoder(family: str, seed: int = 0) -> nn.Module:
             num_attention_heads=4,
             intermediate_size=64,
             max_position_embeddings=64,
+            bos_token_id=1,
             eos_token_id=2,
         )
-        return CLIPTextModel(config).eval()
+        return CLIPTextModel(config)
     config_class, model_class = {"t5": (T5Config, T5EncoderModel), "umt5": (UMT5Config, UMT5EncoderModel)}[family]
     config = config_class(vocab_size=VOCABULARY, d_model=WIDTH, d_kv=8, d_ff=64, num_layers=BLOCKS, num_heads=4)
-    return model_class(config).eval()
+    return model_class(config)
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

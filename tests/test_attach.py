@@ -19,6 +19,7 @@ def generate(pipe, prompt=None, **options):
     return pipe(prompt, generator=generator, output_type="pt", **{**defaults, **options}).frames
 
 
+@torch.no_grad()
 def embed(pipe, prompt, **options):
     return pipe.encode_prompt(prompt, max_sequence_length=16, **options)
 

@@ -149,7 +149,7 @@ def test_a_damaged_file_is_one_clear_error(tokenizer, encoder_of, eraser_of, tmp
         ClearEraser.from_pretrained(tmp_path)
 
 
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=64, rounds=3, warm_up=1, sae_steps=25, max_length=32)
+SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
 
 
 @pytest.mark.parametrize("config", [SMALL, dataclasses.replace(ClearConfig.paper(), **{

@@ -96,8 +96,8 @@ def test_the_judge_sees_an_edit_that_erases_and_one_that_does_not(encoder_of, to
     other = judge(eraser_of(tokenizer, encoder, word="piano"))
     assert other["residual_name"] == pytest.approx(1.0, abs=1e-4)
     own = eraser_of(tokenizer, encoder)
-    weakened = judge(own.with_strength(1.0))
-    assert weakened["residual_name"] < 0.9
+    weak, strong = judge(own), judge(own.with_strength(4.0))
+    assert strong["residual_name"] < weak["residual_name"] < 0.99
 
 
 def test_costs_prefer_what_erases_and_count_a_block_without_features_as_useless():

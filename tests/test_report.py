@@ -78,7 +78,16 @@ def test_csv_holds_the_unrounded_numbers_and_both_ends_of_the_interval(table: Ta
 
 def test_a_missed_bar_is_named_with_its_number_and_a_met_one_is_not(table: Table) -> None:
     after = table.rows[1][2]
-    assert missed([table]) == [f"generative rate after: {cell_text(after)}, bar ≤ 3 %"]
+    assert missed([table]) == [f"Erased & kept, generative rate after: {cell_text(after)}, bar ≤ 3 %"]
+    other = Table(
+        "T",
+        ("what", "first", "difference", "bar", "met"),
+        (("x", after, 0.5, Bar(0.02, False), False),),
+        "",
+        "difference",
+    )
+    assert missed([other]) == ["T, x: 50 %, bar ≤ 2 %"]
+    assert missed([Table("T", ("what", "kB", "met"), (("x", 3, False), ("y", 2, True)))]) == ["T, x: kB 3"]
 
 
 def test_bars_hold_at_their_limit_and_never_for_a_missing_number() -> None:

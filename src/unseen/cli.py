@@ -23,6 +23,7 @@ EVALUATIONS = {
 TRAINERS = {
     "pool": "unseen.diorama.pool",
     "vae": "unseen.diorama.train_vae",
+    "latents": "unseen.diorama.latents",
     "transformer": "unseen.diorama.train_transformer",
     "detector": "unseen.diorama.train_detector",
 }

@@ -137,7 +137,10 @@ def random_table(
 def invariants_table(study: Study, fitted: Fitted, prompt: Prompt) -> Table:
     """What must hold exactly: detaching restores every bit, and the weights never change."""
     identical = study.detached_is_identical(prompt, fitted.method)
+    with fitted.method.applied_to(study.pipe):
+        during = study.weights_unchanged()
     rows = (
+        ("the pipeline's weights are bit-identical while the eraser is attached", during),
         ("a clip drawn after detaching is bit-identical", identical),
         ("the pipeline's weights are bit-identical after everything above", study.weights_unchanged()),
     )

@@ -23,12 +23,6 @@ RESIDUAL = Bar(0.05, at_least=False)
 REST = Bar(0.95)
 
 
-def chosen_concepts(study: Study) -> tuple[str, ...]:
-    """Keys of the concepts that were asked for, else `CONCEPTS`."""
-    names = study.settings.concepts
-    return tuple(captions.key_of(name) for name in names) if names else CONCEPTS
-
-
 def prompts_for(study: Study, key: str) -> dict[str, list[Prompt]]:
     """Target prompts, prompts about others of the same kind, and for an attribute its carrier without it."""
     writer, count = study.writer, study.settings.count(CLIPS_TARGET)
@@ -54,7 +48,7 @@ def prompts_for(study: Study, key: str) -> dict[str, list[Prompt]]:
 def evaluate_kinds(study: Study) -> Iterator[Table]:
     """A table of bars per concept, then all fits and unconcerned prompts."""
     results = []
-    for key in chosen_concepts(study):
+    for key in study.chosen(CONCEPTS, captions.KEYS):
         study.say(f"{captions.main_name(key)} ({concept_kind(key)})")
         fitted = study.eraser(concept_of(key))
         prompts = prompts_for(study, key)

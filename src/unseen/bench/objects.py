@@ -35,12 +35,6 @@ NOTE = (
 )
 
 
-def chosen_objects(study: Study) -> tuple[str, ...]:
-    """Keys of the concepts that were asked for, else the ten objects."""
-    names = study.settings.concepts
-    return tuple(captions.key_of(name) for name in names) if names else scenes.OBJECTS
-
-
 def prompts_for(study: Study, key: str, fitted: Fitted) -> dict[str, list[Prompt]]:
     """The evaluation prompts of one object, by role."""
     writer, count = study.writer, study.settings.count(CLIPS_PER_CELL)
@@ -60,7 +54,7 @@ def prompts_for(study: Study, key: str, fitted: Fitted) -> dict[str, list[Prompt
 
 def evaluate_objects(study: Study) -> Iterator[Table]:
     """All tables about erased objects."""
-    keys = chosen_objects(study)
+    keys = study.chosen(scenes.OBJECTS, scenes.SUBJECTS)
     results = []
     for place, key in enumerate(keys, 1):
         study.say(f"{captions.main_name(key)} ({place} of {len(keys)})")
@@ -150,7 +144,7 @@ def each_table(study: Study, results: Sequence[Erased]) -> Table:
         "bar",
         "verdict",
     )
-    return Table("Objects: each", columns, tuple(rows), "Generative rates, shares of frames.")
+    return Table("Objects: each", columns, tuple(rows), "Generative rates, shares of frames.", "after")
 
 
 def instead_table(study: Study, results: Sequence[Erased]) -> Table:
@@ -176,6 +170,7 @@ def instead_table(study: Study, results: Sequence[Erased]) -> Table:
         ("the frame shows", "clips", "before", "after", "bar", "verdict"),
         tuple(rows),
         "A subject counts if both detectors see it; unrecognisable: they disagree, or see something they cannot name.",
+        "after",
     )
 
 
@@ -195,7 +190,7 @@ def second_opinion_table(study: Study, results: Sequence[Erased]) -> Table:
         difference = abs(first.value - other.value)
         rows.append((label, len(prompts), first, other, difference, AGREEMENT, AGREEMENT.met_by(difference)))
     columns = ("measured", "clips", "first detector", "second detector", "difference", "bar", "verdict")
-    return Table("Objects: second opinion", columns, tuple(rows))
+    return Table("Objects: second opinion", columns, tuple(rows), judges="difference")
 
 
 def kept_table(study: Study, results: Sequence[Erased]) -> Table:

@@ -18,8 +18,7 @@ KINDS = ("main", *PHRASINGS)
 
 def evaluate_phrasings(study: Study) -> Iterator[Table]:
     """Generative rates before and after, per way of saying it; nothing is barred here."""
-    names = study.settings.concepts
-    keys = tuple(captions.key_of(name) for name in names) if names else scenes.OBJECTS
+    keys = study.chosen(scenes.OBJECTS, captions.KEYS)
     hits: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray, list[Prompt]]] = {}
     for place, key in enumerate(keys, 1):
         study.say(f"{captions.main_name(key)} ({place} of {len(keys)})")

@@ -19,6 +19,7 @@ from unseen.bench.run import UNEDITED, Clips, Method, Runner
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import METADATA_FILE, ClearEraser
 from unseen.concept import Concept
+from unseen.diorama.captions import key_of, main_name
 from unseen.diorama.detector import Detector, load_detector
 from unseen.diorama.pipeline import GENERATION, generate, load_pipeline
 from unseen.prompts import write_prompts
@@ -89,6 +90,14 @@ class Study:
     def judge(self) -> Detector:
         """The detector whose readings the tables show."""
         return self.detectors[0]
+
+    def chosen(self, usual: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+        """Keys of the concepts that were asked for, else `usual`; raises `ValueError` for one not in `known`."""
+        keys = tuple(key_of(name) for name in self.settings.concepts) or tuple(usual)
+        for key in keys:
+            if key not in known:
+                raise ValueError(f"{main_name(key)!r} is not measured here; choose among {', '.join(known)}.")
+        return keys
 
     def clips(self, prompts: Sequence[Prompt], method: Method = UNEDITED) -> Clips:
         """Clips of `prompts` under `method`."""

@@ -81,6 +81,8 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    judges: str = "value"
+    """The column that the bars are about; where there is no such column a verdict is about the row as a whole."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -159,9 +161,16 @@ def missed(tables: Iterable[Table]) -> list[str]:
     found = []
     for table in tables:
         for row in table.rows:
-            if any(cell is False for cell in row):
-                value, bar = (next((c for c in row if isinstance(c, kind)), None) for kind in ((Estimate, float), Bar))
-                found.append(f"{row[0]}: {cell_text(value)}, bar {bar}")
+            if not any(cell is False for cell in row):
+                continue
+            cells = dict(zip(table.columns, row, strict=True))
+            if table.judges in cells:
+                value, bar = cells[table.judges], next((cell for cell in row if isinstance(cell, Bar)), None)
+                text = percent(value) if isinstance(value, float) and bar is not None else cell_text(value)
+                found.append(f"{table.title}, {row[0]}: {text}" + ("" if bar is None else f", bar {bar}"))
+            else:
+                rest = [f"{name} {cell_text(cell)}" for name, cell in list(cells.items())[1:] if cell is not False]
+                found.append(f"{table.title}, {row[0]}" + (f": {', '.join(rest)}" if rest else ""))
     return found
 
 

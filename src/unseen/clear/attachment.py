@@ -60,7 +60,8 @@ class Handle:
         self._remove_edits: Callable[[], None] | None = install_edits(
             self._encoder, {layer: self._edit_at(layer) for layer in {eraser.layer for eraser in self.erasers}}
         )
-        self._encode_prompt = pipe.encode_prompt
+        # Usually the class's method; where another tool wrapped it on the instance, that wrapper is put back.
+        self._own_encode_prompt = vars(pipe).get("encode_prompt")
         pipe.encode_prompt = self._guard(pipe.encode_prompt)
         _HANDLES[self._encoder] = self
 
@@ -76,6 +77,8 @@ class Handle:
         self._remove_edits()
         self._remove_edits = None
         del self.pipe.encode_prompt
+        if self._own_encode_prompt is not None:
+            self.pipe.encode_prompt = self._own_encode_prompt
         _HANDLES.pop(self._encoder, None)
 
     def explain(self, prompt: str) -> list[Firing]:

@@ -103,6 +103,7 @@ class ClearConfig:
         return cls(
             neutral=0,
             mask="literal",
+            rho=0.01,
             max_features=None,
             criterion="l_con",
             strength=1.0,

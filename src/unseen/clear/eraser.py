@@ -145,7 +145,7 @@ class ClearEraser:
         `pipe.encode_prompt`, for instance `max_sequence_length`.
         """
         prompt = prompt if isinstance(prompt, str) else list(prompt)
-        with self.applied_to(pipe):
+        with torch.no_grad(), self.applied_to(pipe):
             return pipe.encode_prompt(prompt, do_classifier_free_guidance=False, **options)[0]
 
     def explain(self, tokenizer: Any, encoder: nn.Module, prompt: str) -> list[tuple[str, float]]:

@@ -97,7 +97,8 @@ class SaeTrainer:
         rows = rows / scale + 0.5 * torch.randn(rows.shape, generator=generator)
         W_dec = F.normalize(rows, dim=-1)
         W_enc = W_dec.transpose(1, 2).contiguous()
-        b_enc = torch.full((layers, 1, num_features), -0.1 * d**0.5)
+        # Scaled tokens have norm √d. At this bias a row answers to tokens like the one it started on, and to few others.
+        b_enc = torch.full((layers, 1, num_features), -0.25 * d**0.5)
         self.bank = SaeBank(W_enc, b_enc, W_dec, mean, scale, top_k)
         self.parameters = [W_enc, b_enc, W_dec]
         for parameter in self.parameters:

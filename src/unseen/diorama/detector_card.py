@@ -14,15 +14,15 @@ from unseen.diorama.detector_data import (
     STRANGER,
     TEST_SEED,
     Batch,
+    held_back_pool,
     make_batch,
-    render_pool,
 )
-from unseen.diorama.render import DEFAULT_SETTINGS
 from unseen.diorama.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, STYLES
+from unseen.diorama.training import CHECKPOINTS
 
 GRID = np.linspace(0.2, 0.95, 76)
 """Thresholds that are tried."""
-TEST_FRAMES = 3200
+CALIBRATION_FRAMES, TEST_FRAMES = 1000, 3000
 
 
 def _identity(read: dict[str, np.ndarray]) -> np.ndarray:
@@ -54,11 +54,11 @@ def _best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     return float(np.round(GRID[np.flatnonzero(costs <= costs.min() + 1e-4)].mean(), 3))
 
 
-def calibrate(detector: Detector, frames: int = 1600) -> dict[str, float]:
+def calibrate(detector: Detector, frames: int = CALIBRATION_FRAMES) -> dict[str, float]:
     """One threshold per head, chosen on renders of their own, degraded and partly destroyed."""
     rng = np.random.default_rng(CALIBRATION_SEED)
-    pool = render_pool(DEFAULT_SETTINGS, CALIBRATION_SEED, frames, progress=True)
-    batch = make_batch(pool, np.arange(frames), rng)
+    pool = held_back_pool(CALIBRATION_SEED, frames, CHECKPOINTS)
+    batch = make_batch(pool, np.arange(len(pool.frames)), rng)
     read, truth = detector.probabilities(batch.frames), _truth(batch)
     alone = truth["single"]
     return {
@@ -93,9 +93,9 @@ def _one_of(probability: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) 
 def measure(detector: Detector, frames: int = TEST_FRAMES) -> dict[str, Any]:
     """Accuracy and floors on fresh renders: as rendered, degraded, and with every subject destroyed."""
     rng = np.random.default_rng(TEST_SEED)
-    pool = render_pool(DEFAULT_SETTINGS, TEST_SEED, frames, progress=True)
-    rows = np.arange(frames)
-    out: dict[str, Any] = {"frames": frames, "seed": TEST_SEED, "calibration_seed": CALIBRATION_SEED}
+    pool = held_back_pool(TEST_SEED, frames, CHECKPOINTS)
+    rows = np.arange(len(pool.frames))
+    out: dict[str, Any] = {"frames": len(rows), "seed": TEST_SEED, "calibration_seed": CALIBRATION_SEED}
     conditions = {"clean": 0.0, "degraded": 1.0}
     for name, degraded in conditions.items():
         batch = make_batch(pool, rows, rng, empty=0.06, destroyed=0.0, partial=0.0, degraded=degraded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -42,9 +43,9 @@ class Recipe:
 
 
 RECIPES = {
-    "a": Recipe("a", DEFAULT_SETTINGS, seed=11, frames=6_000, clips=4_096),
+    "a": Recipe("a", DEFAULT_SETTINGS, seed=11, frames=4_000, clips=4_096),
     "b": Recipe(
-        "b", RenderSettings((0.52, 0.74), (0.37, 0.47), 10.0, (0.18, 0.34), 0.12), seed=7_001, frames=9_000, coarse=True
+        "b", RenderSettings((0.52, 0.74), (0.37, 0.47), 10.0, (0.18, 0.34), 0.12), seed=7_001, frames=8_000, coarse=True
     ),
 }
 
@@ -97,29 +98,41 @@ def _render_one(
     return [{"frames": f, "empties": e, **labels} for f, e in zip(frames, empties, strict=True)]
 
 
-def render_pool(settings: RenderSettings, seed: int, count: int, *, moments: int = 1, progress: bool = False) -> Pool:
+def render_pool(settings: RenderSettings, seed: int, count: int, *, moments: int = 1) -> Pool:
     """Render `count` scenes at `moments` times each, all subjects equally often, strangers twice as often."""
     rng = np.random.default_rng(seed)
     turns = [*DETECTED, STRANGER]
     order = np.concatenate([rng.permutation(len(turns)) for _ in range(-(-count // len(turns)))])[:count]
-    scenes = [_render_one(rng, turns[i], settings, moments) for i in tqdm(order, "rendering", disable=not progress)]
+    scenes = [_render_one(rng, turns[i], settings, moments) for i in order]
     rows = [row for scene in scenes for row in scene]
     return Pool(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 
-def training_pool(recipe: Recipe, folder: Path) -> Pool:
-    """The recipe's pool, rendered once in shards under `folder` and read from there afterwards."""
-    place = folder / f"detector_pool_{recipe.which}_{drawings_digest()}"
+def stored_pool(place: Path, settings: RenderSettings, seed: int, frames: int, moments: int) -> list[dict[str, Any]]:
+    """The shards of a pool in the folder `place`, rendered once and read from there afterwards."""
     place.mkdir(parents=True, exist_ok=True)
     shards = []
-    for index in tqdm(range(-(-recipe.frames // SHARD)), f"pool {recipe.which}, shards of {SHARD}"):
+    for index in tqdm(range(-(-frames // SHARD)), f"{place.name}, shards of {SHARD} frames"):
         path = place / f"{index:03d}.safetensors"
         if not path.exists():
-            pool = render_pool(recipe.settings, recipe.seed * 1000 + index, SHARD // 2, moments=2)
+            pool = render_pool(settings, seed * 1000 + index, SHARD // moments, moments=moments)
             partial = path.with_suffix(".partial")
             save_file(vars(pool), partial)
             partial.rename(path)
         shards.append(load_file(path))
+    return shards
+
+
+def held_back_pool(seed: int, frames: int, folder: Path) -> Pool:
+    """Renders that no detector is trained on, one frame of each scene; both detectors are measured on the same."""
+    shards = stored_pool(folder / f"detector_held_back_{seed}_{drawings_digest()}", DEFAULT_SETTINGS, seed, frames, 1)
+    return Pool(**{field.name: np.concatenate([shard[field.name] for shard in shards]) for field in fields(Pool)})
+
+
+def training_pool(recipe: Recipe, folder: Path) -> Pool:
+    """The recipe's pool: its own renders and, if it says so, frames of the video model's clips."""
+    place = folder / f"detector_pool_{recipe.which}_{drawings_digest()}"
+    shards = stored_pool(place, recipe.settings, recipe.seed, recipe.frames, moments=2)
     rng = np.random.default_rng(recipe.seed)
     for index in range(recipe.clips):
         scene = training_scene(index)

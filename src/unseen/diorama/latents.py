@@ -2,7 +2,7 @@
 
     python -m unseen.diorama.latents --clips 16384
 
-Shards are named by the VAE's weights, so that a new VAE never meets an old VAE's latents.
+Shards are named by the VAE's encoder, so that a new encoder never meets an old one's latents.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
+from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
@@ -31,8 +32,15 @@ CAPTIONS = 4
 
 def latent_path(shard: int) -> Path:
     """Where the latents of a shard are kept, for the committed VAE."""
-    name = hashlib.sha256((WEIGHTS / "vae.safetensors").read_bytes()).hexdigest()[:12]
-    return CHECKPOINTS / f"latents-{name}" / f"{shard:04d}.npy"
+    return CHECKPOINTS / f"latents-{_encoder_digest()}" / f"{shard:04d}.npy"
+
+
+def _encoder_digest() -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(WEIGHTS / "vae.safetensors").items()):
+        if name.startswith(("encoder.", "quant_conv.")):
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def caption_path(shard: int) -> Path:

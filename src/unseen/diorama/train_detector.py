@@ -75,7 +75,7 @@ def train(which: str, minutes: float, *, warm: bool = False) -> tuple[DetectorNe
     pool = training_pool(recipe, CHECKPOINTS)
     torch.manual_seed(recipe.seed)
     network = DetectorNetwork(which, len(DETECTED))
-    if warm:
+    if warm:  # for a world that was redrawn: most of what was learned still holds
         load_half(network, WEIGHTS / f"detector_{which}.safetensors")
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
@@ -113,6 +113,7 @@ def train(which: str, minutes: float, *, warm: bool = False) -> tuple[DetectorNe
     bar.close()
     checkpoint.save({"step": step, "spent": spent, "loss": shown}, force=True)
     settings = {
+        "warm_start": warm,
         "processor_minutes": round(spent / 60, 1),
         "steps": step,
         "batch": BATCH,

@@ -55,7 +55,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="unseen train transformer", description=__doc__.split("\n")[0])
     parser.add_argument("--image-steps", type=int, default=2500)
     parser.add_argument("--steps", type=int, default=6500, help="in all")
-    parser.add_argument("--batch", type=int, default=32, help="clips a step; in the image stage four times as many pictures")
+    parser.add_argument(
+        "--batch", type=int, default=32, help="clips a step; in the image stage four times as many pictures"
+    )
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--warm", action="store_true", help="start from the committed weights")
     parser.add_argument("--name", default="transformer", help="of the checkpoint")

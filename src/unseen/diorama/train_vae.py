@@ -94,11 +94,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--clip-steps", type=int, default=650)
     parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--warm", action="store_true", help="start from the committed weights")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="keep the committed encoder, so that the transformer stays valid"
+    )
     options = parser.parse_args(argv)
 
     torch.manual_seed(0)
     vae = build_vae().train()
-    if options.warm:
+    if options.warm or options.decoder_only:
         load_half(vae, WEIGHTS / "vae.safetensors")
     else:
         with torch.no_grad():  # start almost deterministic: sampling at the initial variance only slows learning
@@ -108,14 +111,19 @@ def main(argv: list[str] | None = None) -> None:
     for module in vae.modules():  # this layout makes 3-D convolutions on a CPU a third faster
         if isinstance(module, nn.Conv3d):
             module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    kernels = [p for p in vae.parameters() if p.ndim >= 4]
-    others = [p for p in vae.parameters() if p.ndim < 4 and p.numel()]
+    if options.decoder_only:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    trained = [p for p in vae.parameters() if p.requires_grad and p.numel()]
+    kernels, others = [p for p in trained if p.ndim >= 4], [p for p in trained if p.ndim < 4]
     optimizers = {
         "muon": Muon(kernels, options.learning_rate, decay=0.0),
         "adamw": torch.optim.AdamW(others, options.learning_rate, betas=(0.9, 0.97), weight_decay=1e-4),
     }
     average = Average(vae, 0.99)
-    checkpoint = Checkpoint("vae", {"vae": vae, "average": average.model, **optimizers})
+    checkpoint = Checkpoint(
+        "vae_decoder" if options.decoder_only else "vae", {"vae": vae, "average": average.model, **optimizers}
+    )
     values = checkpoint.load() or {"step": 0, "errors": []}
     total = options.image_steps + options.clip_steps
 
@@ -139,7 +147,7 @@ def main(argv: list[str] | None = None) -> None:
         loss, error = train_step(vae, next(source).to(memory_format=torch.channels_last_3d))
         vae.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         for optimizer in optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = rate(step)
@@ -161,7 +169,12 @@ def main(argv: list[str] | None = None) -> None:
         "model": "AutoencoderKLWan",
         "parameters": sum(p.numel() for p in final.parameters()),
         "data_seed": pool.DATA_SEED,
-        "steps": {"images": options.image_steps, "clips": options.clip_steps, "warm_start": options.warm},
+        "steps": {
+            "images": options.image_steps,
+            "clips": options.clip_steps,
+            "warm_start": options.warm,
+            "decoder_only": options.decoder_only,
+        },
         "batch": {"images": IMAGE_BATCH, "clips": CLIP_BATCH},
         "training_error_every_20_steps": values["errors"],
         "held_out_error": held_out_error(final),
