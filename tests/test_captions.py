@@ -403,6 +403,6 @@ def test_every_name_leads_back_to_its_key(key: str) -> None:
 
 def test_key_of_takes_bare_attributes_and_suggests_near_names() -> None:
     assert key_of("naked") == "bare" and key_of("Nude") == "bare" and key_of("on fire") == "burning"
-    with pytest.raises(ValueError, match="(?i)french horn") as caught:
+    with pytest.raises(ValueError, match=r"(?i)french horn") as caught:
         key_of("frensh horn")
     assert "\n" not in str(caught.value) and str(caught.value).endswith("?")

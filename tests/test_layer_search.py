@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -95,9 +97,23 @@ def test_the_judge_sees_an_edit_that_erases_and_one_that_does_not(encoder_of, to
     assert nothing["damage"] == pytest.approx(1.0, abs=1e-4)
     other = judge(eraser_of(tokenizer, encoder, word="piano"))
     assert other["residual_name"] == pytest.approx(1.0, abs=1e-4)
-    own = eraser_of(tokenizer, encoder)
-    weak, strong = judge(own), judge(own.with_strength(4.0))
-    assert strong["residual_name"] < weak["residual_name"] < 0.99
+    # An edit of the last block's output by the mean difference of the name tokens: a linear probe's score has to
+    # fall from 1 to 0 in step with γ.
+    positive, negative = sides_of(tokenizer, encoder, PAIRS)
+    roles = roles_of_pairs(positive, negative)
+    shift = positive.output[roles[0]["name"]].mean(0) - negative.output[roles[1]["name"]].mean(0)
+    exact = dataclasses.replace(
+        eraser_of(tokenizer, encoder),
+        layer=len(encoder.encoder.layer) - 1,
+        W_enc=torch.zeros(len(shift), 1),
+        b_enc=torch.ones(1),
+        W_dec=shift[None],
+        mask=torch.ones(1),
+        scale=torch.tensor(1.0),
+        gate=torch.tensor([0.0, -1.0]),
+    )
+    for gamma in (0.5, 1.0):
+        assert judge(exact.with_strength(gamma))["residual_name"] == pytest.approx(1 - gamma, abs=1e-3)
 
 
 def test_costs_prefer_what_erases_and_count_a_block_without_features_as_useless():

@@ -13,7 +13,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -212,7 +212,7 @@ def fingerprint(encoder: nn.Module) -> str:
 
     Samples are rounded to bfloat16, so that the same weights loaded in float32 or bfloat16 give the same fingerprint.
     """
-    config = encoder.config.to_dict()
+    config: dict[str, Any] = cast(Any, encoder.config).to_dict()
     facts = {key: config[key] for key in _FINGERPRINT_FACTS if key in config}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, parameter in sorted(encoder.named_parameters()):

@@ -91,7 +91,8 @@ class Handle:
             [prompt], max_length=length, padding="max_length" if attend else False, truncation=True, return_tensors="pt"
         )
         device = next(self._encoder.parameters()).device
-        self._seen = seen = []
+        seen: list[Any] = []
+        self._seen = seen
         try:
             with torch.no_grad():
                 self._encoder(inputs.input_ids.to(device), None if attend else inputs.attention_mask.to(device))

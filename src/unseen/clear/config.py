@@ -25,19 +25,21 @@ class ClearConfig:
     max_tokens: int = 200_000
     """Tokens whose block outputs are kept for training; memory is blocks × tokens × d × 4 bytes."""
 
-    features: int = 768
+    features: int = 640
     """Features per autoencoder (m)."""
     top_k: int | None = None
     """Features kept active per token; None = all positive ones (the paper's ReLU)."""
-    l1: float = 0.1
+    l1: float = 0.03
     """λ, weight of the L1 norm of the features."""
-    lr: float = 1e-2
+    start_bias: float = -0.3
+    """Encoder bias at the start, in units of √d; lower starts sparser."""
+    lr: float = 4e-3
     """Learning rate of the autoencoders (activations are scaled, so it serves every block)."""
     batch: int = 256
     """Tokens per step and block."""
     rounds: int = 6
     """Alternations of phase A (autoencoders) and phase B (layer preferences)."""
-    sae_steps: int = 50
+    sae_steps: int = 80
     """Autoencoder steps per round."""
     alpha_steps: int = 20
     """Layer-preference steps per round."""

@@ -210,7 +210,8 @@ class ClearEraser:
         except SafetensorError as error:
             raise DamagedFileError(f"{folder / WEIGHTS_FILE}: is not a safetensors file ({error}).") from error
         names = ("layer", "strength", "typical", "max_length", "encoder_fingerprint", "report")
-        return cls(concept=Concept(**metadata["concept"]), **{name: metadata[name] for name in names}, **tensors)
+        facts: dict[str, Any] = {name: metadata[name] for name in names}
+        return cls(concept=Concept(**metadata["concept"]), **facts, **cast(dict[str, Any], tensors))
 
     def _tensors(self) -> dict[str, Tensor]:
         return {name: getattr(self, name).contiguous() for name in _TENSORS}

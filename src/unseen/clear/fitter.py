@@ -137,6 +137,7 @@ class ClearFitter:
             steps=config.rounds * config.sae_steps,
             seed=self.seed,
             top_k=config.top_k,
+            start_bias=config.start_bias,
         )
         preferences = LayerPreferences(
             layers,
@@ -189,8 +190,11 @@ class ClearFitter:
         return contrast_mask(positives, negatives, min_rate=config.min_rate, max_ratio=config.max_ratio)
 
     def _activities(self, bank: SaeBank, limit: int | None, layer: int | None = None) -> tuple[Activity, Activity]:
+        # Prompts that share a word with the concept are the gate's business: at early blocks, where a word is still
+        # itself, they would leave no feature specific to a name made of ordinary words.
+        negatives = ~self.positive_tokens & ~self.activations.of_prompts(self.same_word_prompts)
         parts = []
-        for side in (self.positive_tokens, ~self.positive_tokens):
+        for side in (self.positive_tokens, negatives):
             tokens = (side & self.train_tokens).nonzero()[:, 0]
             tokens = tokens if limit is None else self._sample(tokens, limit)
             hidden = (

@@ -141,9 +141,9 @@ class EncoderOutputJudge:
         roles = roles_of_pairs(*halves)
         probes = {}
         for role in ROLES:
-            x = [half.output[which[role]] for half, which in zip(halves, roles, strict=True)]
-            if min(map(len, x)):
-                probes[role] = _ridge_probe(*x, ridge)
+            x, y = (half.output[which[role]] for half, which in zip(halves, roles, strict=True))
+            if len(x) and len(y):
+                probes[role] = _ridge_probe(x, y, ridge)
         return probes
 
     def _score(self, part: BlockActivations, roles: dict[str, Tensor]) -> dict[str, float]:
@@ -175,8 +175,8 @@ def output_costs(
         depth = index / max(1, len(candidates) - 1)
         total = residual + damage_weight * judged["damage"] + leak_weight * leaked + depth_weight * depth
         rows.append((total, residual, judged["damage"], leaked))
-    total, residual, damage, leaked = torch.tensor(rows).unbind(dim=1)
-    return LayerCosts(total, {"residual": residual, "damage": damage, "leak": leaked})
+    columns = torch.tensor(rows).unbind(dim=1)
+    return LayerCosts(columns[0], dict(zip(("residual", "damage", "leak"), columns[1:], strict=True)))
 
 
 def roles_of_pairs(
@@ -237,7 +237,8 @@ def _select(part: BlockActivations, keep: Tensor) -> BlockActivations:
 def _ridge_probe(positive: Tensor, negative: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """Centre and weight of a linear probe: regularised discriminant between two sets of tokens `[n, d]`."""
     centre = (positive.mean(dim=0) + negative.mean(dim=0)) / 2
-    within = sum((x - x.mean(dim=0)).T @ (x - x.mean(dim=0)) / len(x) for x in (positive, negative))
+    centred = [x - x.mean(dim=0) for x in (positive, negative)]
+    within = torch.stack([x.T @ x / len(x) for x in centred]).sum(dim=0)
     strength = ridge * float(torch.trace(within)) / within.shape[0] / math.sqrt(len(positive) + len(negative))
     weight = torch.linalg.solve(
         within + strength * torch.eye(within.shape[0]), positive.mean(dim=0) - negative.mean(dim=0)

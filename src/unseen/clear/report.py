@@ -50,7 +50,7 @@ def describe(
         "costs": {name: _rounded(values.tolist()) for name, values in last.items()},
         **{name: _rounded(values) for name, values in quality.items()},
         "features": eraser.num_features,
-        "leak": float(leak(*sides, torch.ones(eraser.num_features))),
+        "leak": float(leak(sides[0], sides[1], torch.ones(eraser.num_features))),
         "fired_on": {
             name: round(float(fired[group].float().mean()), 4) for name, group in groups.items() if group.any()
         },

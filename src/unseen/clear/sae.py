@@ -86,6 +86,7 @@ class SaeTrainer:
         steps: int,
         seed: int = 0,
         top_k: int | None = None,
+        start_bias: float = -0.1,
     ):
         """`sample` are block outputs `[L, N, d]` that set mean, scale and the starting decoder rows."""
         layers, count, d = sample.shape
@@ -97,8 +98,8 @@ class SaeTrainer:
         rows = rows / scale + 0.5 * torch.randn(rows.shape, generator=generator)
         W_dec = F.normalize(rows, dim=-1)
         W_enc = W_dec.transpose(1, 2).contiguous()
-        # Scaled tokens have norm √d. At this bias a row answers to tokens like the one it started on, and to few others.
-        b_enc = torch.full((layers, 1, num_features), -0.25 * d**0.5)
+        # Scaled tokens have norm √d: the lower the bias, the closer to its starting token a row answers.
+        b_enc = torch.full((layers, 1, num_features), start_bias * d**0.5)
         self.bank = SaeBank(W_enc, b_enc, W_dec, mean, scale, top_k)
         self.parameters = [W_enc, b_enc, W_dec]
         for parameter in self.parameters:
@@ -125,6 +126,7 @@ class SaeTrainer:
         W_dec = self.bank.W_dec
         with torch.no_grad():
             # The norm of a decoder row is fixed at one: only the gradient across the row may act.
+            assert W_dec.grad is not None
             W_dec.grad -= (W_dec.grad * W_dec).sum(dim=-1, keepdim=True) * W_dec
         self.optimizer.step()
         self.schedule.step()
@@ -134,10 +136,8 @@ class SaeTrainer:
 
     def finish(self) -> SaeBank:
         """The bank as it stands, detached from training."""
-        parts = {f.name: getattr(self.bank, f.name) for f in fields(SaeBank)}
-        return SaeBank(
-            **{name: part.detach().clone() if isinstance(part, Tensor) else part for name, part in parts.items()}
-        )
+        parts = {f.name: getattr(self.bank, f.name) for f in fields(SaeBank) if f.name != "top_k"}
+        return SaeBank(**{name: part.detach().clone() for name, part in parts.items()}, top_k=self.bank.top_k)
 
 
 @torch.no_grad()

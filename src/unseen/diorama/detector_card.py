@@ -20,7 +20,7 @@ from unseen.diorama.detector_data import (
 from unseen.diorama.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, STYLES
 from unseen.diorama.training import CHECKPOINTS
 
-GRID = np.linspace(0.2, 0.95, 76)
+GRID = np.linspace(0.05, 0.95, 91)
 """Thresholds that are tried."""
 CALIBRATION_FRAMES, TEST_FRAMES = 1000, 3000
 
