@@ -27,8 +27,6 @@ class ClearConfig:
 
     features: int = 640
     """Features per autoencoder (m)."""
-    top_k: int | None = None
-    """Features kept active per token; None = all positive ones (the paper's ReLU)."""
     l1: float = 0.03
     """λ, weight of the L1 norm of the features."""
     start_bias: float = -0.3

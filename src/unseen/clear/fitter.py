@@ -136,7 +136,6 @@ class ClearFitter:
             lr=config.lr,
             steps=config.rounds * config.sae_steps,
             seed=self.seed,
-            top_k=config.top_k,
             start_bias=config.start_bias,
         )
         preferences = LayerPreferences(

@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
         for optimizer in optimizers.values():
             optimizer.step()
         average.update(model, step)
-        recent.append(float(loss))
+        recent.append(loss.item())
         values["step"] = step + 1
         if len(recent) == 50:
             values["losses"].append(round(float(np.mean(recent)), 4))

@@ -1,0 +1,68 @@
+"""Diorama as a pipeline: a genuine WanPipeline with the committed weights, which can be exported and loaded alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline, WanPipeline
+
+from unseen import diorama
+from unseen.diorama.models import TEXT_LENGTH
+from unseen.diorama.training import WEIGHTS
+
+QUICK = {"num_inference_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def diorama_pipe() -> WanPipeline:
+    return diorama.load_pipeline()
+
+
+def test_it_is_a_wan_pipeline_on_the_path_of_wan_2_2(diorama_pipe):
+    assert type(diorama_pipe) is WanPipeline
+    assert diorama_pipe.config.expand_timesteps
+    assert diorama_pipe.vae.config.is_residual and diorama_pipe.vae.config.patch_size > 1
+    assert diorama.GENERATION["guidance_scale"] > 1
+
+
+def test_the_committed_weights_are_half_precision_and_small():
+    files = [WEIGHTS / f"{part}.safetensors" for part in ("vae", "transformer")]
+    assert sum(file.stat().st_size for file in files) <= 16_000_000
+
+
+def test_a_clip_depends_on_its_own_prompt_and_seed_alone(diorama_pipe):
+    prompts = ["a church in the snow", "a cat", "a French horn drifts left"]
+    together = diorama.generate(diorama_pipe, prompts, [1, 2, 3], **QUICK)
+    assert together.shape == (3, 9, 64, 64, 3) and together.dtype == np.uint8
+    alone = diorama.generate(diorama_pipe, prompts[2:], [3], **QUICK)
+    assert np.abs(alone[0].astype(int) - together[2].astype(int)).max() <= 1  # batches round differently
+    other = diorama.generate(diorama_pipe, prompts[2:], [4], **QUICK)
+    assert np.abs(other.astype(int) - alone.astype(int)).mean() > 5
+
+
+def test_prompts_and_seeds_have_to_be_equally_many(diorama_pipe):
+    with pytest.raises(ValueError, match="one seed a prompt"):
+        diorama.generate(diorama_pipe, ["a cat"], [1, 2])
+
+
+def test_an_export_loads_alone_and_draws_the_same(diorama_pipe, tmp_path):
+    loaded = DiffusionPipeline.from_pretrained(diorama.export(tmp_path / "diorama"))
+    assert type(loaded) is WanPipeline
+    call = {**diorama.GENERATION, **QUICK}
+    frames = [
+        p("a gas pump", generator=torch.Generator().manual_seed(0), **call).frames for p in (diorama_pipe, loaded)
+    ]
+    assert np.array_equal(*frames)
+
+
+def test_captions_for_training_are_encoded_as_the_pipeline_encodes_them(diorama_pipe):
+    from unseen.diorama.latents import encode_captions
+
+    texts = ["a golf ball at night, while the camera pans sideways", "", "Ivy Lantern"]
+    wanted = diorama_pipe.encode_prompt(texts, do_classifier_free_guidance=False, max_sequence_length=TEXT_LENGTH)[0]
+    for row, states in zip(
+        wanted, encode_captions(texts, diorama_pipe.tokenizer, diorama_pipe.text_encoder), strict=True
+    ):
+        assert np.allclose(row[: len(states)].numpy(), states, atol=2e-3)
+        assert not row[len(states) :].any()
