@@ -1,6 +1,6 @@
 """Train Diorama's video transformer by flow matching on cached latents and caption states.
 
-    python -m unseen.diorama.train_transformer --image-steps 2500 --steps 6500
+    python -m unseen.diorama.train_transformer --image-steps 3000 --steps 7000
 
 The first latent frame of a causal video VAE is the latent of the first picture alone, so the first part of the training
 sees single pictures, three to a clip's cost: what things look like is learned there, motion afterwards.
@@ -53,12 +53,12 @@ def split_parameters(model: WanTransformer3DModel) -> tuple[list[nn.Parameter], 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="unseen train transformer", description=__doc__.split("\n")[0])
-    parser.add_argument("--image-steps", type=int, default=2500)
-    parser.add_argument("--steps", type=int, default=6500, help="in all")
+    parser.add_argument("--image-steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=7000, help="in all")
     parser.add_argument(
         "--batch", type=int, default=32, help="clips a step; in the image stage four times as many pictures"
     )
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--warm", action="store_true", help="start from the committed weights")
     parser.add_argument("--name", default="transformer", help="of the checkpoint")
     parser.add_argument("--adamw", action="store_true", help="train all weights with AdamW, to compare")
