@@ -1,4 +1,4 @@
-"""Muon in single precision.
+"""Muon in a precision of one's choice.
 
 `torch.optim.Muon` orthogonalises in bfloat16, which an ordinary CPU computes hundreds of times slower than float32.
 This is the same update (Jordan et al. 2024), with matrices of one shape handled together.
@@ -31,8 +31,14 @@ class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised, for the weight matrices inside a network; everything else belongs to AdamW."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.01
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        decay: float = 0.01,
+        bfloat16: bool = False,
     ) -> None:
+        self.dtype = torch.bfloat16 if bfloat16 else torch.float32
         super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
@@ -50,5 +56,5 @@ class Muon(torch.optim.Optimizer):
                     updates.append(gradient.lerp(momentum, group["momentum"]).flatten(1))
                 # the scale gives every entry about the size an Adam step has, whatever the shape (Liu et al. 2025)
                 scale = 0.2 * max(shape) ** 0.5 * group["lr"]
-                for p, update in zip(params, orthogonalised(torch.stack(updates)), strict=True):
+                for p, update in zip(params, orthogonalised(torch.stack(updates).to(self.dtype)).float(), strict=True):
                     p.mul_(1 - group["lr"] * group["decay"]).add_(update.view_as(p), alpha=-scale)
