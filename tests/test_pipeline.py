@@ -8,8 +8,11 @@ import torch
 from diffusers import DiffusionPipeline, WanPipeline
 
 from unseen import diorama
-from unseen.diorama.models import TEXT_LENGTH
-from unseen.diorama.training import WEIGHTS
+from unseen.diorama.models import TEXT_LENGTH, build_scheduler
+from unseen.diorama.render import render
+from unseen.diorama.scenes import Scene
+from unseen.diorama.train_transformer import flow_loss
+from unseen.diorama.training import WEIGHTS, to_signed
 
 QUICK = {"num_inference_steps": 2}
 
@@ -39,6 +42,32 @@ def test_a_clip_depends_on_its_own_prompt_and_seed_alone(diorama_pipe):
     assert np.abs(alone[0].astype(int) - together[2].astype(int)).max() <= 1  # batches round differently
     other = diorama.generate(diorama_pipe, prompts[2:], [4], **QUICK)
     assert np.abs(other.astype(int) - alone.astype(int)).mean() > 5
+
+
+def test_the_scheduler_takes_predicted_latents_for_latents():
+    scheduler, truth = build_scheduler(), torch.full((1, 4, 2, 2), 0.7)
+    scheduler.set_timesteps(diorama.GENERATION["num_inference_steps"])
+    sample = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    for step in scheduler.timesteps:
+        sample = scheduler.step(truth, step, sample).prev_sample
+    assert torch.allclose(sample, truth, atol=1e-4)
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_transformer_takes_noise_off_real_latents(diorama_pipe, bfloat16):
+    vae, generator = diorama_pipe.vae, torch.Generator()
+    clip = render(Scene(("church",), "meadow", "left"), 70_000_001)[None]
+    with torch.no_grad():
+        mean, scale = (torch.tensor(x).view(1, -1, 1, 1, 1) for x in (vae.config.latents_mean, vae.config.latents_std))
+        latents = ((vae.encode(to_signed(clip)).latent_dist.mean - mean) / scale).repeat(8, 1, 1, 1, 1)
+        text, _ = diorama_pipe.encode_prompt(
+            ["a church moves left over a green meadow"] * 8,
+            do_classifier_free_guidance=False,
+            max_sequence_length=TEXT_LENGTH,
+        )
+        learnt = flow_loss(diorama_pipe.transformer, latents, text, generator.manual_seed(0), bfloat16=bfloat16)
+        blank = flow_loss(lambda x, *_, **__: (torch.zeros_like(x),), latents, text, generator.manual_seed(0))
+    assert learnt < 0.5 * blank
 
 
 def test_prompts_and_seeds_have_to_be_equally_many(diorama_pipe):

@@ -150,6 +150,7 @@ def store(model: WanTransformer3DModel, options: argparse.Namespace, values: dic
         "image_steps": options.image_steps,
         "batch": options.batch,
         "learning_rate": options.learning_rate,
+        "bfloat16": options.bfloat16,
         "warm_start": options.warm,
         "loss_every_50_steps": values["losses"],
     }
