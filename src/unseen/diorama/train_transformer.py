@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--warm", action="store_true", help="start from the committed weights")
     parser.add_argument("--name", default="transformer", help="of the checkpoint")
     parser.add_argument(
-        "--bfloat16", action="store_true", help="multiply in bfloat16: several times faster where AVX512-BF16 is"
+        "--bfloat16", action="store_true", help="multiply in bfloat16: twice as fast where AVX512-BF16 is"
     )
     parser.add_argument("--adamw", action="store_true", help="train all weights with AdamW, to compare")
     options = parser.parse_args(argv)
