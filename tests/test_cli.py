@@ -71,11 +71,12 @@ def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ["demo", "fit", "generate", "evaluate", "train"]),
+        ((), ["demo", "fit", "generate", "evaluate", "sweep", "train"]),
         (("demo",), ["--concept", "--out", "--quick", "--seed"]),
         (("fit",), ["--kind", "--synonym", "--replace-with", "--pairs", "--config", "--out", "--model"]),
         (("generate",), ["--eraser", "--strength", "--compare", "--call"]),
         (("evaluate",), [*EVALUATIONS, "--clips", "--split", "--config", "--concepts", "--quick"]),
+        (("sweep",), ["--clips", "--steps", "--concepts", "--results", "--quick"]),
     ],
 )
 def test_help_names_everything(capsys: pytest.CaptureFixture[str], command: tuple[str, ...], words: list[str]) -> None:

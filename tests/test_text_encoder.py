@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unseen.errors import UnsupportedEncoderError
-from unseen.text_encoder import edited, encode_blocks, find_blocks, fingerprint, rewrite_block_output
+from unseen.text_encoder import EMBEDDING, edited, encode_blocks, find_blocks, fingerprint, rewrite_block_output
 
 FAMILIES = ("bert", "t5", "umt5", "clip")
 
@@ -116,3 +116,21 @@ def test_the_fingerprint_tells_encoders_apart_and_survives_bfloat16(encoder_of):
     assert mark == fingerprint(encoder_of("bert")) == fingerprint(encoder.to(torch.bfloat16))
     assert mark != fingerprint(encoder_of("bert", seed=1))
     assert mark != fingerprint(encoder_of("clip"))
+
+
+@pytest.mark.parametrize("family", ["bert", "t5", "umt5", "clip"])
+def test_the_embedding_output_can_be_read_and_edited(encoder_of, tokenizer, family):
+    encoder = encoder_of(family)
+    prompts = ["a red apple", "wolf"]
+    before = encode_blocks(tokenizer, encoder, prompts, layers=[EMBEDDING, 0])
+    inputs = tokenizer(prompts, padding=True, return_tensors="pt")
+    states = encoder(**inputs, output_hidden_states=True).hidden_states
+    assert torch.allclose(before.hidden[0], states[0][inputs.attention_mask > 0], atol=1e-5)
+    # what is read under an edit is the edited state, and the blocks work on
+    shifted = encode_blocks(
+        tokenizer, encoder, prompts, layers=[EMBEDDING, 0], edits={EMBEDDING: lambda h, valid: h + 0.5}
+    )
+    assert torch.allclose(shifted.hidden[0], before.hidden[0] + 0.5, atol=1e-5)
+    assert not torch.allclose(shifted.hidden[1], before.hidden[1], atol=1e-3)
+    untouched = encode_blocks(tokenizer, encoder, prompts, edits={EMBEDDING: lambda h, valid: None})
+    assert torch.equal(untouched.output, before.output)

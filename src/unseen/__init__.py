@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .clear.eraser import ClearEraser as ClearEraser
     from .clear.fit import fit as fit
     from .clear.fitter import ClearFitter as ClearFitter
+    from .clear.many import fit_many as fit_many
     from .concept import Concept as Concept
     from .concept import PromptPair as PromptPair
     from .concept import load_pairs as load_pairs
@@ -39,6 +40,7 @@ _HOME = {
     "ClearEraser": "clear.eraser",
     "ClearFitter": "clear.fitter",
     "fit": "clear.fit",
+    "fit_many": "clear.many",
     **dict.fromkeys(
         (
             "UnseenError",

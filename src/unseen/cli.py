@@ -1,4 +1,4 @@
-"""The command line: `unseen demo | fit | generate | evaluate | train`."""
+"""The command line: `unseen demo | fit | generate | evaluate | sweep | train`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRAINERS = {
 }
 _KINDS = ("object", "style", "identity", "attribute")
 _EXTRA = "diorama"
-_EXTRA_MODULES = ("cv2", "diffusers", "imageio_ffmpeg", "jinja2", "numpy", "PIL", "tqdm")
+_EXTRA_MODULES = ("cv2", "diffusers", "imageio_ffmpeg", "jinja2", "matplotlib", "numpy", "PIL", "tqdm")
 
 
 class UsageError(Exception):
@@ -125,24 +125,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("what", choices=tuple(EVALUATIONS), help="which tables")
     evaluate.add_argument(
-        "--clips", type=_positive, metavar="N", help="clips per cell (default: enough for 300 per headline)"
-    )
-    evaluate.add_argument(
         "--split", choices=("development", "test"), default="test", help="wording of the prompts (default: %(default)s)"
     )
-    evaluate.add_argument("--config", choices=("default", "paper"), default="default", help="settings of the fits")
-    evaluate.add_argument(
-        "--concepts", nargs="+", metavar="NAME", default=[], help='only these, for instance "French horn" church'
-    )
-    evaluate.add_argument("--seed", type=int, default=0, help="seed of fits and prompts (default: %(default)s)")
-    evaluate.add_argument(
-        "--out", type=Path, default=Path("runs/evaluate"), help="folder to write to (default: %(default)s)"
-    )
-    evaluate.add_argument(
-        "--quick", action="store_true", help="a few clips per cell: for a first look, not for numbers"
-    )
-    evaluate.add_argument("--results", type=Path, metavar="FILE", help="also write all tables to this Markdown file")
+    _add_measuring(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="erase at every block and strength, and see whether the search found the best",
+        description="For each concept: an eraser at every candidate block and strength, measured on video; what the "
+        "layer search and every other criterion would have chosen; a figure (PNG) per concept and all cells as CSV. "
+        "Strengths are chosen on development wording and scores reported on test wording. An interrupted run goes on "
+        "where it stopped.",
+    )
+    _add_measuring(sweep)
+    sweep.set_defaults(run=_evaluate, what="sweep", split="test")
 
     train = commands.add_parser(
         "train",
@@ -155,6 +152,27 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("-h", "--help", action="store_true", help="show this help, or that of the part")
     train.set_defaults(run=_train, parser=train)
     return parser
+
+
+def _add_measuring(evaluate: argparse.ArgumentParser) -> None:
+    evaluate.add_argument(
+        "--clips", type=_positive, metavar="N", help="clips per cell (default: enough for 300 per headline)"
+    )
+    evaluate.add_argument("--config", choices=("default", "paper"), default="default", help="settings of the fits")
+    evaluate.add_argument(
+        "--concepts", nargs="+", metavar="NAME", default=[], help='only these, for instance "French horn" church'
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="seed of fits and prompts (default: %(default)s)")
+    evaluate.add_argument(
+        "--out", type=Path, default=Path("runs/evaluate"), help="folder to write to (default: %(default)s)"
+    )
+    evaluate.add_argument(
+        "--quick", action="store_true", help="a few clips per cell: for a first look, not for numbers"
+    )
+    evaluate.add_argument(
+        "--steps", type=_positive, metavar="N", help="denoising steps a clip, to measure faster (default: the model's)"
+    )
+    evaluate.add_argument("--results", type=Path, metavar="FILE", help="also write all tables to this Markdown file")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -271,6 +289,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         concepts=tuple(options.concepts),
         clips=options.clips,
         quick=options.quick,
+        steps=options.steps,
     )
     run_evaluation(options.what, settings, results=options.results)
 

@@ -1,7 +1,7 @@
 """The one place that knows text encoders: where their blocks are, what a block returns, how to read and change it.
 
 A *block* is one transformer layer; its index runs from 0 to L−1 everywhere in this library, for reading and for
-editing.
+editing. `EMBEDDING`, −1, stands for what the first block is given: the embedding output.
 Blocks are found by structure, so BERT, T5, UMT5 and CLIP text encoders need no special case. Hidden states are read
 with the very hook that edits them: `output_hidden_states` ends on a normalised state and may not see an edit.
 """
@@ -24,6 +24,9 @@ Edit = Callable[[Tensor, Tensor | None], Tensor | None]
 """`(hidden [batch, tokens, d], valid [batch, tokens] bool or None) -> changed hidden, or None to leave it
 untouched`."""
 
+EMBEDDING = -1
+"""Index of the embedding output, which can be read and edited like a block's output."""
+
 _FINGERPRINT_FACTS = (
     "model_type hidden_size d_model num_hidden_layers num_layers num_attention_heads num_heads "
     "intermediate_size d_ff vocab_size"
@@ -43,6 +46,11 @@ class BlockActivations(NamedTuple):
     """Vocabulary id of each token, `[tokens]`."""
     special: Tensor
     """True at [CLS], [SEP], `</s>` and padding, `[tokens]`."""
+
+    def at(self, tokens: Tensor) -> BlockActivations:
+        """The activations of some tokens, given by their indices `[k]`, without the block outputs (`hidden` is
+        empty)."""
+        return BlockActivations(self.hidden[:0, tokens], *(field[tokens] for field in self[1:]))
 
     def of_prompts(self, keep: Tensor) -> Tensor:
         """Token mask `[tokens]` of the prompts whose entry in `keep` (`[prompts]`, bool) is true."""
@@ -75,6 +83,16 @@ def num_blocks(encoder: nn.Module) -> int:
     return len(find_blocks(encoder))
 
 
+def candidate_layers(encoder: nn.Module, *, embedding: bool) -> list[int]:
+    """Every index that can be edited: the blocks, and before them, with `embedding`, the embedding output."""
+    return list(range(EMBEDDING if embedding else 0, num_blocks(encoder)))
+
+
+def layer_name(layer: int) -> str:
+    """How an index is called in tables: "embedding", "block 0", "block 1", ..."""
+    return "embedding" if layer == EMBEDDING else f"block {layer}"
+
+
 def pads_attended(pipe: Any) -> bool:
     """Whether the pipeline lets its text encoder attend to padding: CogVideoX passes no mask, Wan does."""
     return "CogVideoX" in type(pipe).__name__
@@ -96,7 +114,7 @@ def rewrite_block_output(output: Any, edit: Callable[[Tensor], Tensor | None]) -
 
 
 def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[], None]:
-    """Hook `edits` (block index → edit) into `encoder`; returns the function that removes every hook again.
+    """Hook `edits` (block index or `EMBEDDING` → edit) into `encoder`; returns the function that removes every hook.
 
     An edit also receives the attention mask of the running call as a boolean `[batch, tokens]`, or None when the
     pipeline passed none (CogVideoX attends to its padding, Wan does not).
@@ -113,8 +131,22 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
     def hook_for(edit: Edit) -> Callable:
         return lambda module, args, output: rewrite_block_output(output, lambda hidden: edit(hidden, valid[0]))
 
+    def input_hook_for(edit: Edit) -> Callable:
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+            given = args or (kwargs["hidden_states"],)
+            changed = rewrite_block_output(given, lambda hidden: edit(hidden, valid[0]))
+            if changed is None:
+                return None
+            return (changed, kwargs) if args else (args, {**kwargs, "hidden_states": changed[0]})
+
+        return hook
+
     handles = [encoder.register_forward_pre_hook(remember_mask, with_kwargs=True)]
-    handles += [blocks[index].register_forward_hook(hook_for(edit)) for index, edit in edits.items()]
+    for index, edit in edits.items():
+        if index == EMBEDDING:
+            handles.append(blocks[0].register_forward_pre_hook(input_hook_for(edit), with_kwargs=True))
+        else:
+            handles.append(blocks[index].register_forward_hook(hook_for(edit)))
 
     def remove() -> None:
         for handle in handles:

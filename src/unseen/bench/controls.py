@@ -81,16 +81,15 @@ def fit_table(fits: Sequence[Fitted]) -> Table:
 
 def _at(report: dict, name: str, layer: int) -> float | None:
     values = report.get(name)
-    return None if values is None else float(values[layer])
+    return None if values is None else float(values[report["layers"].index(layer)])
 
 
 def blocks_table(fits: Sequence[Fitted]) -> Table:
     """Held-out quality of every block's autoencoder, averaged over the fits, and how often each block was chosen."""
     reports = [fitted.eraser.report for fitted in fits]
-    count = len(reports[0]["fvu"])
     rows: list[tuple[Cell, ...]] = []
-    for block in range(count):
-        mean = [float(np.mean([report[name][block] for report in reports])) for name in ("fvu", "l0", "dead")]
+    for place, block in enumerate(reports[0]["layers"]):
+        mean = [float(np.mean([report[name][place] for report in reports])) for name in ("fvu", "l0", "dead")]
         chosen = sum(fitted.eraser.layer == block for fitted in fits)
         rows.append((block, *mean, Count(chosen, len(fits))))
     return Table(

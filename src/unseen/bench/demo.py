@@ -20,6 +20,7 @@ from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Settings, Study, floor_of, mean_floor
 from unseen.bench.tables import Cell, Table, percent, write_tables
 from unseen.diorama import captions, scenes
+from unseen.text_encoder import layer_name
 
 CLIPS = {"target": 48, "neighbour": 24, "unrelated": 24}
 """Clips per role, drawn without and with the eraser."""
@@ -156,8 +157,8 @@ def demo_report(study: Study, result: Erased, tables: Sequence[Table], seconds: 
         rates_note=rates.note,
         preference_steps=steps,
         preferences=lines,
-        chosen=f"block {fitted.eraser.layer}",
-        preferences_note=f"How the fit came to prefer block {fitted.eraser.layer} among {len(lines)} candidates.",
+        chosen=layer_name(fitted.eraser.layer),
+        preferences_note=f"How the fit came to prefer {layer_name(fitted.eraser.layer)} among {len(lines)} candidates.",
         features=features_table(report),
         features_note="Sparse features that only this concept uses, and the tokens on which each fires most strongly.",
         facts=[
@@ -195,9 +196,9 @@ def preference_lines(report: dict[str, Any]) -> tuple[list[float], dict[str, lis
     history = report.get("preferences") or []
     if not history:
         return [], {}
-    blocks = range(len(history[0]))
+    layers = report.get("layers", range(len(history[0])))
     return [float(step) for step in range(len(history))], {
-        f"block {b}": [float(row[b]) for row in history] for b in blocks
+        layer_name(layer): [float(row[place]) for row in history] for place, layer in enumerate(layers)
     }
 
 

@@ -13,6 +13,7 @@ from unseen.bench.objects import evaluate_objects
 from unseen.bench.phrasings import evaluate_phrasings
 from unseen.bench.picture import evaluate_picture
 from unseen.bench.study import Settings, Study
+from unseen.bench.sweep import evaluate_sweep
 from unseen.bench.tables import Table, missed, write_tables
 
 EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
@@ -20,7 +21,10 @@ EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
     "objects": evaluate_objects,
     "kinds": evaluate_kinds,
     "phrasings": evaluate_phrasings,
+    "sweep": evaluate_sweep,
 }
+ALL = ("picture", "objects", "kinds", "phrasings")
+"""What "all" stands for; the sweep is a study of its own."""
 
 
 def run_evaluation(
@@ -33,7 +37,7 @@ def run_evaluation(
     start = time.perf_counter()
     study = Study(settings) if study is None else study
     made: list[Table] = []
-    for name in EVALUATIONS if what == "all" else (what,):
+    for name in ALL if what == "all" else (what,):
         tables = []
         for table in EVALUATIONS[name](study):
             tables.append(table)
@@ -60,11 +64,13 @@ def _file_name(what: str, settings: Settings) -> str:
 def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) -> None:
     """Write all tables to one Markdown file, the missed bars first."""
     settings, gaps = study.settings, missed(tables)
-    command = f"unseen evaluate {what} --split {settings.split} --config {settings.config} --seed {settings.seed}"
+    command = "unseen sweep" if what == "sweep" else f"unseen evaluate {what} --split {settings.split}"
+    command += f" --config {settings.config} --seed {settings.seed}"
     command += "".join(
         [
             " --quick" if settings.quick else "",
             f" --clips {settings.clips}" if settings.clips else "",
+            f" --steps {settings.steps}" if settings.steps else "",
             *(f' --concepts "{name}"' for name in settings.concepts),
         ]
     )

@@ -89,10 +89,10 @@ def fit_with_control(
 
 
 def _random_mask(fitter: _BankKeepingFitter, eraser: ClearEraser, generator: torch.Generator) -> Tensor:
-    layer = eraser.layer
+    place = fitter.place_of(eraser.layer)
     tokens = fitter.positive_tokens & fitter.train_tokens
-    active = (fitter.bank.of_layer(layer).encode(fitter.activations.hidden[layer : layer + 1, tokens])[0] > 0).float()
-    own = (fitter.bank.W_dec[layer] @ eraser.W_dec.T > 1 - 1e-5).any(dim=1)  # decoder rows have unit norm
+    active = (fitter.bank.of_layer(place).encode(fitter.activations.hidden[place][None, tokens])[0] > 0).float()
+    own = (fitter.bank.W_dec[place] @ eraser.W_dec.T > 1 - 1e-5).any(dim=1)  # decoder rows have unit norm
     candidates = ((active.mean(dim=0) > fitter.config.min_rate) & ~own).nonzero()[:, 0]
     chosen = candidates[torch.randperm(len(candidates), generator=generator)[: eraser.num_features]]
     return torch.zeros(fitter.bank.num_features).index_fill(0, chosen, 1.0)

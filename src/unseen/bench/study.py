@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class Settings:
     clips: int | None = None
     """Clips per cell; None means enough for 300 per headline."""
     quick: bool = False
+    steps: int | None = None
+    """Denoising steps a clip; None means those of `GENERATION`."""
     progress: bool = True
 
     def count(self, usual: int) -> int:
@@ -51,7 +54,7 @@ class Settings:
         return self.clips or (min(QUICK_CLIPS, usual) if self.quick else usual)
 
 
-def _fitting_code() -> str:
+def fitting_code() -> str:
     """A digest of the code that fits, so that an eraser fitted by other code is not taken for this one's."""
     root = Path(unseen.__file__).parent
     files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py")]
@@ -77,11 +80,12 @@ class Study:
         self.weights = weights_fingerprint(self.pipe)
         self.writer = PromptWriter(settings.split, settings.seed)
         folder = settings.folder.parent / "clips" if cache_folder is None else cache_folder
-        self.cache = ClipCache(folder, pipe_fingerprint=self.weights, call=GENERATION)
+        faster: dict[str, Any] = {} if settings.steps is None else {"num_inference_steps": settings.steps}
+        self.cache = ClipCache(folder, pipe_fingerprint=self.weights, call={**GENERATION, **faster})
         self.runner = Runner(
             self.pipe,
             self.cache,
-            generate,
+            partial(generate, **faster),
             max_sequence_length=GENERATION["max_sequence_length"],
             progress=settings.progress,
         )
@@ -121,7 +125,7 @@ class Study:
         """An eraser for `concept`, fitted now or found from an earlier run with the same settings and code."""
         settings = self.settings
         address = digest(
-            concept=repr(concept), config=repr(self.config), seed=settings.seed, pipe=self.weights, code=_fitting_code()
+            concept=repr(concept), config=repr(self.config), seed=settings.seed, pipe=self.weights, code=fitting_code()
         )
         folder = settings.folder / "erasers" / f"{concept.name.lower().replace(' ', '-')}-{address[:12]}"
         if not (folder / "control" / METADATA_FILE).exists():

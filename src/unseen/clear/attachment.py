@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AlreadyAttachedError, EraserBypassedError, UnseenError, WrongEncoderError
-from ..text_encoder import Edit, fingerprint, install_edits, num_blocks, pads_attended
+from ..text_encoder import EMBEDDING, Edit, fingerprint, install_edits, num_blocks, pads_attended
 from .eraser import ClearEraser, Delta, combined_edit
 
 _HANDLES: WeakKeyDictionary[nn.Module, Handle] = WeakKeyDictionary()
@@ -194,7 +194,7 @@ def attach_erasers(
         )
     actual, layers = fingerprint(encoder), num_blocks(encoder)
     for eraser in erasers:
-        if eraser.encoder_fingerprint != actual or eraser.layer >= layers:
+        if eraser.encoder_fingerprint != actual or not EMBEDDING <= eraser.layer < layers:
             raise WrongEncoderError(
                 f"the eraser for {eraser.name!r} was fitted on the text encoder {eraser.encoder_fingerprint[:12]}, this"
                 f" pipeline has {actual[:12]} ({type(encoder).__name__}, {layers} blocks). Fit the concept on this "

@@ -63,8 +63,9 @@ class ClearConfig:
     max_features: int | None = 48
     """Most specific features kept, those with the most energy on positives; None = all."""
 
-    criterion: Literal["output", "l_con"] = "output"
-    """Cost that the layer preferences minimise: measured at the encoder's output, or the paper's `L_con`."""
+    criterion: Literal["output", "l_con", "leakage", "residual", "damage", "probe", "reconstruction"] = "output"
+    """Cost that the layer preferences minimise, one of `unseen.clear.criteria.CRITERIA`: measured at the encoder's
+    output, the paper's `L_con`, or another."""
     damage_weight: float = 0.5
     """Output criterion: weight of the damage to context tokens."""
     depth_weight: float = 0.15
@@ -74,6 +75,8 @@ class ClearConfig:
     """Output criterion: weight of specific energy on negatives relative to positives."""
     layer: int | None = None
     """Fix the block instead of searching it."""
+    embedding: bool = False
+    """Whether the embedding output, index −1, is a candidate too."""
 
     strength: float | None = None
     """γ; None = the smallest of `strengths` that brings the residual below `residual_bound`."""

@@ -50,7 +50,7 @@ class ClearEraser:
     concept: Concept
     """What is erased."""
     layer: int
-    """Index of the block whose output is edited, 0..L−1."""
+    """Index of the block whose output is edited, 0..L−1, or −1 for the embedding output."""
     strength: float
     """Erasure strength γ; 1 subtracts what the features reconstruct, 0 changes nothing."""
     encoder_fingerprint: str

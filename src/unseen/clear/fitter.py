@@ -14,17 +14,16 @@ from tqdm.auto import tqdm
 from ..concept import Concept, PromptPair
 from ..errors import FitError
 from ..prompts import FitPrompts, write_prompts
-from ..text_encoder import BlockActivations, encode_blocks, fingerprint
+from ..text_encoder import EMBEDDING, BlockActivations, candidate_layers, encode_blocks, fingerprint, layer_name
 from .config import ClearConfig
+from .criteria import CRITERIA
 from .eraser import ClearEraser
 from .gate import fit_gate, open_gate, prompt_maxima
-from .layer_search import EncoderOutputJudge, LayerCosts, LayerPreferences, output_costs, paper_costs, roles_of_pairs
+from .layer_search import EncoderOutputJudge, LayerCosts, LayerPreferences, roles_of_pairs
 from .report import describe
 from .sae import SaeBank, SaeTrainer, ordinary_tokens
-from .specificity import Activity, activity, contrast_mask, leak, literal_mask, soft_mask
-
-_SEARCH_TOKENS = 4096
-"""Tokens of each side on which masks and costs are computed while the search runs; the final ones use all."""
+from .search_view import SEARCH_TOKENS, search_view
+from .specificity import Activity, activity, contrast_mask, literal_mask, soft_mask
 
 
 class ClearFitter:
@@ -46,6 +45,12 @@ class ClearFitter:
         self.seed, self.attend_pads, self.progress = seed, attend_pads, progress
         self.generator = torch.Generator().manual_seed(seed)
         self.encoder_fingerprint = fingerprint(encoder)
+        self.layers = candidate_layers(encoder, embedding=config.embedding or config.layer == EMBEDDING)
+        if config.layer is not None and config.layer not in self.layers:
+            raise FitError(
+                f"ClearConfig.layer is {config.layer}, but this text encoder has blocks 0 to {self.layers[-1]}"
+                f" (and {EMBEDDING} for the embedding output)."
+            )
         self.prompts: FitPrompts = write_prompts(
             concept, seed=seed, pairs=config.pairs, neutral=config.neutral, user_pairs=pairs
         )
@@ -59,8 +64,13 @@ class ClearFitter:
         """The whole fit. Raises `FitError` when no block has a feature specific to the concept."""
         started = time.perf_counter()
         self.encode()
-        bank, preferences, costs = self.search()
-        layer = self.config.layer if self.config.layer is not None else preferences.best()
+        return self.finish(*self.search(), started=started)
+
+    def finish(
+        self, bank: SaeBank, preferences: LayerPreferences, costs: Sequence[LayerCosts], *, started: float
+    ) -> ClearEraser:
+        """The eraser, its strength and its report from what the search found; `started` is when the fit began."""
+        layer = self.config.layer if self.config.layer is not None else self.layers[preferences.best()]
         eraser = self.select(bank, layer)
         eraser, choice = self.choose_strength(eraser)
         report = describe(self, bank, eraser, preferences, costs)
@@ -84,6 +94,7 @@ class ClearFitter:
             self.encoder,
             [texts[index] for index in order],
             config.max_length,
+            layers=self.layers,
             batch_size=config.encode_batch,
             attend_pads=self.attend_pads,
         )
@@ -130,7 +141,7 @@ class ClearFitter:
         hidden = self.activations.hidden
         layers = hidden.shape[0]
         trainer = SaeTrainer(
-            hidden[:, self._sample(self.sae_tokens, 8 * _SEARCH_TOKENS)],
+            hidden[:, self.sample(self.sae_tokens, 8 * SEARCH_TOKENS)],
             config.features,
             l1=config.l1,
             lr=config.lr,
@@ -138,14 +149,7 @@ class ClearFitter:
             seed=self.seed,
             start_bias=config.start_bias,
         )
-        preferences = LayerPreferences(
-            layers,
-            lr=config.alpha_lr,
-            tau_start=config.tau_start,
-            tau_end=config.tau_end,
-            rounds=config.rounds - config.warm_up,
-            seed=self.seed,
-        )
+        preferences = self._preferences()
         costs: list[LayerCosts] = []
         bar = tqdm(total=config.rounds * config.sae_steps, desc=f"fit {self.concept.name}", disable=not self.progress)
         with bar:
@@ -163,21 +167,31 @@ class ClearFitter:
                     preferences.learn(costs[-1].total, steps=config.alpha_steps)
         return trainer.finish(), preferences, costs
 
+    def prefer(self, bank: SaeBank) -> tuple[LayerPreferences, list[LayerCosts]]:
+        """Learn the layer preferences on a finished bank: phase B of every round, with the same costs in each."""
+        preferences, costs = self._preferences(), self.layer_costs(bank)
+        for _ in range(preferences.rounds):
+            preferences.learn(costs.total, steps=self.config.alpha_steps)
+        return preferences, [costs]
+
+    def _preferences(self) -> LayerPreferences:
+        config = self.config
+        return LayerPreferences(
+            len(self.layers),
+            lr=config.alpha_lr,
+            tau_start=config.tau_start,
+            tau_end=config.tau_end,
+            rounds=config.rounds - config.warm_up,
+            seed=self.seed,
+        )
+
     def layer_costs(self, bank: SaeBank) -> LayerCosts:
         """Cost of each block with the bank as it stands."""
-        positives, negatives = self._activities(bank, _SEARCH_TOKENS)
-        mask = self.specificity(positives, negatives)
-        if self.config.criterion == "l_con":
-            return paper_costs(positives, mask)
-        candidates = [self._try_select(bank, layer, mask[layer], positives.energy[layer]) for layer in range(len(mask))]
-        return output_costs(
-            candidates,
-            self.judge,
-            leak(positives, negatives, mask),
-            damage_weight=self.config.damage_weight,
-            leak_weight=self.config.leak_weight,
-            depth_weight=self.config.depth_weight,
-        )
+        return CRITERIA[self.config.criterion](search_view(self, bank))
+
+    def place_of(self, layer: int) -> int:
+        """Where block `layer` stands in the activations and in the bank."""
+        return self.layers.index(layer)
 
     def specificity(self, positives: Activity, negatives: Activity) -> Tensor:
         """`m_spec` `[..., m]` by the configured mask."""
@@ -188,36 +202,38 @@ class ClearFitter:
             return soft_mask(positives, negatives)
         return contrast_mask(positives, negatives, min_rate=config.min_rate, max_ratio=config.max_ratio)
 
-    def _activities(self, bank: SaeBank, limit: int | None, layer: int | None = None) -> tuple[Activity, Activity]:
+    def activities(self, bank: SaeBank, limit: int | None, layer: int | None = None) -> tuple[Activity, Activity]:
+        """How the bank's features behave on training tokens (at most `limit` of each side): positives, negatives."""
         # Prompts that share a word with the concept are the gate's business: at early blocks, where a word is still
         # itself, they would leave no feature specific to a name made of ordinary words.
         negatives = ~self.positive_tokens & ~self.activations.of_prompts(self.same_word_prompts)
         parts = []
         for side in (self.positive_tokens, negatives):
             tokens = (side & self.train_tokens).nonzero()[:, 0]
-            tokens = tokens if limit is None else self._sample(tokens, limit)
+            tokens = tokens if limit is None else self.sample(tokens, limit)
             hidden = (
                 self.activations.hidden[:, tokens]
                 if layer is None
-                else self.activations.hidden[layer : layer + 1, tokens]
+                else self.activations.hidden[self.place_of(layer)][None, tokens]
             )
             parts.append(activity(bank.encode(hidden)))
         return parts[0], parts[1]
 
-    def _sample(self, tokens: Tensor, limit: int) -> Tensor:
+    def sample(self, tokens: Tensor, limit: int) -> Tensor:
+        """At most `limit` of `tokens`, drawn by the fit's generator."""
         return tokens[torch.randperm(len(tokens), generator=self.generator)[:limit]] if len(tokens) > limit else tokens
 
     # From the bank to an eraser
 
     def select(self, bank: SaeBank, layer: int) -> ClearEraser:
         """The eraser at `layer` with γ = 1: specific features by all training tokens, gate, replacement."""
-        positives, negatives = self._activities(bank.of_layer(layer), None, layer)
+        positives, negatives = self.activities(bank.of_layer(self.place_of(layer)), None, layer)
         mask = self.specificity(positives, negatives)[0]
-        eraser = self._try_select(bank, layer, mask, positives.energy[0])
+        eraser = self.try_select(bank, layer, mask, positives.energy[0])
         if eraser is None:
             raise FitError(
-                f"no feature of block {layer} is specific to {self.concept.name!r}. Is the name a word that the text"
-                " encoder knows? Try synonyms, more pairs, or a larger ClearConfig.max_ratio."
+                f"no feature of {layer_name(layer)} is specific to {self.concept.name!r}. Is the name a word that the"
+                " text encoder knows? Try synonyms, more pairs, or a larger ClearConfig.max_ratio."
             )
         if self.config.gate:
             used = ~self.held_out_prompts
@@ -240,7 +256,7 @@ class ClearFitter:
             )
         return eraser
 
-    def _try_select(self, bank: SaeBank, layer: int, mask: Tensor, energy: Tensor) -> ClearEraser | None:
+    def try_select(self, bank: SaeBank, layer: int, mask: Tensor, energy: Tensor) -> ClearEraser | None:
         """An eraser with an open gate and γ = 1 from `mask` and positive `energy`, both `[m]`; None if nothing is
         left."""
         chosen = mask.nonzero()[:, 0]
@@ -248,17 +264,18 @@ class ClearFitter:
             chosen = chosen[(mask.square() * energy)[chosen].topk(self.config.max_features).indices].sort().values
         if not len(chosen):
             return None
+        place = self.place_of(layer)
         return ClearEraser(
             concept=self.concept,
             layer=layer,
             strength=1.0,
             encoder_fingerprint=self.encoder_fingerprint,
-            W_enc=bank.W_enc[layer][:, chosen].clone(),
-            b_enc=bank.b_enc[layer, 0, chosen].clone(),
-            W_dec=bank.W_dec[layer][chosen].clone(),
+            W_enc=bank.W_enc[place][:, chosen].clone(),
+            b_enc=bank.b_enc[place, 0, chosen].clone(),
+            W_dec=bank.W_dec[place][chosen].clone(),
             mask=mask[chosen].clone(),
-            b_dec=bank.mean[layer, 0].clone(),
-            scale=bank.scale[layer, 0, 0].clone(),
+            b_dec=bank.mean[place, 0].clone(),
+            scale=bank.scale[place, 0, 0].clone(),
             gate=open_gate(len(chosen)),
             replacement=torch.zeros(bank.mean.shape[-1]),
             max_length=self.config.max_length,
@@ -266,13 +283,13 @@ class ClearFitter:
 
     def _maxima(self, eraser: ClearEraser) -> Tensor:
         """Maximum of each selected feature over each prompt, `[prompts, k]`."""
-        f = eraser.active_features(self.activations.hidden[eraser.layer])
+        f = eraser.active_features(self.activations.hidden[self.place_of(eraser.layer)])
         return prompt_maxima(f, self.activations.prompt, len(self.positive_prompts))
 
     def features_of(self, eraser: ClearEraser) -> Tensor:
         """What the eraser sees on every token of the fit's prompts, `[tokens, k]`: masked, and zero where its gate is
         shut."""
-        f = eraser.active_features(self.activations.hidden[eraser.layer])
+        f = eraser.active_features(self.activations.hidden[self.place_of(eraser.layer)])
         opened = eraser.opens(prompt_maxima(f, self.activations.prompt, len(self.positive_prompts)))
         return f * eraser.mask * opened[self.activations.prompt][:, None]
 

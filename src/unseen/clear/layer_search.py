@@ -143,7 +143,7 @@ class EncoderOutputJudge:
         for role in ROLES:
             x, y = (half.output[which[role]] for half, which in zip(halves, roles, strict=True))
             if len(x) and len(y):
-                probes[role] = _ridge_probe(x, y, ridge)
+                probes[role] = discriminant(x, y, ridge)
         return probes
 
     def _score(self, part: BlockActivations, roles: dict[str, Tensor]) -> dict[str, float]:
@@ -234,8 +234,8 @@ def _select(part: BlockActivations, keep: Tensor) -> BlockActivations:
     return BlockActivations(part.hidden[:, keep], *(field[keep] for field in part[1:]))
 
 
-def _ridge_probe(positive: Tensor, negative: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """Centre and weight of a linear probe: regularised discriminant between two sets of tokens `[n, d]`."""
+def discriminant(positive: Tensor, negative: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Centre and weight, each `[d]`, of a linear probe: regularised discriminant between tokens `[n, d]`."""
     centre = (positive.mean(dim=0) + negative.mean(dim=0)) / 2
     centred = [x - x.mean(dim=0) for x in (positive, negative)]
     within = torch.stack([x.T @ x / len(x) for x in centred]).sum(dim=0)

@@ -45,7 +45,7 @@ def describe(
     return {
         "layer": eraser.layer,
         "strength": eraser.strength,
-        "blocks": hidden.shape[0],
+        "layers": list(fitter.layers),
         "preferences": [_rounded(alpha) for alpha in preferences.history],
         "costs": {name: _rounded(values.tolist()) for name, values in last.items()},
         **{name: _rounded(values) for name, values in quality.items()},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,7 +25,6 @@ from unseen.diorama.models import build_transformer
 from unseen.diorama.muon import Muon
 from unseen.diorama.pipeline import load_text_encoder
 from unseen.diorama.training import WEIGHTS, Average, Checkpoint, load_half, save_half, write_card
-
 
 TRAINING_SHIFT = 5.0
 """Half the noise levels drawn lie above 0.83. What a clip shows is decided there: a render noised to 0.6 and denoised
@@ -112,7 +112,9 @@ def main(argv: list[str] | None = None) -> None:
         decay = 0.5 * (1 + math.cos(math.pi * max(0.0, (step - flat) / (options.steps - flat))))
         return options.learning_rate * min(1.0, (step + 1) / 150) * (0.01 + 0.99 * decay)
 
-    forward = torch.compile(model, dynamic=False) if options.compile else model
+    forward: nn.Module = model
+    if options.compile:
+        forward = cast(nn.Module, torch.compile(model, dynamic=False))
     bar = tqdm(initial=values["step"], total=options.steps, desc="transformer", smoothing=0.02, mininterval=5)
     recent: list[float] = []
     for step in range(values["step"], options.steps):

@@ -1,0 +1,161 @@
+"""How well a criterion picks the block: against the sweep's truth, and against what chance would get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from unseen.bench.tables import Bar, Cell, Count, Table
+from unseen.diorama import captions
+from unseen.metrics.rates import Rate, rate
+from unseen.text_encoder import layer_name
+
+POINT = 0.01
+"""A block this close to the best score counts as best."""
+SPAN = 0.05
+"""Concepts whose scores span less say nothing about choosing a block."""
+ALIGNED = Bar(0.85)
+
+
+class Choice(NamedTuple):
+    """One choice of a block, judged by the sweep."""
+
+    layer: int
+    good: bool
+    """Within a point of the best score, or one of the two best blocks."""
+    regret: float
+    """Best score minus this block's."""
+    correlation: float
+    """Spearman's ρ between −cost and score over the blocks; nan for a fixed choice or where either is constant."""
+
+    @classmethod
+    def of(cls, layer: int, scores: Mapping[int, float], costs: Mapping[int, float] | None = None) -> Choice:
+        """Judge the choice of `layer` by `scores` (block → score)."""
+        best = max(scores.values())
+        second = sorted(scores.values(), reverse=True)[: min(2, len(scores))][-1]
+        score = scores[layer]
+        ρ = float("nan")
+        if costs is not None:
+            ρ = spearman([-costs[k] for k in scores], list(scores.values()))
+        return cls(layer, score >= best - POINT or score >= second, best - score, ρ)
+
+
+class SweptConcept(Protocol):
+    """What is needed of a sweep; `unseen.bench.sweep.Swept`."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def learned(self) -> int: ...
+    def best(self, split: str) -> Mapping[int, Scored]: ...
+    def choice(self, criterion: str) -> Choice: ...
+
+
+class Scored(Protocol):
+    """A cell of a sweep."""
+
+    @property
+    def score(self) -> float: ...
+    @property
+    def strength(self) -> float: ...
+
+
+def ranks(values: Sequence[float]) -> np.ndarray:
+    """Ranks from 1, ties shared."""
+    array = np.asarray(values, float)
+    return np.asarray([((array < v).sum() + (array <= v).sum() + 1) / 2 for v in array])
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Spearman's rank correlation; nan where one side is constant or there are fewer than three values."""
+    x, y = ranks(a), ranks(b)
+    if len(x) < 3 or x.std() == 0 or y.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def scores_of(swept: SweptConcept) -> dict[int, float]:
+    """Score of each block on test wording."""
+    return {layer: cell.score for layer, cell in swept.best("test").items()}
+
+
+def criteria_table(group: str, results: Sequence[SweptConcept], criteria: Iterable[str], default: str) -> Table:
+    """Every criterion and every fixed choice on the concepts whose sweep spans at least `SPAN`."""
+    telling = [r for r in results if np.ptp(list(scores_of(r).values())) >= SPAN]
+    title = f"Layer choice on {group} concepts"
+    columns = ("choice", "concepts", "good choices", "rate", "mean regret", "Spearman", "bar", "verdict")
+    note = (
+        f"{len(telling)} of {len(results)} concepts span at least {100 * SPAN:g} points. A choice is good within "
+        f"{100 * POINT:g} point of the best block or among the best two. Chance: a block drawn evenly."
+    )
+    if not telling:
+        return Table(title, columns, (), note)
+    choices: dict[str, list[Choice]] = {
+        f"learned by Gumbel-Softmax ({default})": [Choice.of(r.learned, scores_of(r)) for r in telling]
+    }
+    for name in criteria:
+        choices[f"least {name}"] = [r.choice(name) for r in telling]
+    layers = sorted(set.intersection(*(set(scores_of(r)) for r in telling)))
+    for layer in layers:
+        choices[f"always {layer_name(layer)}"] = [Choice.of(layer, scores_of(r)) for r in telling]
+    rows: list[tuple[Cell, ...]] = []
+    for label, made in choices.items():
+        good = sum(choice.good for choice in made)
+        correlations = [c.correlation for c in made if c.correlation == c.correlation]
+        ρ = float(np.mean(correlations)) if correlations else None
+        bar = ALIGNED if label.startswith("learned") else None
+        share = _share([choice.good for choice in made], [r.key for r in telling])
+        rows.append(
+            (label, len(made), Count(good, len(made)), share, float(np.mean([c.regret for c in made])), ρ, bar,
+             None if bar is None else bar.met_by(good / len(made)))
+        )  # fmt: skip
+    even = [[Choice.of(layer, scores_of(r)) for layer in scores_of(r)] for r in telling]
+    chance = float(np.mean([np.mean([c.good for c in row]) for row in even]))
+    regret = float(np.mean([np.mean([c.regret for c in row]) for row in even]))
+    rows.append(("chance", len(telling), None, chance, regret, None, None, None))
+    return Table(title, columns, tuple(rows), note, "rate")
+
+
+def _share(good: Sequence[bool], keys: Sequence[str]) -> Rate:
+    return rate(np.asarray(good)[:, None], keys, keys, unit="videos")
+
+
+def per_concept_table(group: str, results: Sequence[SweptConcept]) -> Table:
+    """For each concept: the best block, the learned one, and how many would do."""
+    rows: list[tuple[Cell, ...]] = []
+    for r in results:
+        scores = scores_of(r)
+        best = max(scores, key=lambda layer: scores[layer])
+        choice = Choice.of(r.learned, scores) if r.learned in scores else None
+        near = sum(score >= scores[best] - POINT for score in scores.values())
+        rows.append(
+            (
+                captions.main_name(r.key),
+                layer_name(best),
+                scores[best],
+                min(scores.values()),
+                layer_name(r.learned),
+                scores.get(r.learned),
+                r.best("test")[r.learned].strength if r.learned in scores else None,
+                Count(near, len(scores)),
+                "yes" if is_valley(scores) else "no",
+                None if choice is None else choice.good,
+            )
+        )
+    return Table(
+        f"Concepts: {group}",
+        ("concept", "best", "its score", "worst score", "learned", "its score ", "strength", "within a point", "V",
+         "verdict"),
+        tuple(rows),
+        "V: the best block lies inside, with a block at least 5 points worse on either side of it.",
+    )  # fmt: skip
+
+
+def is_valley(scores: Mapping[int, float]) -> bool:
+    """Whether blocks on both sides of the best one are worse by at least `SPAN` (the V-curve, upside down)."""
+    order = sorted(scores)
+    best = max(order, key=lambda layer: scores[layer])
+    sides = ([k for k in order if k < best], [k for k in order if k > best])
+    return all(side and min(scores[k] for k in side) <= scores[best] - SPAN for side in sides)

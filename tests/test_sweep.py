@@ -1,0 +1,108 @@
+"""The sweep: what a score is, how a choice is judged, and that a whole sweep measures what it says."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("diffusers")
+
+from unseen.bench.criteria import Choice, is_valley, spearman
+from unseen.bench.study import Settings, Study
+from unseen.bench.sweep import DEVELOPMENT, HELD_OUT, STRENGTHS, SweepCell, evaluate_sweep, prompts_for
+from unseen.clear.config import ClearConfig
+from unseen.clear.criteria import CRITERIA
+from unseen.diorama import scenes
+from unseen.metrics.rates import Rate
+
+SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)
+
+
+def cell(generative: float, others: float, rest: float) -> SweepCell:
+    def rate(value: float) -> Rate:
+        return Rate(value, value, value, 12, 108)
+
+    return SweepCell(0, 1.0, rate(generative), rate(others), rest)
+
+
+def test_the_score_is_a_harmonic_mean() -> None:
+    assert cell(0.0, 1.0, 1.0).score == pytest.approx(1.0)
+    assert cell(0.5, 1.0, 1.0).score == pytest.approx(3 / (2 + 1 + 1))
+    assert cell(1.0, 1.0, 1.0).score == 0.0
+    assert cell(0.0, 1.2, 0.5).score == pytest.approx(3 / (1 + 1 + 2))
+
+
+def test_a_choice_is_good_near_the_best_or_among_two() -> None:
+    scores = {-1: 0.30, 0: 0.90, 1: 0.895, 2: 0.893, 3: 0.70}
+    assert [Choice.of(layer, scores).good for layer in scores] == [False, True, True, True, False]
+    assert Choice.of(3, scores).regret == pytest.approx(0.2)
+    assert Choice.of(0, {0: 0.9, 1: 0.2, 2: 0.1}).good and Choice.of(1, {0: 0.9, 1: 0.2, 2: 0.1}).good
+
+
+def test_spearman_agrees_with_known_values() -> None:
+    from scipy.stats import spearmanr
+
+    a, b = [0.1, 0.4, 0.4, 0.9, 0.2], [3.0, 1.0, 2.0, 5.0, 2.0]
+    assert spearman(a, b) == pytest.approx(float(spearmanr(a, b)[0]))
+    assert np.isnan(spearman([1, 1, 1], [1, 2, 3]))
+
+
+def test_a_valley_needs_worse_blocks_on_both_sides() -> None:
+    assert is_valley({0: 0.5, 1: 0.9, 2: 0.6})
+    assert not is_valley({0: 0.9, 1: 0.6, 2: 0.5})
+    assert not is_valley({0: 0.88, 1: 0.9, 2: 0.6})
+
+
+def test_development_and_held_out_concepts_are_apart_and_of_all_kinds() -> None:
+    assert not set(DEVELOPMENT) & set(HELD_OUT)
+    assert len(HELD_OUT) >= 12
+    for group in (scenes.OBJECTS, scenes.CHARACTERS, scenes.STYLES, scenes.ATTRIBUTES):
+        assert set(group) & set(HELD_OUT) and set(group) & set(DEVELOPMENT)
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Diorama itself, two denoising steps a clip, fits as small as may be."""
+    monkeypatch.setattr(Study, "config", SMALL)
+    settings = Settings(tmp_path / "out", concepts=("church",), clips=2, steps=2, progress=False)
+    return Study(settings, cache_folder=tmp_path / "clips")
+
+
+def test_prompts_of_a_sweep_are_about_the_concept_or_about_others(study: Study) -> None:
+    for key in ("church", "inkwell", "burning", "amber_bramble"):
+        for split in ("development", "test"):
+            prompts = prompts_for(study, key, split)
+            assert {p.key for p in prompts["target"]} == {key}
+            assert key not in {p.key for p in prompts["others"]} and len(prompts["others"]) >= 2
+
+
+def test_a_sweep_measures_every_block_and_goes_on_where_it_stopped(study: Study) -> None:
+    tables = list(evaluate_sweep(study))
+    folder = study.settings.folder
+    blocks = {row[1] for row in tables[0].rows}
+    assert blocks == {"embedding", *(f"block {k}" for k in range(6))}
+    development = [row for row in tables[0].rows if row[0] == "development"]
+    assert len(development) == 7 * len(STRENGTHS)
+    assert len([row for row in tables[0].rows if row[0] == "test"]) == 7
+    assert len({row[-1] for row in tables[0].rows}) == 2  # one block is marked as learned
+    labels = [row[0] for row in tables[1].rows]
+    if labels:
+        assert {f"least {name}" for name in CRITERIA} <= set(labels) and "chance" in labels
+    with Image.open(folder / "sweep-church.png") as figure:
+        assert figure.width > 600
+    with (folder / "sweep-cells.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 7 * len(STRENGTHS) + 7
+    drawn = study.runner.drawn
+    again = list(evaluate_sweep(study))
+    assert study.runner.drawn == drawn and [t.texts() for t in again] == [t.texts() for t in tables]
+
+
+def test_a_smaller_step_count_is_kept_apart_in_the_cache(study: Study, tmp_path: Path) -> None:
+    other = Study(dataclasses.replace(study.settings, steps=3), pipe=study.pipe, cache_folder=tmp_path / "clips")
+    assert study.cache.address("a church", 1, "base") != other.cache.address("a church", 1, "base")
