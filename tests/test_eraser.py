@@ -185,3 +185,19 @@ def test_a_layer_can_be_fixed_and_too_few_pairs_are_refused(tokenizer, encoder_o
     assert fixed.layer == 2
     with pytest.raises(FitError, match="at least 24 prompt pairs"):
         unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL, pairs=[("a zeppelin", "a wolf")], progress=False)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pruning_drops_blocks_and_makes_the_same_choice(tokenizer, encoder_of, seed):
+    config = dataclasses.replace(SMALL, rounds=6, alpha_lr=0.3, embedding=True)
+    made = [
+        unseen.fit(
+            (tokenizer, encoder_of("bert")), "zeppelin", config=dataclasses.replace(config, prune=bound), seed=seed,
+            progress=False,
+        )
+        for bound in (0.0, 0.05)
+    ]  # fmt: skip
+    assert made[0].layer == made[1].layer and made[0].num_features == made[1].num_features
+    assert (made[0].W_dec * made[1].W_dec).sum(dim=1).min() > 0.98  # rounding differs, and 240 steps amplify it
+    assert None not in made[0].report["fvu"] and None in made[1].report["fvu"]
+    assert made[1].report["fvu"][made[1].report["layers"].index(made[1].layer)] is not None

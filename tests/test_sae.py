@@ -92,3 +92,20 @@ def test_massive_activations_are_set_aside():
     hidden = torch.randn(2, 50, 8)
     hidden[1, 7] *= 100
     assert ordinary_tokens(hidden).nonzero()[:, 0].tolist() == [i for i in range(50) if i != 7]
+
+
+def test_autoencoders_that_are_kept_train_on_as_if_nothing_had_been_dropped():
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(3, 500, 16, generator=generator)
+    trainers = [SaeTrainer(hidden, 24, l1=0.03, lr=4e-3, steps=40) for _ in range(2)]
+    for step in range(40):
+        if step == 15:
+            trainers[1].keep([0, 2])
+        chosen = torch.randint(500, (64,), generator=generator)
+        trainers[0].step(hidden[:, chosen])
+        trainers[1].step(hidden[:, chosen] if step < 15 else hidden[[0, 2]][:, chosen])
+    full, part = (trainer.finish() for trainer in trainers)
+    assert part.W_dec.shape[0] == 2
+    for place, layer in enumerate([0, 2]):
+        assert torch.allclose(part.W_dec[place], full.W_dec[layer], atol=1e-5)
+        assert torch.allclose(part.b_enc[place], full.b_enc[layer], atol=1e-5)

@@ -81,7 +81,13 @@ def fit_table(fits: Sequence[Fitted]) -> Table:
 
 def _at(report: dict, name: str, layer: int) -> float | None:
     values = report.get(name)
-    return None if values is None else float(values[report["layers"].index(layer)])
+    value = None if values is None else values[report["layers"].index(layer)]
+    return None if value is None else float(value)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def blocks_table(fits: Sequence[Fitted]) -> Table:
@@ -89,14 +95,14 @@ def blocks_table(fits: Sequence[Fitted]) -> Table:
     reports = [fitted.eraser.report for fitted in fits]
     rows: list[tuple[Cell, ...]] = []
     for place, block in enumerate(reports[0]["layers"]):
-        mean = [float(np.mean([report[name][place] for report in reports])) for name in ("fvu", "l0", "dead")]
+        mean = [_mean([report[name][place] for report in reports]) for name in ("fvu", "l0", "dead")]
         chosen = sum(fitted.eraser.layer == block for fitted in fits)
         rows.append((block, *mean, Count(chosen, len(fits))))
     return Table(
         "Autoencoders per block",
         ("block", "FVU", "L0", "dead", "chosen by"),
         tuple(rows),
-        "Means over the fits, on held-out prompts.",
+        "Means on held-out prompts, over the fits that trained the block to the end.",
     )
 
 

@@ -189,7 +189,7 @@ def prompts_for(study: Study, key: str, split: str) -> dict[str, list[Prompt]]:
 
 def candidates(study: Study, concept: Concept) -> Candidates:
     """An eraser per block, and every criterion's costs; found from an earlier run with the same settings and code."""
-    config = replace(study.config, even=1.0, embedding=True, layer=None, strength=1.0)
+    config = replace(study.config, even=1.0, prune=0.0, embedding=True, layer=None, strength=1.0)
     settings = study.settings
     address = digest(
         concept=repr(concept), config=repr(config), seed=settings.seed, pipe=study.weights, code=fitting_code()

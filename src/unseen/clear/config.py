@@ -52,6 +52,10 @@ class ClearConfig:
     even: float = 0.5
     """Share of the training weight given to all blocks evenly, whatever α prefers; 0 = the paper's pure `p_l`."""
 
+    prune: float = 0.02
+    """Blocks whose preference has fallen below this are dropped from the fit, so that its cost tends to one block's;
+    0 = never."""
+
     mask: MaskKind = "contrast"
     """How specific features are told from shared ones; see `unseen.clear.specificity`."""
     rho: float = 0.0
@@ -113,4 +117,5 @@ class ClearConfig:
             gate=False,
             warm_up=0,
             even=0.0,
+            prune=0.0,
         )

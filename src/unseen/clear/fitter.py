@@ -14,15 +14,22 @@ from tqdm.auto import tqdm
 from ..concept import Concept, PromptPair
 from ..errors import FitError
 from ..prompts import FitPrompts, write_prompts
-from ..text_encoder import EMBEDDING, BlockActivations, candidate_layers, encode_blocks, fingerprint, layer_name
+from ..text_encoder import (
+    EMBEDDING,
+    candidate_layers,
+    encode_blocks,
+    encode_by_length,
+    fingerprint,
+    layer_name,
+)
 from .config import ClearConfig
 from .criteria import CRITERIA
 from .eraser import ClearEraser
 from .gate import fit_gate, open_gate, prompt_maxima
-from .layer_search import EncoderOutputJudge, LayerCosts, LayerPreferences, roles_of_pairs
+from .layer_search import LayerCosts, LayerPreferences, roles_of_pairs
 from .report import describe
 from .sae import SaeBank, SaeTrainer, ordinary_tokens
-from .search_view import SEARCH_TOKENS, search_view
+from .search_view import SEARCH_TOKENS, output_judge, search_view
 from .specificity import Activity, activity, contrast_mask, literal_mask, soft_mask
 
 
@@ -46,6 +53,9 @@ class ClearFitter:
         self.generator = torch.Generator().manual_seed(seed)
         self.encoder_fingerprint = fingerprint(encoder)
         self.layers = candidate_layers(encoder, embedding=config.embedding or config.layer == EMBEDDING)
+        self.searched = list(self.layers)
+        """All candidates; `layers` are those not dropped yet, and `kept` their places among `searched`."""
+        self.kept = list(range(len(self.layers)))
         if config.layer is not None and config.layer not in self.layers:
             raise FitError(
                 f"ClearConfig.layer is {config.layer}, but this text encoder has blocks 0 to {self.layers[-1]}"
@@ -70,7 +80,7 @@ class ClearFitter:
         self, bank: SaeBank, preferences: LayerPreferences, costs: Sequence[LayerCosts], *, started: float
     ) -> ClearEraser:
         """The eraser, its strength and its report from what the search found; `started` is when the fit began."""
-        layer = self.config.layer if self.config.layer is not None else self.layers[preferences.best()]
+        layer = self.config.layer if self.config.layer is not None else self.searched[preferences.best()]
         eraser = self.select(bank, layer)
         eraser, choice = self.choose_strength(eraser)
         report = describe(self, bank, eraser, preferences, costs)
@@ -87,23 +97,15 @@ class ClearFitter:
         n = len(prompts.pairs)
         texts = [pair.positive for pair in prompts.pairs] + [pair.negative for pair in prompts.pairs]
         texts += [*prompts.neutral, *prompts.same_word]
-        # Sorting by length saves the time that short prompts would spend on padding.
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        sorted_activations = encode_blocks(
+        self.activations = encode_by_length(
             self.tokenizer,
             self.encoder,
-            [texts[index] for index in order],
+            texts,
             config.max_length,
             layers=self.layers,
             batch_size=config.encode_batch,
             attend_pads=self.attend_pads,
         )
-        original = torch.tensor(order)[sorted_activations.prompt]
-        back = original.argsort(stable=True)
-        self.activations = BlockActivations(
-            sorted_activations.hidden[:, back], sorted_activations.output[back], original[back],
-            sorted_activations.token_id[back], sorted_activations.special[back],
-        )  # fmt: skip
         number = torch.arange(len(texts))
         held_out = (number >= n - config.held_out) & (number < n) | (number >= 2 * n - config.held_out) & (
             number < 2 * n
@@ -118,30 +120,16 @@ class ClearFitter:
         if len(self.sae_tokens) > config.max_tokens:
             shuffled = torch.randperm(len(self.sae_tokens), generator=self.generator)
             self.sae_tokens = self.sae_tokens[shuffled[: config.max_tokens]]
-        self.judge = self._make_judge(n)
-
-    def _make_judge(self, n: int) -> EncoderOutputJudge:
-        config, pairs = self.config, self.prompts.pairs
-        paired = (self.activations.prompt < 2 * n) & self.train_tokens
-        kept = BlockActivations(self.activations.hidden[:1, paired], *(field[paired] for field in self.activations[1:]))
-        return EncoderOutputJudge(
-            self.tokenizer,
-            self.encoder,
-            (kept, pairs),
-            pairs[-config.held_out :],
-            max_length=config.max_length,
-            attend_pads=self.attend_pads,
-        )
+        self.judge = output_judge(self)
 
     # Alternating optimisation
 
     def search(self) -> tuple[SaeBank, LayerPreferences, list[LayerCosts]]:
         """Train the bank (phase A) and the layer preferences (phase B) in turns."""
         config = self.config
-        hidden = self.activations.hidden
-        layers = hidden.shape[0]
+        layers = len(self.layers)
         trainer = SaeTrainer(
-            hidden[:, self.sample(self.sae_tokens, 8 * SEARCH_TOKENS)],
+            self.activations.hidden[:, self.sample(self.sae_tokens, 8 * SEARCH_TOKENS)],
             config.features,
             l1=config.l1,
             lr=config.lr,
@@ -160,12 +148,31 @@ class ClearFitter:
                         torch.randint(len(self.sae_tokens), (config.batch,), generator=self.generator)
                     ]
                     p = torch.full((layers,), 1 / layers) if warming_up else preferences.sample()[0].detach()
-                    trainer.step(hidden[:, chosen], config.even + (1 - config.even) * layers * p)
+                    weights = config.even + (1 - config.even) * layers * p
+                    trainer.step(self.activations.hidden[:, chosen], weights[self.kept])
                     bar.update()
                 if not warming_up:  # phase B: autoencoders fixed
-                    costs.append(self.layer_costs(trainer.finish()))
+                    found = self.layer_costs(trainer.finish())
+                    # a dropped block keeps the costs it was dropped with
+                    costs.append(found.within(costs[-1], self.kept) if costs else found)
                     preferences.learn(costs[-1].total, steps=config.alpha_steps)
+                    self._prune(trainer, preferences)
         return trainer.finish(), preferences, costs
+
+    def _prune(self, trainer: SaeTrainer, preferences: LayerPreferences) -> None:
+        """Drop blocks that are hardly preferred any more from activations and autoencoders."""
+        alpha = preferences.alpha()
+        wanted = [self.searched.index(self.config.layer)] if self.config.layer is not None else []
+        stay = [
+            place
+            for place, k in enumerate(self.kept)
+            if alpha[k] >= self.config.prune or k == preferences.best() or k in wanted
+        ]
+        if len(stay) < len(self.kept):
+            trainer.keep(stay)
+            self.activations = self.activations._replace(hidden=self.activations.hidden[stay])
+            self.kept = [self.kept[place] for place in stay]
+            self.layers = [self.searched[k] for k in self.kept]
 
     def prefer(self, bank: SaeBank) -> tuple[LayerPreferences, list[LayerCosts]]:
         """Learn the layer preferences on a finished bank: phase B of every round, with the same costs in each."""
@@ -177,7 +184,7 @@ class ClearFitter:
     def _preferences(self) -> LayerPreferences:
         config = self.config
         return LayerPreferences(
-            len(self.layers),
+            len(self.searched),
             lr=config.alpha_lr,
             tau_start=config.tau_start,
             tau_end=config.tau_end,

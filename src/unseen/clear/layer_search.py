@@ -28,6 +28,14 @@ class LayerCosts(NamedTuple):
     parts: dict[str, Tensor]
     """What the total is made of, each `[L]`."""
 
+    def within(self, all_costs: LayerCosts, places: Sequence[int]) -> LayerCosts:
+        """`all_costs` of all blocks with these, of the blocks at `places`, put in."""
+        index = torch.tensor(places)
+        return LayerCosts(
+            all_costs.total.index_copy(0, index, self.total),
+            {name: all_costs.parts[name].index_copy(0, index, part) for name, part in self.parts.items()},
+        )
+
 
 class LayerPreferences:
     """The learned `α` (as logits `log α`) with an annealed temperature and a record of its path."""

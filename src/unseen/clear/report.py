@@ -23,8 +23,9 @@ def describe(
 ) -> dict[str, Any]:
     """Facts about a finished fit.
 
-    `preferences` holds α after every round, `costs` the last round's; `fvu`, `l0` and `dead` are per block, the first
-    two on held-out prompts; `fired_on` is the share of prompts that the eraser would change at all.
+    Lists per block are ordered as `layers`. `preferences` holds α after every round, `costs` the last round's; `fvu`,
+    `l0` and `dead` are per block, the first two on held-out prompts; `fired_on` is the share of prompts that the eraser
+    would change at all.
     """
     hidden = fitter.activations.hidden
     held_out = (~fitter.train_tokens & ordinary_tokens(hidden)).nonzero()[:, 0]
@@ -45,10 +46,10 @@ def describe(
     return {
         "layer": eraser.layer,
         "strength": eraser.strength,
-        "layers": list(fitter.layers),
+        "layers": list(fitter.searched),
         "preferences": [_rounded(alpha) for alpha in preferences.history],
         "costs": {name: _rounded(values.tolist()) for name, values in last.items()},
-        **{name: _rounded(values) for name, values in quality.items()},
+        **{name: _spread(fitter, values) for name, values in quality.items()},
         "features": eraser.num_features,
         "leak": float(leak(sides[0], sides[1], torch.ones(eraser.num_features))),
         "fired_on": {
@@ -59,6 +60,14 @@ def describe(
         "special_tokens_trained": bool(fitter.activations.special[fitter.sae_tokens].any()),
         "seed": fitter.seed,
     }
+
+
+def _spread(fitter: ClearFitter, values: Sequence[float]) -> list[float | None]:
+    """Values of the blocks that the search kept, at their places among all; None at those that it dropped."""
+    spread: list[float | None] = [None] * len(fitter.searched)
+    for place, value in zip(fitter.kept, _rounded(values), strict=True):
+        spread[place] = value
+    return spread
 
 
 def _rounded(values: Sequence[float]) -> list[float]:

@@ -7,6 +7,7 @@ Here `μ` plays the role of the decoder bias `b_dec`; it is the layer's mean and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -133,6 +134,20 @@ class SaeTrainer:
         with torch.no_grad():
             W_dec.copy_(F.normalize(W_dec, dim=-1))
         return losses.detach()
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with the autoencoders at `places` only; they train on as if the others were still there."""
+        index = torch.tensor(places)
+        kept = []
+        for old in self.parameters:
+            new = old.detach()[index].clone().requires_grad_()
+            moments = self.optimizer.state.pop(old, {})
+            self.optimizer.state[new] = {k: v[index].clone() if v.ndim else v for k, v in moments.items()}
+            kept.append(new)
+        self.optimizer.param_groups[0]["params"] = kept
+        self.parameters = kept
+        W_enc, b_enc, W_dec = kept
+        self.bank = SaeBank(W_enc, b_enc, W_dec, self.bank.mean[index], self.bank.scale[index], self.bank.top_k)
 
     def finish(self) -> SaeBank:
         """The bank as it stands, detached from training."""

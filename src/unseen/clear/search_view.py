@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .criteria import SearchView
-from .layer_search import roles_of_pairs
+from .layer_search import EncoderOutputJudge, roles_of_pairs
 from .sae import SaeBank, ordinary_tokens
 
 if TYPE_CHECKING:
@@ -38,6 +38,20 @@ def search_view(fitter: ClearFitter, bank: SaeBank) -> SearchView:
         fitter.judge,
         (_name_tokens(fitter, held_out=False), _name_tokens(fitter, held_out=True)),
         hidden[:, fitter.sample(held_out, SEARCH_TOKENS)],
+    )
+
+
+def output_judge(fitter: ClearFitter) -> EncoderOutputJudge:
+    """The judge of trial edits: probes from the training pairs, measured on the held-out ones."""
+    activations, pairs, config = fitter.activations, fitter.prompts.pairs, fitter.config
+    paired = ((activations.prompt < 2 * len(pairs)) & fitter.train_tokens).nonzero()[:, 0]
+    return EncoderOutputJudge(
+        fitter.tokenizer,
+        fitter.encoder,
+        (activations.at(paired), pairs),
+        pairs[-config.held_out :],
+        max_length=config.max_length,
+        attend_pads=fitter.attend_pads,
     )
 
 
