@@ -8,7 +8,9 @@ import torch
 from diffusers import DiffusionPipeline, WanPipeline
 
 from unseen import diorama
+from unseen.diorama.detector import load_detector
 from unseen.diorama.models import TEXT_LENGTH, build_scheduler
+from unseen.diorama.noise_check import denoised, draw, shown
 from unseen.diorama.render import render
 from unseen.diorama.scenes import Scene
 from unseen.diorama.train_transformer import flow_loss
@@ -95,3 +97,14 @@ def test_captions_for_training_are_encoded_as_the_pipeline_encodes_them(diorama_
     ):
         assert np.allclose(row[: len(states)].numpy(), states, atol=2e-3)
         assert not row[len(states) :].any()
+
+
+def test_the_noise_check_gives_renders_back_at_level_zero_and_invents_at_level_one(diorama_pipe):
+
+    detector = load_detector()
+    scenes, texts, clips = (part[:8] for part in draw(1))
+    kept = denoised(diorama_pipe, clips, texts, 0.0)
+    assert kept.shape == clips.shape and np.abs(kept.astype(int) - clips).mean() < 20
+    assert shown(detector, scenes, kept)[0] > 0.8
+    invented = denoised(diorama_pipe, clips, texts, 1.0, steps=2)
+    assert np.abs(invented.astype(int) - clips).mean() > np.abs(kept.astype(int) - clips).mean()

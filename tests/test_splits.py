@@ -7,7 +7,7 @@ import re
 import pytest
 
 from unseen import words
-from unseen.diorama import captions
+from unseen.diorama import captions, scenes
 
 SPLITS = ("development", "test")
 
@@ -40,3 +40,15 @@ def test_no_other_name_of_an_evaluation_split_is_in_the_neutral_bank(split):
                  for name in captions.names(key, kind, split)}  # fmt: skip
     bank = (*words.THINGS, *words.PEOPLE, *words.MEDIA, *words.ATTRIBUTES, *words.ARTISTS)
     assert not held_back & {bare(word) for word in bank}
+
+
+def test_names_listed_for_a_fit_are_none_that_are_measured() -> None:
+    from unseen.bench.phrasings import listed
+
+    for key in (*scenes.OBJECTS, *scenes.NEIGHBOURS):
+        measured = {
+            name.lower() for split in ("development", "test") for kind in captions.KINDS
+            if kind != "main" for name in captions.names(key, kind, split)
+        }  # fmt: skip
+        for name in listed(key):
+            assert not any(re.search(rf"\b{re.escape(name.lower())}\b", other) for other in measured), name

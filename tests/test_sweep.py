@@ -13,11 +13,14 @@ from PIL import Image
 pytest.importorskip("diffusers")
 
 from unseen.bench.criteria import Choice, is_valley, spearman
+from unseen.bench.eye import collect
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import DEVELOPMENT, HELD_OUT, STRENGTHS, SweepCell, evaluate_sweep, prompts_for
+from unseen.bench.together import evaluate_together
 from unseen.clear.config import ClearConfig
 from unseen.clear.criteria import CRITERIA
 from unseen.diorama import scenes
+from unseen.diorama.labelling import load_run, write_sheets
 from unseen.metrics.rates import Rate
 
 SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)
@@ -106,3 +109,22 @@ def test_a_sweep_measures_every_block_and_goes_on_where_it_stopped(study: Study)
 def test_a_smaller_step_count_is_kept_apart_in_the_cache(study: Study, tmp_path: Path) -> None:
     other = Study(dataclasses.replace(study.settings, steps=3), pipe=study.pipe, cache_folder=tmp_path / "clips")
     assert study.cache.address("a church", 1, "base") != other.cache.address("a church", 1, "base")
+
+
+def test_many_at_once_are_measured_beside_each_alone(study: Study) -> None:
+    study.settings = dataclasses.replace(study.settings, concepts=("church", "gas pump"))
+    each, rest, order = list(evaluate_together(study))
+    assert [row[0] for row in each.rows] == ["church", "gas pump"]
+    assert rest.rows[0][1] >= 25 and 0 <= rest.rows[1][2] <= 1 and rest.rows[2][2] > 0
+    assert order.rows[0][1] is True
+    drawn = study.runner.drawn
+    assert [t.texts() for t in evaluate_together(study)] == [t.texts() for t in (each, rest, order)]
+    assert study.runner.drawn == drawn
+
+
+def test_clips_for_the_eye_can_be_labelled(study: Study, tmp_path: Path) -> None:
+    arrays = collect(study, ["church"], 2)
+    np.savez(tmp_path / "run.npz", **arrays)
+    run = load_run(tmp_path / "run.npz")
+    assert run.erased[: len(run.erased)].sum() >= 2 and (~run.erased).sum() >= 4
+    assert len(write_sheets(run, tmp_path / "sheets", count=4)) == 1

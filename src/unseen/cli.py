@@ -18,6 +18,7 @@ EVALUATIONS = {
     "objects": "the ten objects: erased, neighbours and other subjects kept, what appears instead, controls",
     "kinds": "a style, an identity and an attribute: erased, and the rest of those prompts kept",
     "phrasings": "unseen synonyms, descriptions and other languages",
+    "together": "ten objects erased at once, from one set of autoencoders",
     "all": "everything above",
 }
 TRAINERS = {
@@ -172,6 +173,9 @@ def _add_measuring(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--steps", type=_positive, metavar="N", help="denoising steps a clip, to measure faster (default: the model's)"
     )
+    evaluate.add_argument(
+        "--listed", action="store_true", help="phrasings: give the fits some other names (none of those measured) too"
+    )
     evaluate.add_argument("--results", type=Path, metavar="FILE", help="also write all tables to this Markdown file")
 
 
@@ -290,6 +294,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         clips=options.clips,
         quick=options.quick,
         steps=options.steps,
+        listed=options.listed,
     )
     run_evaluation(options.what, settings, results=options.results)
 

@@ -15,15 +15,17 @@ from unseen.bench.picture import evaluate_picture
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import evaluate_sweep
 from unseen.bench.tables import Table, missed, write_tables
+from unseen.bench.together import evaluate_together
 
 EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
     "picture": evaluate_picture,
     "objects": evaluate_objects,
     "kinds": evaluate_kinds,
     "phrasings": evaluate_phrasings,
+    "together": evaluate_together,
     "sweep": evaluate_sweep,
 }
-ALL = ("picture", "objects", "kinds", "phrasings")
+ALL = ("picture", "objects", "kinds", "phrasings", "together")
 """What "all" stands for; the sweep is a study of its own."""
 
 
@@ -58,7 +60,11 @@ def run_evaluation(
 
 
 def _file_name(what: str, settings: Settings) -> str:
-    return f"{what}-{settings.split}-{settings.config}-{settings.seed}" + ("-quick" if settings.quick else "")
+    return (
+        f"{what}-{settings.split}-{settings.config}-{settings.seed}"
+        + ("-listed" if settings.listed else "")
+        + ("-quick" if settings.quick else "")
+    )
 
 
 def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) -> None:
@@ -70,6 +76,7 @@ def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) 
         [
             " --quick" if settings.quick else "",
             f" --clips {settings.clips}" if settings.clips else "",
+            " --listed" if settings.listed else "",
             f" --steps {settings.steps}" if settings.steps else "",
             *(f' --concepts "{name}"' for name in settings.concepts),
         ]

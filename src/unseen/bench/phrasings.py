@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,7 +23,7 @@ def evaluate_phrasings(study: Study) -> Iterator[Table]:
     hits: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray, list[Prompt]]] = {}
     for place, key in enumerate(keys, 1):
         study.say(f"{captions.main_name(key)} ({place} of {len(keys)})")
-        method = study.eraser(concept_of(key)).method
+        method = study.eraser(concept_of(key, synonyms=listed(key) if study.settings.listed else ())).method
         for kind in KINDS:
             prompts = _prompts(study, key, kind)
             before, after = study.clips(prompts), study.clips(prompts, method)
@@ -30,6 +31,12 @@ def evaluate_phrasings(study: Study) -> Iterator[Table]:
             hits[key, kind] = (*seen, after.identical, prompts)
     yield kinds_table(study, keys, hits)
     yield concepts_table(study, keys, hits)
+
+
+def listed(key: str) -> list[str]:
+    """What a user might list beside the main name: the synonyms and descriptions of the `fit` split, bare."""
+    found = [name for kind in ("synonym", "periphrasis") for name in captions.names(key, kind, "fit")]
+    return [re.sub(r"^(an?|the) ", "", name) for name in found]
 
 
 def _prompts(study: Study, key: str, kind: str) -> list[Prompt]:
@@ -63,7 +70,11 @@ def kinds_table(study: Study, keys: tuple[str, ...], hits: Hits) -> Table:
         )
     columns = ("phrasing", "clips", "before", "after", "left of before", "encoded as before", "detector floor")
     return Table(
-        "Phrasings", columns, tuple(rows), "“main” are main names, for comparison; all others were unseen in the fit."
+        "Phrasings",
+        columns,
+        tuple(rows),
+        "“main” are main names, for comparison; all others were unseen in the fit. "
+        + ("Fitted with the listed names of the fit split." if study.settings.listed else "Fitted with the main name."),
     )
 
 

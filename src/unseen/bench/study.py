@@ -45,6 +45,8 @@ class Settings:
     clips: int | None = None
     """Clips per cell; None means enough for 300 per headline."""
     quick: bool = False
+    listed: bool = False
+    """Whether the phrasings' fits are given the `fit` split's synonyms and descriptions beside the main name."""
     steps: int | None = None
     """Denoising steps a clip; None means those of `GENERATION`."""
     progress: bool = True
