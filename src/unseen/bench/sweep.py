@@ -144,6 +144,13 @@ def sweep(study: Study, key: str) -> Swept:
 
 def _measure(study: Study, key: str, base: dict[str, Readings], eraser: ClearEraser) -> SweepCell:
     method = Method(f"{layer_name(eraser.layer)}, γ = {eraser.strength:g}", eraser.key, eraser.applied_to)
+    return measure_method(study, key, base, method, eraser.layer, eraser.strength)
+
+
+def measure_method(
+    study: Study, key: str, base: dict[str, Readings], method: Method, layer: int, strength: float
+) -> SweepCell:
+    """A cell for any method, from readings by role (target, others) of the unedited clips."""
     after = {role: study.read(study.clips(readings.prompts, method)) for role, readings in base.items()}
     target, early = after["target"], base["target"]
     others = kept(asked(after["others"]), asked(base["others"]), base["others"].prompts)
@@ -155,7 +162,7 @@ def _measure(study: Study, key: str, base: dict[str, Readings], eraser: ClearEra
         shares.append(kept(target.carrier(), early.carrier(), early.prompts).value)
     usable = [share for share in shares if share == share]
     rest = float(np.mean([min(1.0, share) for share in usable])) if usable else float("nan")
-    return SweepCell(eraser.layer, eraser.strength, rate(target.shows(key), target.prompts), others, rest)
+    return SweepCell(layer, strength, rate(target.shows(key), target.prompts), others, rest)
 
 
 def asked(readings: Readings) -> np.ndarray:

@@ -27,6 +27,8 @@ class ClearConfig:
 
     features: int = 640
     """Features per autoencoder (m)."""
+    shared: bool = False
+    """One autoencoder for all blocks instead of one each."""
     l1: float = 0.03
     """λ, weight of the L1 norm of the features."""
     start_bias: float = -0.3

@@ -28,7 +28,7 @@ from .eraser import ClearEraser
 from .gate import fit_gate, open_gate, prompt_maxima
 from .layer_search import LayerCosts, LayerPreferences, roles_of_pairs
 from .report import describe
-from .sae import SaeBank, SaeTrainer, ordinary_tokens
+from .sae import SaeBank, SaeTrainer, SharedSaeTrainer, ordinary_tokens
 from .search_view import SEARCH_TOKENS, output_judge, search_view
 from .specificity import Activity, activity, contrast_mask, literal_mask, soft_mask
 
@@ -128,7 +128,7 @@ class ClearFitter:
         """Train the bank (phase A) and the layer preferences (phase B) in turns."""
         config = self.config
         layers = len(self.layers)
-        trainer = SaeTrainer(
+        trainer = (SharedSaeTrainer if config.shared else SaeTrainer)(
             self.activations.hidden[:, self.sample(self.sae_tokens, 8 * SEARCH_TOKENS)],
             config.features,
             l1=config.l1,

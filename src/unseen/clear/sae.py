@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -153,6 +154,34 @@ class SaeTrainer:
         """The bank as it stands, detached from training."""
         parts = {f.name: getattr(self.bank, f.name) for f in fields(SaeBank) if f.name != "top_k"}
         return SaeBank(**{name: part.detach().clone() for name, part in parts.items()}, top_k=self.bank.top_k)
+
+
+class SharedSaeTrainer(SaeTrainer):
+    """One autoencoder for all blocks, on outputs scaled block by block; finishes as a bank like any other."""
+
+    def __init__(self, sample: Tensor, num_features: int, **options: Any):
+        self.block_mean = sample.mean(dim=1, keepdim=True)
+        self.block_scale = (sample - self.block_mean).square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-8)
+        super().__init__(self._flat(sample), num_features, **options)
+
+    def _flat(self, h: Tensor) -> Tensor:
+        return ((h - self.block_mean) / self.block_scale).reshape(1, -1, h.shape[-1])
+
+    def step(self, h: Tensor, layer_weights: Tensor | None = None) -> Tensor:
+        """One optimiser step on `h` `[L, N, d]`; all blocks weigh the same. Returns the loss, `[1]`."""
+        return super().step(self._flat(h))
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with some blocks only."""
+        index = torch.tensor(places)
+        self.block_mean, self.block_scale = self.block_mean[index], self.block_scale[index]
+
+    def finish(self) -> SaeBank:
+        """The bank as it stands: the same features at every block."""
+        one, blocks = super().finish(), len(self.block_mean)
+        W_enc, b_enc, W_dec = (part.expand(blocks, -1, -1).contiguous() for part in (one.W_enc, one.b_enc, one.W_dec))
+        mean, scale = self.block_mean + self.block_scale * one.mean, self.block_scale * one.scale
+        return SaeBank(W_enc, b_enc, W_dec, mean, scale, one.top_k)
 
 
 @torch.no_grad()
