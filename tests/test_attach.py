@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 
 import pytest
 import torch
 
 import unseen
-from unseen import AlreadyAttachedError, EraserBypassedError, WrongEncoderError
+from unseen import AlreadyAttachedError, EraserBypassedError, UnguardedInputError, WrongEncoderError
 
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
 
@@ -184,3 +186,43 @@ def test_an_error_inside_the_context_still_detaches(pipe, eraser):
 def test_an_eraser_is_frozen(eraser):
     with pytest.raises(dataclasses.FrozenInstanceError):
         eraser.layer = 0
+
+
+def test_the_audit_log_says_which_eraser_fired_on_which_tokens(pipe, eraser, tmp_path):
+    path = tmp_path / "logs" / "audit.jsonl"
+    with unseen.attach(pipe, eraser, audit=path):
+        plain = embed(pipe, [TARGET, UNRELATED])[0]
+        generate(pipe, UNRELATED)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [len(line["fired"]) for line in lines] == [1, 0, 0]
+    fired = lines[0]["fired"][0]
+    assert (fired["concept"], fired["layer"], fired["strength"]) == (eraser.name, eraser.layer, eraser.strength)
+    assert [token for token, activity in fired["tokens"] if activity > 0.5] == ["zeppelin"]
+    assert TARGET not in path.read_text(encoding="utf-8")
+    assert lines[0]["prompt_sha256"] == hashlib.sha256(TARGET.encode()).hexdigest()
+    with unseen.attach(pipe, eraser, audit=path, audit_prompts=True):
+        audited = embed(pipe, [TARGET, UNRELATED])[0]
+    assert torch.equal(audited, plain)  # watching changes nothing
+    later = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][3:]
+    assert [line["prompt"] for line in later] == [TARGET, UNRELATED]
+    modules = list(pipe.text_encoder.modules())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+
+
+def test_an_audit_file_that_cannot_be_written_is_refused_before_anything_is_attached(pipe, eraser, tmp_path):
+    with pytest.raises(OSError):
+        unseen.attach(pipe, eraser, audit=tmp_path)
+    embed(pipe, TARGET)
+    eraser.applied_to(pipe).detach()  # nothing was left attached
+
+
+def test_a_pipeline_that_takes_images_is_refused_unless_allowed(pipe, eraser):
+    from diffusers import WanImageToVideoPipeline
+
+    parts = {name: part for name, part in pipe.components.items() if name not in ("transformer_2",)}
+    both = WanImageToVideoPipeline(**parts, image_encoder=None, image_processor=None, expand_timesteps=True)
+    with pytest.raises(UnguardedInputError, match="takes image"):
+        unseen.attach(both, eraser)
+    before = embed(pipe, TARGET)[0]
+    with unseen.attach(both, eraser, allow_image_input=True):
+        assert not torch.equal(both.encode_prompt(TARGET, max_sequence_length=16)[0], before)

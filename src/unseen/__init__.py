@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .errors import EraserBypassedError as EraserBypassedError
     from .errors import FitError as FitError
     from .errors import PromptFileError as PromptFileError
+    from .errors import UnguardedInputError as UnguardedInputError
     from .errors import UnseenError as UnseenError
     from .errors import UnsupportedEncoderError as UnsupportedEncoderError
     from .errors import WrongEncoderError as WrongEncoderError
@@ -52,6 +53,7 @@ _HOME = {
             "DamagedFileError",
             "AlreadyAttachedError",
             "EraserBypassedError",
+            "UnguardedInputError",
         ),
         "errors",
     ),

@@ -37,3 +37,7 @@ class AlreadyAttachedError(UnseenError):
 
 class EraserBypassedError(UnseenError):
     """The pipeline was about to use prompt embeddings that the attached erasers have not seen."""
+
+
+class UnguardedInputError(UnseenError):
+    """The pipeline takes an image or a video as input, which a text eraser cannot guard."""

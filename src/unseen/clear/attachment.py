@@ -12,14 +12,16 @@ import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import AlreadyAttachedError, EraserBypassedError, UnseenError, WrongEncoderError
+from ..errors import AlreadyAttachedError, EraserBypassedError, UnguardedInputError, UnseenError, WrongEncoderError
 from ..text_encoder import EMBEDDING, Edit, fingerprint, install_edits, num_blocks, pads_attended
+from .audit import AuditLog
 from .eraser import ClearEraser, Delta, combined_edit
 
 _HANDLES: WeakKeyDictionary[nn.Module, Handle] = WeakKeyDictionary()
@@ -47,8 +49,16 @@ class Firing(NamedTuple):
 class Handle:
     """Erasers attached to a pipeline. A context manager that detaches; made by `unseen.attach`."""
 
-    def __init__(self, pipe: Any, erasers: Sequence[ClearEraser], strengths: Sequence[float], on_negative: bool):
+    def __init__(
+        self,
+        pipe: Any,
+        erasers: Sequence[ClearEraser],
+        strengths: Sequence[float],
+        on_negative: bool,
+        audit: AuditLog | None = None,
+    ):
         self.pipe = pipe
+        self.audit = audit
         self.erasers = tuple(erasers)
         self.strengths = tuple(strengths)
         self.on_negative = on_negative
@@ -150,7 +160,10 @@ class Handle:
 
     def _edited_embeddings(self, encode_prompt: Callable, options: dict[str, Any]) -> Tensor:
         self._ran.clear()
-        embeddings = encode_prompt(**{**options, "do_classifier_free_guidance": False})[0]
+        alone = {**options, "do_classifier_free_guidance": False}
+        embeddings = (
+            encode_prompt(**alone)[0] if self.audit is None else self._audited(self.audit, encode_prompt, alone)
+        )
         missed = {eraser.layer for eraser in self.erasers} - self._ran
         if missed:
             raise EraserBypassedError(
@@ -165,6 +178,19 @@ class Handle:
             _KNOWN_ROWS.popitem(last=False)
         return embeddings
 
+    def _audited(self, audit: AuditLog, encode_prompt: Callable, options: dict[str, Any]) -> Tensor:
+        seen: list[tuple[ClearEraser, Delta]] = []
+        self._seen = seen
+        try:
+            with audit.token_ids(self._encoder) as ids:
+                embeddings = encode_prompt(**options)[0]
+        finally:
+            self._seen = None
+        prompts = [options["prompt"]] if isinstance(options["prompt"], str) else list(options["prompt"])
+        used = {id(eraser): strength for eraser, strength in zip(self.erasers, self.strengths, strict=True)}
+        audit.write(prompts, ids, [(e, used[id(e)], delta) for e, delta in seen], self.pipe.tokenizer)
+        return embeddings
+
     def _refuse_unknown(self, embeddings: Tensor) -> None:
         if not all(self._keys <= _KNOWN_ROWS.get(row, frozenset()) for row in _row_digests(embeddings)):
             raise EraserBypassedError(
@@ -175,7 +201,14 @@ class Handle:
 
 
 def attach_erasers(
-    pipe: Any, erasers: Sequence[ClearEraser] | ClearEraser, strengths: Sequence[float] | None, on_negative: bool
+    pipe: Any,
+    erasers: Sequence[ClearEraser] | ClearEraser,
+    strengths: Sequence[float] | None,
+    on_negative: bool,
+    *,
+    allow_image_input: bool = False,
+    audit: str | Path | None = None,
+    audit_prompts: bool = False,
 ) -> Handle:
     """What `unseen.attach` does; see there."""
     erasers = [erasers] if isinstance(erasers, ClearEraser) else list(erasers)
@@ -200,7 +233,14 @@ def attach_erasers(
                 f" pipeline has {actual[:12]} ({type(encoder).__name__}, {layers} blocks). Fit the concept on this "
                 f"pipeline."
             )
-    return Handle(pipe, erasers, strengths, on_negative)
+    unguarded = [name for name in ("image", "video") if name in inspect.signature(type(pipe).__call__).parameters]
+    if unguarded and not allow_image_input:
+        raise UnguardedInputError(
+            f"{type(pipe).__name__} also takes {' and '.join(unguarded)}, which an eraser on the text encoder cannot"
+            " guard. Pass allow_image_input=True if every such input is known to be free of the concept."
+        )
+    log = None if audit is None else AuditLog(audit, with_prompts=audit_prompts)
+    return Handle(pipe, erasers, strengths, on_negative, log)
 
 
 def _row_digests(embeddings: Tensor) -> list[str]:
