@@ -71,7 +71,7 @@ def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ["demo", "fit", "generate", "evaluate", "sweep", "ablate", "train"]),
+        ((), ["demo", "fit", "generate", "evaluate", "sweep", "ablate", "doctor", "train"]),
         (("demo",), ["--concept", "--out", "--quick", "--seed"]),
         (("fit",), ["--kind", "--synonym", "--replace-with", "--pairs", "--config", "--out", "--model"]),
         (("generate",), ["--eraser", "--strength", "--compare", "--call"]),

@@ -26,6 +26,7 @@ LAYERS = (
     ("detectors",),
     ("diorama",),
     ("bench",),
+    ("doctor",),
     ("app",),
     ("cli",),
     ("__main__",),

@@ -1,4 +1,4 @@
-"""The command line: `unseen demo | fit | generate | evaluate | sweep | ablate | train`."""
+"""The command line: `unseen demo | fit | generate | evaluate | sweep | ablate | doctor | train`."""
 
 from __future__ import annotations
 
@@ -146,11 +146,17 @@ def build_parser() -> argparse.ArgumentParser:
         "ablate",
         help="change one part of the method at a time and measure what it was worth",
         description="For each concept: variants of the fit that differ from the default in one setting, and two dense "
-        "edits at the same block (mean difference, LEACE), measured on video with development wording. An interrupted "
-        "run goes on where it stopped.",
+        "edits at the same block (mean difference, LEACE), measured on video with development wording.",
     )
     _add_measuring(ablate)
     ablate.set_defaults(run=_evaluate, what="ablate", split="development")
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check the installation and say what to do",
+        description="Looks at versions known to be broken, the device, Diorama's parts and the local hub cache.",
+    )
+    doctor.set_defaults(run=_doctor)
 
     train = commands.add_parser(
         "train",
@@ -309,6 +315,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     run_evaluation(options.what, settings, results=options.results)
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from unseen.doctor import report
+
+    return report(_EXTRA_MODULES, _EXTRA)
+
+
 def _train(options: argparse.Namespace) -> None:
     if options.part is None:
         options.parser.print_help()
@@ -319,21 +331,20 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0, or 2 after an error that the user can put right, said in one sentence."""
+    """Run a command. Returns 0; 1 if `doctor` finds a problem; 2 after an error that the user can put right."""
     parser = build_parser()
     options, rest = parser.parse_known_args(argv)
     if rest and options.run is not _train:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
     try:
-        options.run(options)
+        return options.run(options) or 0
     except (UsageError, UnseenError, FileNotFoundError, NotADirectoryError, PermissionError, ValueError) as error:
         print(f"unseen: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("unseen: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":
