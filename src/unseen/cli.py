@@ -145,8 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     ablate = commands.add_parser(
         "ablate",
         help="change one part of the method at a time and measure what it was worth",
-        description="For each concept: variants of the fit that differ from the default in one setting, and two dense "
-        "edits at the same block (mean difference, LEACE), measured on video with development wording.",
+        description="Per concept: fits that differ from the default in one setting, and two dense edits, on video.",
     )
     _add_measuring(ablate)
     ablate.set_defaults(run=_evaluate, what="ablate", split="development")
