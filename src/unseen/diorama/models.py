@@ -44,8 +44,8 @@ TRANSFORMER_CONFIG: dict[str, Any] = {
 }
 """80 tokens a clip."""
 
-SHIFT = 2.0
-"""Flow shift of the noise schedule, in training and in generation."""
+SHIFT = 5.0
+"""Flow shift of the noise schedule in generation; that of Wan2.2-5B. Training has its own."""
 
 
 def build_vae(statistics: dict[str, Any] | None = None) -> AutoencoderKLWan:
