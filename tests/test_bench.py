@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -192,6 +195,24 @@ def test_one_changed_bit_in_a_weight_changes_the_fingerprint(pipe: WanPipeline) 
         changed = weights_fingerprint(pipe)
         weight.view(-1)[0] = kept
     assert changed != first == weights_fingerprint(pipe)
+
+
+def test_every_process_gives_a_pipeline_the_same_fingerprint() -> None:
+    code = (
+        "from types import SimpleNamespace as S\n"
+        "from unseen.bench.cache import weights_fingerprint\n"
+        "from unseen.diorama.models import build_scheduler, build_vae\n"
+        "import torch; torch.manual_seed(0)\n"
+        "print(weights_fingerprint(S(components={'scheduler': build_scheduler(), 'vae': build_vae()})))"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(found) == 1 and len(next(iter(found)).strip()) == 64
 
 
 def test_a_damaged_file_counts_as_missing_and_a_half_written_one_never_appears(tmp_path: Path) -> None:
