@@ -41,7 +41,8 @@ HELD_OUT = tuple(
     for key in (*scenes.OBJECTS, "phone_booth", *scenes.CHARACTERS[:3], *scenes.STYLES[1:], *scenes.ATTRIBUTES)
     if key not in DEVELOPMENT
 )
-"""Concepts that were not looked at while choosing: objects, characters, styles and attributes."""
+"""Concepts that no sweep may be chosen on: objects, characters, styles and attributes. Some of the objects were looked
+at when constants such as `ClearConfig.depth_weight` were set by hand, before there was a sweep."""
 
 
 @dataclass(frozen=True)
