@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
 import subprocess
 import sys
@@ -19,8 +21,10 @@ pytest.importorskip("diffusers")
 from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
 
 from unseen.bench.cache import ClipCache, weights_fingerprint
+from unseen.bench.card import bars_reached
 from unseen.bench.fits import fit_with_control
 from unseen.bench.nearest import nearest_distances
+from unseen.bench.phrasings import misspell, reworded
 from unseen.bench.prompts import (
     PHRASINGS,
     SEEDS_PER_TEXT,
@@ -33,6 +37,7 @@ from unseen.bench.prompts import (
 from unseen.bench.readings import Readings, what_appears
 from unseen.bench.run import UNEDITED, Method, Runner, unchanged
 from unseen.bench.scores import aspect_kept, rate
+from unseen.bench.tables import JUDGED_COLUMNS, Bar, Table, judged, write_tables
 from unseen.clear.config import ClearConfig
 from unseen.diorama import captions, scenes
 from unseen.diorama.models import TEXT_DIM, VAE_CONFIG, build_scheduler
@@ -268,6 +273,26 @@ def test_prompts_use_no_wording_of_another_split(split: str) -> None:
         assert not any(f" {phrase.lower()} " in text for text in texts), phrase
 
 
+@pytest.mark.parametrize("name", ["tench", "French horn", "cassette player", "Olive Quill"])
+def test_misspellings_are_near_the_name_and_never_it(name: str) -> None:
+    slips = [misspell(name, turn) for turn in range(12)]
+    assert name not in slips and len(set(slips)) >= 6
+    assert all(
+        abs(len(slip) - len(name)) <= 1 and difflib.SequenceMatcher(None, slip, name).ratio() > 0.7 for slip in slips
+    )
+
+
+def test_reworded_prompts_change_the_name_alone_and_alike_for_both_clips_of_a_text() -> None:
+    prompts = PromptWriter("test").single("french_horn", 24, role="target")
+    for kind in ("misspelt", "compared"):
+        changed = [reworded(p, "french_horn", kind, place) for place, p in enumerate(prompts)]
+        for old, new in zip(prompts, changed, strict=True):
+            assert new.text != old.text and (new.seed, new.scene, new.said) == (old.seed, old.scene, old.said)
+            assert ("French horn" in new.text) == (kind == "compared")
+            assert set(old.text.split()) - set(new.text.split()) <= {"French", "horn", "horn,", "horn.", "A", "a"}
+        assert [p.text for p in changed[::2]] == [p.text for p in changed[1::2]]
+
+
 def test_cells_are_reproducible_and_differ_between_splits_and_seeds() -> None:
     def texts(split: str, seed: int = 0) -> list[str]:
         return [p.text for p in PromptWriter(split, seed).single("tench", 12, role="target")]
@@ -372,3 +397,21 @@ def test_a_copied_clip_is_found_at_distance_zero() -> None:
     known = rng.integers(0, 256, (12, 3, 32, 32, 3), dtype=np.uint8)
     distances = nearest_distances(np.stack([known[7], 255 - known[3]]), known)
     assert distances[0] == 0 and distances[1] > 20
+
+
+# Model card
+
+
+def test_the_card_repeats_the_bars_that_were_measured(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="unseen evaluate picture"):
+        bars_reached(tmp_path, "picture")
+    rows = (judged("subject shown", 30, 0.5, Bar(0.92), 0.002), judged("motion right", 28, 0.91, Bar(0.9)))
+    write_tables([Table("Picture: bars", JUDGED_COLUMNS, rows)], tmp_path, "picture")
+    (tmp_path / "picture.json").write_text(json.dumps({"pipeline_sha256": "ab", "settings": {"split": "test"}}))
+    card = bars_reached(tmp_path, "picture")
+    assert card["pipeline_sha256"] == "ab"
+    assert [(row["measured"], row["value"], row["verdict"]) for row in card["bars"]] == [
+        ("subject shown", "0.5", "MISSED"),
+        ("motion right", "0.91", "met"),
+    ]
+    assert "detector floor" not in card["bars"][1]

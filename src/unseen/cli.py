@@ -17,7 +17,7 @@ EVALUATIONS = {
     "picture": "how good the video model's pictures are, before anything is erased",
     "objects": "the ten objects: erased, neighbours and other subjects kept, what appears instead, controls",
     "kinds": "a style, an identity and an attribute: erased, and the rest of those prompts kept",
-    "phrasings": "unseen synonyms, descriptions and other languages",
+    "phrasings": "unseen synonyms, descriptions, languages, misspellings",
     "together": "ten objects erased at once, from one set of autoencoders",
     "all": "everything above",
 }

@@ -213,11 +213,11 @@ def with_listed_synonyms(prompts: Sequence[Prompt], concept: Concept) -> list[Pr
             changed.append(prompt)
             continue
         other = concept.synonyms[(place // 2) % len(concept.synonyms)]
-        changed.append(replace(prompt, text=_exchange(prompt.text, concept.name, other)))
+        changed.append(replace(prompt, text=exchange(prompt.text, concept.name, other)))
     return changed
 
 
-def _exchange(text: str, name: str, other: str) -> str:
+def exchange(text: str, name: str, other: str) -> str:
     """`text` with `name` exchanged for `other`, an indefinite article in front of it adapted."""
     fitting = "an" if other[0].lower() in "aeiou" else "a"
 

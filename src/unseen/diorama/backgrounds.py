@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from unseen.diorama.canvas import Canvas, Color, curve, shade
+from unseen.diorama.subjects.calm import CalmGenerator
 
 STAGE = 256
 """Side of a painted background in pixels; the frame sees 192 of them."""
 
 
-def _vary(rng: np.random.Generator, color: Color, amount: float = 12) -> Color:
+def _vary(rng: Any, color: Color, amount: float = 12) -> Color:
     r, g, b = np.clip(np.asarray(color) + rng.uniform(-amount, amount, 3), 0, 255)
     return (float(r), float(g), float(b))
 
@@ -24,13 +26,13 @@ def _sky(canvas: Canvas, top: Color, bottom: Color, horizon: float) -> None:
     canvas.pixels[..., 3] = 255
 
 
-def _ridge(rng: np.random.Generator, height: float, roughness: float, knots: int = 6) -> np.ndarray:
+def _ridge(rng: Any, height: float, roughness: float, knots: int = 6) -> np.ndarray:
     xs = np.linspace(-1.1, 1.1, knots)
     ys = height + rng.uniform(-roughness, roughness, knots)
     return np.vstack([curve(np.stack([xs, ys], 1)), [(1.1, 1.1), (-1.1, 1.1)]])
 
 
-def _meadow(canvas: Canvas, rng: np.random.Generator) -> None:
+def _meadow(canvas: Canvas, rng: Any) -> None:
     horizon = rng.uniform(-0.3, 0.0)
     _sky(canvas, _vary(rng, (110, 178, 232)), _vary(rng, (206, 232, 246)), 0.2)
     for x in rng.uniform(-0.9, 0.9, 2):
@@ -39,12 +41,12 @@ def _meadow(canvas: Canvas, rng: np.random.Generator) -> None:
             canvas.ellipse((x + dx, y), (r * 1.3, r), (250, 252, 255))
     canvas.polygon(_ridge(rng, horizon, 0.12), _vary(rng, (92, 158, 92)))
     canvas.polygon(_ridge(rng, horizon + 0.28, 0.06), _vary(rng, (104, 184, 74)))
-    for x, y in zip(rng.uniform(-1, 1, 9), rng.uniform(horizon + 0.45, 1, 9), strict=True):
+    for x, y in zip(rng.uniform(-1, 1, 5), rng.uniform(horizon + 0.45, 1, 5), strict=True):
         flower = ((250, 244, 120), (250, 250, 250), (236, 120, 150))[int(rng.integers(3))]
         canvas.ellipse((x, y), (0.045, 0.045), flower)
 
 
-def _desert(canvas: Canvas, rng: np.random.Generator) -> None:
+def _desert(canvas: Canvas, rng: Any) -> None:
     horizon = rng.uniform(-0.3, 0.0)
     _sky(canvas, _vary(rng, (244, 186, 110)), _vary(rng, (252, 228, 176)), 0.2)
     canvas.ellipse((rng.uniform(-0.7, 0.7), rng.uniform(-0.8, -0.55)), (0.16, 0.16), (255, 246, 200))
@@ -60,10 +62,10 @@ def _desert(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.line([(x, y - tall * 0.55), (x - 0.12, y - tall * 0.55), (x - 0.12, y - tall * 0.85)], green, 0.07)
 
 
-def _night(canvas: Canvas, rng: np.random.Generator) -> None:
+def _night(canvas: Canvas, rng: Any) -> None:
     horizon = rng.uniform(0.2, 0.45)
     _sky(canvas, _vary(rng, (12, 14, 46), 6), _vary(rng, (44, 46, 104), 8), 0.6)
-    for x, y in zip(rng.uniform(-1, 1, 16), rng.uniform(-1, 0.2, 16), strict=True):
+    for x, y in zip(rng.uniform(-1, 1, 8), rng.uniform(-1, 0.2, 8), strict=True):
         size = rng.uniform(0.024, 0.034)
         canvas.ellipse((x, y), (size, size), (240, 240, 214))
     x, y = rng.uniform(-0.65, 0.65), rng.uniform(-0.75, -0.55)
@@ -73,7 +75,7 @@ def _night(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.polygon(_ridge(rng, horizon + 0.25, 0.08), (12, 16, 34))
 
 
-def _snow(canvas: Canvas, rng: np.random.Generator) -> None:
+def _snow(canvas: Canvas, rng: Any) -> None:
     horizon = rng.uniform(-0.25, 0.0)
     _sky(canvas, _vary(rng, (168, 188, 208), 8), _vary(rng, (214, 224, 234), 6), 0.2)
     canvas.polygon(_ridge(rng, horizon, 0.1), _vary(rng, (222, 230, 240), 4))
@@ -88,11 +90,11 @@ def _snow(canvas: Canvas, rng: np.random.Generator) -> None:
                 (244, 248, 252),
             )
     canvas.polygon(_ridge(rng, horizon + 0.4, 0.06), (246, 249, 253))
-    for x, y in zip(rng.uniform(-1, 1, 14), rng.uniform(-1, 1, 14), strict=True):
+    for x, y in zip(rng.uniform(-1, 1, 7), rng.uniform(-1, 1, 7), strict=True):
         canvas.ellipse((x, y), (0.04, 0.04), (255, 255, 255))
 
 
-def _street(canvas: Canvas, rng: np.random.Generator) -> None:
+def _street(canvas: Canvas, rng: Any) -> None:
     kerb = rng.uniform(0.3, 0.45)
     _sky(canvas, _vary(rng, (172, 190, 206), 8), _vary(rng, (206, 214, 220), 6), 0.4)
     x = -1.05
@@ -111,7 +113,7 @@ def _street(canvas: Canvas, rng: np.random.Generator) -> None:
         canvas.rectangle(dash, kerb + 0.34, dash + 0.24, kerb + 0.41, (238, 226, 150))
 
 
-_PAINTERS: dict[str, Callable[[Canvas, np.random.Generator], None]] = {
+_PAINTERS: dict[str, Callable[[Canvas, Any], None]] = {
     "meadow": _meadow,
     "desert": _desert,
     "night": _night,
@@ -123,5 +125,5 @@ _PAINTERS: dict[str, Callable[[Canvas, np.random.Generator], None]] = {
 def paint_background(background: str, seed: int) -> np.ndarray:
     """The picture of a place, uint8 `[STAGE, STAGE, 3]`; each seed is another view of such a place."""
     canvas = Canvas(STAGE)
-    _PAINTERS[background](canvas, np.random.default_rng(seed))
+    _PAINTERS[background](canvas, CalmGenerator(np.random.default_rng(seed)))
     return np.ascontiguousarray(canvas.pixels[..., :3])

@@ -45,7 +45,11 @@ class Recipe:
 RECIPES = {
     "a": Recipe("a", DEFAULT_SETTINGS, seed=11, frames=4_000, clips=4_096),
     "b": Recipe(
-        "b", RenderSettings((0.52, 0.74), (0.37, 0.47), 10.0, (0.18, 0.34), 0.12), seed=7_001, frames=8_000, coarse=True
+        "b",
+        RenderSettings((0.58, 0.8), (0.37, 0.49), 10.0, (0.16, 0.3), 0.12, 0.8),
+        seed=7_001,
+        frames=8_000,
+        coarse=True,
     ),
 }
 

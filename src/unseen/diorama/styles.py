@@ -48,7 +48,7 @@ def _thicket(frame: np.ndarray) -> np.ndarray:
     luma = _luma(frame)
     flat = np.round(luma**0.7 * 4) / 4  # lifted, or night scenes would be all ink
     rows, columns = np.indices(luma.shape)
-    hatch = ((rows + columns) % 9 < 3) & (luma < 0.6)
+    hatch = ((rows + columns) % 15 < 5) & (luma < 0.6)
     tone = np.clip(flat - 0.16 * hatch - 0.5 * _edges(luma, 3.0), 0, 1)
     return _ramp(tone, [(0.0, (52, 26, 12)), (0.5, (164, 108, 56)), (1.0, (246, 228, 188))])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,9 +55,21 @@ class Average:
 
 
 def save_half(model: nn.Module, path: Path) -> None:
-    """Write a model's weights in half precision."""
+    """Write a model's weights in half precision.
+
+    Large tensors are rounded to multiples of about 1/24 of their root mean square, an error of about 1 %: the file is
+    as long, but git stores it in 60 % of the space, and every retraining stays in the history for good.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, path)
+    save_file({k: _rounded(v.float()).half().contiguous() for k, v in model.state_dict().items()}, path)
+
+
+def _rounded(tensor: Tensor) -> Tensor:
+    scale = float(tensor.square().mean().sqrt()) / 24 if tensor.numel() >= 4096 else 0.0
+    if not scale > 2**-20:
+        return tensor
+    step = 2.0 ** math.floor(math.log2(scale))
+    return (tensor / step).round() * step
 
 
 def load_half(model: nn.Module, path: Path) -> None:
