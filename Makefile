@@ -8,7 +8,9 @@ export TOKENIZERS_PARALLELISM ?= false
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo bench test test-slow train clean
+OLDEST := .venv-oldest
+
+.PHONY: help setup demo bench test test-slow test-oldest train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +38,15 @@ test: $(READY) ## lint, types, and every test that is not slow
 
 test-slow: $(READY) ## every test, the slow ones too
 	@$(BIN)/pytest
+
+$(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
+	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install -qq --disable-pip-version-check -c constraints-oldest.txt -e ".[diorama,dev]"
+	@touch $@
+
+test-oldest: $(OLDEST)/.ready ## what meets transformers and diffusers, on the oldest versions that are supported
+	@$(OLDEST)/bin/pytest -m "not slow" tests/test_text_encoder.py tests/test_attach.py tests/test_eraser.py \
+		tests/test_backbones.py tests/test_generation.py tests/test_methods.py tests/test_plan.py tests/test_real_models.py
 
 train: $(READY) ## train Diorama's parts, resuming where a checkpoint is found (hours)
 	@$(BIN)/python -m unseen.diorama.pool

@@ -26,7 +26,8 @@ from unseen import words as lexicon
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.gate import open_gate
 from unseen.concept import Concept
-from unseen.text_encoder import encode_blocks, fingerprint
+from unseen.fingerprint import fingerprint
+from unseen.text_encoder import encode_blocks
 
 WIDTH = 32
 BLOCKS = 3
@@ -67,7 +68,7 @@ def _random_encoder(family: str) -> nn.Module:
             num_hidden_layers=BLOCKS,
             num_attention_heads=4,
             intermediate_size=64,
-            max_position_embeddings=64,
+            max_position_embeddings=80,
             bos_token_id=1,
             eos_token_id=2,
         )
@@ -77,7 +78,7 @@ def _random_encoder(family: str) -> nn.Module:
     return model_class(config)
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(**options: Any) -> PreTrainedTokenizerFast:
     """One token per word, `<s>` in front and `</s>` behind."""
     vocabulary = {word: index for index, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -87,7 +88,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>", **options
     )
 
 

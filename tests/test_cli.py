@@ -56,6 +56,10 @@ def test_a_folder_without_a_pipeline_is_refused(capsys: pytest.CaptureFixture[st
     assert "model_index.json" in said(capsys, "fit", "church", "--model", str(tmp_path))
 
 
+def test_a_model_that_is_neither_folder_nor_hub_id_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "neither" in said(capsys, "plan", "--model", "no such thing")
+
+
 @pytest.mark.parametrize("call", ["{", "[1]"])
 def test_call_arguments_must_be_a_json_object(capsys: pytest.CaptureFixture[str], call: str) -> None:
     assert "--call" in said(capsys, "generate", "a church", "--call", call)
@@ -71,11 +75,29 @@ def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), ["demo", "fit", "generate", "evaluate", "sweep", "ablate", "doctor", "train"]),
+        ((), "demo fit generate evaluate sweep ablate plan doctor train".split()),
         (("demo",), ["--concept", "--out", "--quick", "--seed"]),
-        (("fit",), ["--kind", "--synonym", "--replace-with", "--pairs", "--config", "--out", "--model"]),
-        (("generate",), ["--eraser", "--strength", "--compare", "--call"]),
+        (
+            ("fit",),
+            [
+                "--kind",
+                "--synonym",
+                "--replace-with",
+                "--pairs",
+                "--config",
+                "--out",
+                "--model",
+                "--dtype",
+                "--memory-budget",
+                "--encoder",
+            ],
+        ),
+        (
+            ("generate",),
+            ["--eraser", "--strength", "--compare", "--call", "--offload", "--device", "--revision", "--audit"],
+        ),
         (("evaluate",), [*EVALUATIONS, "--clips", "--split", "--config", "--concepts", "--quick"]),
+        (("plan",), ["--model", "--dtype", "--memory-budget", "--tflops"]),
         (("sweep",), ["--clips", "--steps", "--concepts", "--results", "--quick"]),
     ],
 )

@@ -17,7 +17,7 @@ from unseen.clear.layer_search import (
 from unseen.clear.sae import SaeTrainer
 from unseen.clear.specificity import activity, contrast_mask
 from unseen.concept import PromptPair
-from unseen.text_encoder import encode_blocks
+from unseen.text_encoder import PromptForm, encode_blocks
 
 BLOCKS = 4
 
@@ -91,7 +91,7 @@ def test_roles_align_the_common_words_of_a_pair(encoder_of, tokenizer):
 def test_the_judge_sees_an_edit_that_erases_and_one_that_does_not(encoder_of, tokenizer, eraser_of):
     encoder = encoder_of("bert")
     train = encode_blocks(tokenizer, encoder, [p.positive for p in PAIRS] + [p.negative for p in PAIRS])
-    judge = EncoderOutputJudge(tokenizer, encoder, (train, PAIRS), PAIRS, max_length=32)
+    judge = EncoderOutputJudge(tokenizer, encoder, (train, PAIRS), PAIRS, form=PromptForm(32))
     nothing = judge(eraser_of(tokenizer, encoder, strength=0.0))
     assert nothing["residual_name"] == pytest.approx(1.0, abs=1e-4)
     assert nothing["damage"] == pytest.approx(1.0, abs=1e-4)

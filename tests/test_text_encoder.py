@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from unseen.errors import UnsupportedEncoderError
-from unseen.text_encoder import EMBEDDING, edited, encode_blocks, find_blocks, fingerprint, rewrite_block_output
+from unseen.fingerprint import fingerprint
+from unseen.text_encoder import (
+    EMBEDDING,
+    PromptForm,
+    edited,
+    encode_blocks,
+    find_blocks,
+    rewrite_block_output,
+)
 
 FAMILIES = ("bert", "t5", "umt5", "clip")
 
@@ -97,9 +105,12 @@ def test_activations_leave_padding_out_and_mark_special_tokens(encoder_of, token
 
 
 def test_attended_padding_is_kept_as_the_pipeline_makes_it(encoder_of, tokenizer):
-    padded = encode_blocks(tokenizer, encoder_of("t5"), ["wolf"], 10, attend_pads=True)
-    assert padded.hidden.shape[1] == 10
-    assert padded.special.sum() == 9
+    form, encoder = PromptForm(20, attend_pads=True), encoder_of("t5")
+    padded = encode_blocks(tokenizer, encoder, ["wolf", "a red apple under a tree"], form, every_token=True)
+    assert padded.hidden.shape[1] == 40 and padded.special.sum() == 40 - 7
+    read = encode_blocks(tokenizer, encoder, ["wolf", "a red apple under a tree"], form)
+    places = [*range(3), 3, 8, 14, 19, *range(20, 28), 28, 32, 35, 39]  # words, and four pads spread evenly
+    assert torch.equal(read.hidden, padded.hidden[:, places]) and torch.equal(read.output, padded.output[places])
 
 
 def test_streaming_in_small_batches_gives_the_same_activations(encoder_of, tokenizer):

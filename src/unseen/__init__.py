@@ -10,6 +10,8 @@ from .attach import attach as attach
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .backbones import load as load
+    from .backbones import text_encoders as text_encoders
     from .clear.attachment import Firing as Firing
     from .clear.attachment import Handle as Handle
     from .clear.config import ClearConfig as ClearConfig
@@ -25,16 +27,21 @@ if TYPE_CHECKING:
     from .errors import DamagedFileError as DamagedFileError
     from .errors import EraserBypassedError as EraserBypassedError
     from .errors import FitError as FitError
+    from .errors import GuidanceNeededError as GuidanceNeededError
+    from .errors import LoadError as LoadError
     from .errors import PromptFileError as PromptFileError
     from .errors import UnguardedInputError as UnguardedInputError
     from .errors import UnseenError as UnseenError
     from .errors import UnsupportedEncoderError as UnsupportedEncoderError
+    from .errors import UnsupportedPipelineError as UnsupportedPipelineError
     from .errors import WrongEncoderError as WrongEncoderError
 
 _HOME = {
     "Concept": "concept",
     "PromptPair": "concept",
     "load_pairs": "concept",
+    "text_encoders": "backbones",
+    "load": "backbones",
     "Handle": "clear.attachment",
     "Firing": "clear.attachment",
     "ClearConfig": "clear.config",
@@ -48,7 +55,10 @@ _HOME = {
             "ConceptError",
             "PromptFileError",
             "UnsupportedEncoderError",
+            "UnsupportedPipelineError",
             "FitError",
+            "GuidanceNeededError",
+            "LoadError",
             "WrongEncoderError",
             "DamagedFileError",
             "AlreadyAttachedError",

@@ -22,17 +22,21 @@ def attach(
     *,
     on_negative: bool = False,
     allow_image_input: bool = False,
+    allow_unguarded_encoders: bool = False,
     audit: str | Path | None = None,
     audit_prompts: bool = False,
 ) -> Handle:
     """Attach `erasers` to a diffusers pipeline; nothing is changed when an error is raised.
 
     Args:
-        pipe: A pipeline with `tokenizer`, `text_encoder` and `encode_prompt` (Wan, CogVideoX).
-        erasers: One or more erasers; those at the same block all see the unedited hidden states.
+        pipe: A diffusers pipeline. Wan and CogVideoX are known by name, others are watched as they encode a prompt.
+        erasers: One or more erasers, each for the text encoder it was fitted on; those at the same block all see the
+            unedited hidden states.
         strengths: One γ per eraser; default is each eraser's own.
-        on_negative: Edit the negative prompt too. By default it stays, so that it may name the concept.
+        on_negative: Edit the negative prompt too. By default it stays, so that it may name the concept. (Pipelines that
+            encode it in a call of its own, as FLUX does, do not tell it from a prompt, and it is always edited.)
         allow_image_input: Attach to a pipeline that takes an image or a video too, which no text eraser guards.
+        allow_unguarded_encoders: Attach although the pipeline has another text encoder that gets no eraser.
         audit: Append a JSON line for every encoded prompt to this file: which erasers fired, on which tokens, how
             strongly. A prompt is named by its SHA-256.
         audit_prompts: Write the prompts themselves into the audit log as well.
@@ -42,7 +46,8 @@ def attach(
 
     Raises:
         WrongEncoderError: An eraser was fitted on another text encoder.
-        UnguardedInputError: The pipeline takes an image or a video, and `allow_image_input` was not given.
+        UnguardedInputError: The pipeline takes an image or a video, or reads the prompt through another text encoder
+            too, and the argument that allows it was not given.
         OSError: The audit file cannot be written.
         AlreadyAttachedError: The pipeline's text encoder carries erasers already.
         EraserBypassedError: Later, by the pipeline, when it is given embeddings that the erasers have not seen.
@@ -55,6 +60,7 @@ def attach(
         strengths,
         on_negative,
         allow_image_input=allow_image_input,
+        allow_unguarded_encoders=allow_unguarded_encoders,
         audit=audit,
         audit_prompts=audit_prompts,
     )

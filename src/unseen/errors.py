@@ -19,6 +19,14 @@ class UnsupportedEncoderError(UnseenError, TypeError):
     """No list of transformer blocks (or more than one) was found in the text encoder."""
 
 
+class LoadError(UnseenError, ValueError):
+    """A pipeline could not be found, or was asked for in a way that cannot be met."""
+
+
+class UnsupportedPipelineError(UnseenError, TypeError):
+    """A pipeline has no text encoder that an eraser could work on, or it is not clear which one."""
+
+
 class FitError(UnseenError, RuntimeError):
     """A fit ended without a usable eraser, for instance because no feature was specific to the concept."""
 
@@ -39,5 +47,9 @@ class EraserBypassedError(UnseenError):
     """The pipeline was about to use prompt embeddings that the attached erasers have not seen."""
 
 
+class GuidanceNeededError(UnseenError, ValueError):
+    """A method that works through the negative prompt or through guidance was run without guidance."""
+
+
 class UnguardedInputError(UnseenError):
-    """The pipeline takes an image or a video as input, which a text eraser cannot guard."""
+    """The pipeline has an input that the erasers do not guard: an image, a video, or another text encoder."""

@@ -8,12 +8,10 @@ with the very hook that edits them: `output_hidden_states` ends on a normalised 
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +25,27 @@ untouched`."""
 EMBEDDING = -1
 """Index of the embedding output, which can be read and edited like a block's output."""
 
-_FINGERPRINT_FACTS = (
-    "model_type hidden_size d_model num_hidden_layers num_layers num_attention_heads num_heads "
-    "intermediate_size d_ff vocab_size"
-).split()
+
+class PromptForm(NamedTuple):
+    """How a pipeline turns a prompt into what its text encoder reads."""
+
+    length: int = 64
+    """Tokens that a prompt is cut to, and with `attend_pads` padded to."""
+    attend_pads: bool = False
+    """Whether the encoder reads its padding like words (CogVideoX passes no mask) or is told to ignore it (Wan)."""
+    template: str = "{}"
+    """What the prompt is put into before it is tokenized."""
+    skip: int = 0
+    """Leading tokens that come from the template and are the same in every prompt."""
+    blocks: int | None = None
+    """How many blocks the video model gets to see: it may be handed an earlier block's output. None = all."""
+
+
+PADS_READ = 4
+"""Positions of a prompt's attended padding that its activations hold."""
+
+SHORT = PromptForm()
+"""A bare encoder with masked padding, as for Wan; 64 tokens hold any prompt that a fit writes."""
 
 
 class BlockActivations(NamedTuple):
@@ -83,9 +98,10 @@ def num_blocks(encoder: nn.Module) -> int:
     return len(find_blocks(encoder))
 
 
-def candidate_layers(encoder: nn.Module, *, embedding: bool) -> list[int]:
-    """Every index that can be edited: the blocks, and before them, with `embedding`, the embedding output."""
-    return list(range(EMBEDDING if embedding else 0, num_blocks(encoder)))
+def candidate_layers(encoder: nn.Module, *, embedding: bool, form: PromptForm = SHORT) -> list[int]:
+    """Every index where an edit reaches the video model: its blocks, and before them, with `embedding`, the embedding
+    output."""
+    return list(range(EMBEDDING if embedding else 0, form.blocks or num_blocks(encoder)))
 
 
 def layer_name(layer: int) -> str:
@@ -93,9 +109,31 @@ def layer_name(layer: int) -> str:
     return "embedding" if layer == EMBEDDING else f"block {layer}"
 
 
-def pads_attended(pipe: Any) -> bool:
-    """Whether the pipeline lets its text encoder attend to padding: CogVideoX passes no mask, Wan does."""
-    return "CogVideoX" in type(pipe).__name__
+def eager(encoder: nn.Module) -> nn.Module:
+    """The module inside a `torch.compile`d one; hooks put on the outside, or after compiling, would not be seen."""
+    return getattr(encoder, "_orig_mod", encoder)
+
+
+def run_uncompiled(encoder: nn.Module) -> Callable[[], None]:
+    """Let modules that were compiled in place (`module.compile()`) run as written; returns what undoes it."""
+    compiled = [(m, m._compiled_call_impl) for m in encoder.modules() if m._compiled_call_impl is not None]
+    for module, _ in compiled:
+        module._compiled_call_impl = None
+
+    def undo() -> None:
+        for module, call in compiled:
+            module._compiled_call_impl = call
+
+    return undo
+
+
+def execution_device(encoder: nn.Module) -> torch.device:
+    """Where the encoder computes: with offloading, not where its weights lie."""
+    for module in encoder.modules():
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return next(encoder.parameters()).device
 
 
 def rewrite_block_output(output: Any, edit: Callable[[Tensor], Tensor | None]) -> Any | None:
@@ -171,20 +209,24 @@ def iter_blocks(
     encoder: nn.Module,
     prompts: Sequence[str],
     *,
-    max_length: int = 64,
+    form: PromptForm = SHORT,
     layers: Sequence[int] | None = None,
     batch_size: int = 64,
-    attend_pads: bool = False,
     edits: Mapping[int, Edit] | None = None,
+    every_token: bool = False,
 ) -> Iterator[BlockActivations]:
     """Encode `prompts` batch by batch as the pipeline would, yielding the activations of each batch.
 
     `layers` are the blocks to read (default all; an empty list reads the encoder output only), `edits` are applied
-    while encoding. With `attend_pads` every prompt is padded to `max_length` and no mask is passed, as CogVideoX does.
+    while encoding. Padding that is not attended is left out, and batches are then padded to their longest prompt only.
+    Of attended padding `PADS_READ` positions a prompt are given, of a template's beginning none, or with `every_token`
+    everything: beside ten words there may be two hundred such tokens, and all that is learned would be learned from
+    them.
     """
     layers = range(num_blocks(encoder)) if layers is None else layers
+    final = [] if form.blocks is None else [form.blocks - 1]
     special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)))
-    device = next(encoder.parameters()).device
+    device = execution_device(encoder)
     captured: dict[int, Tensor] = {}
 
     def capture(index: int) -> Edit:
@@ -197,18 +239,23 @@ def iter_blocks(
 
         return read
 
-    with edited(encoder, {index: capture(index) for index in {*layers, *(edits or {})}}):
+    with edited(encoder, {index: capture(index) for index in {*layers, *final, *(edits or {})}}):
         for start in range(0, len(prompts), batch_size):
             inputs = tokenizer(
-                list(prompts[start : start + batch_size]),
-                padding="max_length" if attend_pads else True,
-                max_length=max_length,
+                [form.template.format(prompt) for prompt in prompts[start : start + batch_size]],
+                padding="max_length" if form.attend_pads else True,
+                max_length=form.length,
                 truncation=True,
                 return_tensors="pt",
             )
             ids, mask = inputs.input_ids, inputs.attention_mask
-            output = encoder(ids.to(device), None if attend_pads else mask.to(device)).last_hidden_state
-            valid = torch.ones_like(mask, dtype=torch.bool) if attend_pads else mask > 0
+            output = encoder(ids.to(device), attention_mask=None if form.attend_pads else mask.to(device))[0]
+            output = captured[final[0]] if final else output
+            valid = mask > 0
+            if form.attend_pads:
+                valid = torch.ones_like(valid) if every_token else valid | _some_pads(valid)
+            if not every_token:
+                valid[:, : form.skip] = False
             rows = torch.arange(start, start + len(ids))[:, None].expand_as(ids)
             hidden = [captured[index].float().cpu()[valid] for index in layers]
             yield BlockActivations(
@@ -220,16 +267,24 @@ def iter_blocks(
             )
 
 
+def _some_pads(words: Tensor) -> Tensor:
+    """`PADS_READ` positions of each prompt's padding, spread evenly, bool `[batch, tokens]`."""
+    chosen = torch.zeros_like(words)
+    for row, own in zip(chosen, words, strict=True):
+        pads = (~own).nonzero()[:, 0]
+        if len(pads):
+            row[pads[torch.linspace(0, len(pads) - 1, PADS_READ).round().long()]] = True
+    return chosen
+
+
 def encode_blocks(
-    tokenizer: Any, encoder: nn.Module, prompts: Sequence[str], max_length: int = 64, **options: Any
+    tokenizer: Any, encoder: nn.Module, prompts: Sequence[str], form: PromptForm = SHORT, **options: Any
 ) -> BlockActivations:
     """All activations of `prompts` at once; `options` are those of `iter_blocks`.
 
     Memory is layers × tokens × d × 4 bytes. For large encoders read a few `layers`, or few prompts, at a time.
-    Longer prompts are cut at `max_length` tokens. Batches are padded to their longest prompt, which masked padding
-    does not feel.
     """
-    parts = list(iter_blocks(tokenizer, encoder, prompts, max_length=max_length, **options))
+    parts = list(iter_blocks(tokenizer, encoder, prompts, form=form, **options))
     if not parts:
         raise ValueError("expected at least one prompt, got an empty list.")
     return BlockActivations(
@@ -239,33 +294,16 @@ def encode_blocks(
 
 
 def encode_by_length(
-    tokenizer: Any, encoder: nn.Module, prompts: Sequence[str], max_length: int = 64, **options: Any
+    tokenizer: Any, encoder: nn.Module, prompts: Sequence[str], form: PromptForm = SHORT, **options: Any
 ) -> BlockActivations:
     """`encode_blocks` with prompts of like length in one batch, so that short ones spend no time on padding.
 
     The result is in the order of `prompts`.
     """
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    part = encode_blocks(tokenizer, encoder, [prompts[index] for index in order], max_length, **options)
+    part = encode_blocks(tokenizer, encoder, [prompts[index] for index in order], form, **options)
     original = torch.tensor(order)[part.prompt]
     back = original.argsort(stable=True)
     return BlockActivations(
         part.hidden[:, back], part.output[back], original[back], part.token_id[back], part.special[back]
     )
-
-
-@torch.no_grad()
-def fingerprint(encoder: nn.Module) -> str:
-    """SHA-256 over the shape facts of the encoder and a sample of every weight.
-
-    Samples are rounded to bfloat16, so that the same weights loaded in float32 or bfloat16 give the same fingerprint.
-    """
-    config: dict[str, Any] = cast(Any, encoder.config).to_dict()
-    facts = {key: config[key] for key in _FINGERPRINT_FACTS if key in config}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name, parameter in sorted(encoder.named_parameters()):
-        flat = parameter.detach().reshape(-1)
-        sample = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.bfloat16)
-        digest.update(f"{name}{tuple(parameter.shape)}".encode())
-        digest.update(sample.view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()

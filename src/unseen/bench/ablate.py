@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unseen.backbones import text_path
 from unseen.bench.cache import digest
 from unseen.bench.fits import Fitted
 from unseen.bench.prompts import concept_of
@@ -29,7 +30,7 @@ from unseen.concept import Concept
 from unseen.diorama import captions
 from unseen.errors import FitError
 from unseen.prompts import write_prompts
-from unseen.text_encoder import edited, encode_by_length, layer_name, pads_attended
+from unseen.text_encoder import edited, encode_by_length, layer_name
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
@@ -131,15 +132,14 @@ DENSE: Mapping[str, DenseFit] = {"mean difference": mean_difference, "LEACE": le
 
 def dense_method(study: Study, name: str, standard: ClearEraser, make: DenseFit) -> Method:
     """The dense edit at the block of `standard`, on prompts that open its gate."""
-    config, pipe = study.config, study.pipe
+    config, path = study.config, text_path(study.pipe, max_length=study.config.max_length)
     pairs = write_prompts(standard.concept, seed=study.settings.seed, pairs=config.pairs, neutral=config.neutral).pairs
     sides = [
         encode_by_length(
-            pipe.tokenizer, pipe.text_encoder, [pair[side] for pair in pairs], config.max_length,
-            layers=[standard.layer], attend_pads=pads_attended(pipe),
+            path.tokenizer, path.encoder, [pair[side] for pair in pairs], path.form, layers=[standard.layer]
         )
         for side in (0, 1)
-    ]  # fmt: skip
+    ]
     names = [part.hidden[0, roles["name"]] for part, roles in zip(sides, roles_of_pairs(*sides), strict=True)]
     change = make(*names)
 

@@ -54,14 +54,18 @@ def draw_prompt(
     compare: bool = False,
     call: Mapping[str, Any] = GENERATION,
     out: Path = Path("runs/generate"),
+    audit: Path | None = None,
 ) -> list[Path]:
-    """Draw `prompt` with `erasers`; with `compare` also without them, side by side. Returns the files written."""
+    """Draw `prompt` with `erasers`; with `compare` also without them, side by side. Returns the files written.
+
+    `audit` is the audit log of `unseen.attach`.
+    """
     name = f"{slug(prompt)}-{seed}"
     before = draw_clip(pipe, prompt, seed, call) if compare or not erasers else None
     after = None
     if erasers:
         strengths = None if strength is None else [strength] * len(erasers)
-        handle = attach(pipe, list(erasers), strengths=strengths)
+        handle = attach(pipe, list(erasers), strengths=strengths, audit=audit)
         try:
             after = draw_clip(pipe, prompt, seed, call)
         finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.bench.ablate import evaluate_ablations
+from unseen.bench.compare import evaluate_methods
 from unseen.bench.kinds import evaluate_kinds
 from unseen.bench.objects import evaluate_objects
 from unseen.bench.phrasings import evaluate_phrasings
@@ -24,11 +25,12 @@ EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
     "kinds": evaluate_kinds,
     "phrasings": evaluate_phrasings,
     "together": evaluate_together,
+    "methods": evaluate_methods,
     "ablate": evaluate_ablations,
     "sweep": evaluate_sweep,
 }
 ALL = ("picture", "objects", "kinds", "phrasings", "together")
-"""What "all" stands for; the sweep and the ablations are studies of their own."""
+"""What "all" stands for; the methods, the sweep and the ablations are studies of their own."""
 
 
 def run_evaluation(

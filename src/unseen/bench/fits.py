@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from unseen.backbones import text_path
 from unseen.bench.run import Method
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import ClearEraser
@@ -17,7 +18,6 @@ from unseen.clear.layer_search import LayerCosts, LayerPreferences
 from unseen.clear.sae import SaeBank
 from unseen.clear.specificity import Activity
 from unseen.concept import Concept
-from unseen.text_encoder import pads_attended
 
 
 class Fitted(NamedTuple):
@@ -72,14 +72,9 @@ def fit_with_control(
     pipe: Any, concept: Concept, config: ClearConfig, *, seed: int = 0, progress: bool = True
 ) -> tuple[ClearEraser, ClearEraser]:
     """`unseen.fit`, and the control of random features: active on the concept's prompts, and not the eraser's own."""
+    path = text_path(pipe, max_length=config.max_length)
     fitter = _BankKeepingFitter(
-        pipe.tokenizer,
-        pipe.text_encoder,
-        concept,
-        config,
-        seed=seed,
-        attend_pads=pads_attended(pipe),
-        progress=progress,
+        path.tokenizer, path.encoder, concept, config, seed=seed, form=path.form, progress=progress
     )
     eraser = fitter.fit()
     fitter.config = replace(config, gate=False)

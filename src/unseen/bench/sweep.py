@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unseen.backbones import text_path
 from unseen.bench.cache import digest
 from unseen.bench.criteria import Choice, criteria_table, per_concept_table
 from unseen.bench.curves import draw_curves
@@ -30,7 +31,7 @@ from unseen.concept import Concept
 from unseen.diorama import captions, scenes
 from unseen.errors import FitError
 from unseen.metrics.rates import Rate
-from unseen.text_encoder import layer_name, pads_attended
+from unseen.text_encoder import layer_name
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
 CLIPS_PER_CELL = 12
@@ -206,13 +207,14 @@ def candidates(study: Study, concept: Concept) -> Candidates:
     facts = folder / "costs.json"
     if not facts.exists():
         study.say(f"fitting {concept.name} at every block")
+        path = text_path(study.pipe, max_length=config.max_length)
         fitter = ClearFitter(
-            study.pipe.tokenizer,
-            study.pipe.text_encoder,
+            path.tokenizer,
+            path.encoder,
             concept,
             config,
             seed=settings.seed,
-            attend_pads=pads_attended(study.pipe),
+            form=path.form,
             progress=settings.progress,
         )
         fitter.encode()

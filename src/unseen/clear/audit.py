@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .eraser import ClearEraser, Delta
+
+
+class Heard(NamedTuple):
+    """What happened in one text encoder while prompts were encoded."""
+
+    tokenizer: Any
+    ids: Sequence[Tensor]
+    """Token ids of every pass, `[batch, tokens]`."""
+    deltas: Sequence[tuple[ClearEraser, float, Delta]]
+    """What each eraser did, with its strength."""
 
 
 class AuditLog:
@@ -29,30 +39,30 @@ class AuditLog:
         self.path.open("a", encoding="utf-8").close()  # a path that cannot be written is refused before anything runs
 
     @contextmanager
-    def token_ids(self, encoder: nn.Module) -> Iterator[list[Tensor]]:
-        """Collects the token ids `[batch, tokens]` of every pass through the encoder."""
-        seen: list[Tensor] = []
+    def token_ids(self, encoders: Sequence[nn.Module]) -> Iterator[list[list[Tensor]]]:
+        """Collects, for each encoder, the token ids `[batch, tokens]` of every pass through it."""
+        seen: list[list[Tensor]] = [[] for _ in encoders]
 
-        def look(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            ids = kwargs.get("input_ids", args[0] if args else None)
-            if isinstance(ids, Tensor):
-                seen.append(ids.detach().cpu())
+        def listener(own: list[Tensor]) -> Callable:
+            def look(module: nn.Module, args: tuple, kwargs: dict) -> None:
+                ids = kwargs.get("input_ids", args[0] if args else None)
+                if isinstance(ids, Tensor):
+                    own.append(ids.detach().cpu())
 
-        handle = encoder.register_forward_pre_hook(look, with_kwargs=True)
+            return look
+
+        handles = [
+            encoder.register_forward_pre_hook(listener(own), with_kwargs=True)
+            for encoder, own in zip(encoders, seen, strict=True)
+        ]
         try:
             yield seen
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
-    def write(
-        self,
-        prompts: Sequence[str],
-        ids: Sequence[Tensor],
-        deltas: Sequence[tuple[ClearEraser, float, Delta]],
-        tokenizer: Any,
-    ) -> None:
-        """Append a line per prompt; `ids` are those of one pass, `deltas` what each eraser did in it."""
-        rows = torch.cat(list(ids)) if ids else None
+    def write(self, prompts: Sequence[str], heard: Sequence[Heard]) -> None:
+        """Append a line per prompt from what was `heard` in each text encoder."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self.path.open("a", encoding="utf-8") as file:
             for row, prompt in enumerate(prompts):
@@ -61,20 +71,21 @@ class AuditLog:
                     line["prompt"] = prompt
                 line["fired"] = [
                     fired
-                    for eraser, strength, delta in deltas
-                    if (fired := _fired(eraser, strength, delta, row, rows, tokenizer)) is not None
+                    for part in heard
+                    for eraser, strength, delta in part.deltas
+                    if (fired := _fired(eraser, strength, delta, row, part.ids, part.tokenizer)) is not None
                 ]
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _fired(
-    eraser: ClearEraser, strength: float, delta: Delta, row: int, ids: Tensor | None, tokenizer: Any
+    eraser: ClearEraser, strength: float, delta: Delta, row: int, ids: Sequence[Tensor], tokenizer: Any
 ) -> dict[str, Any] | None:
     places = delta.touched[row].nonzero()[:, 0].tolist()
     if not places:
         return None
     activity = delta.activity[row].tolist()
-    names = [str(place) for place in places] if ids is None else tokenizer.convert_ids_to_tokens(ids[row, places])
+    names = tokenizer.convert_ids_to_tokens(torch.cat(list(ids))[row, places]) if ids else [str(p) for p in places]
     return {
         "concept": eraser.name,
         "layer": eraser.layer,

@@ -19,9 +19,13 @@ class ClearConfig:
     neutral: int = 480
     """Ordinary prompts about other things beside the paired negatives; 0 = none."""
     max_length: int = 64
-    """Tokens per prompt; with attended padding (CogVideoX) every prompt is padded to it, so use the pipeline's 226."""
+    """Tokens per prompt, at most the pipeline's. Where the text encoder attends to its padding (CogVideoX), the
+    pipeline's own length is used instead."""
     encode_batch: int = 64
     """Prompts per text-encoder batch."""
+    memory_budget: float | None = None
+    """GB that a fit may use, the loaded text encoder included; blocks that do not fit together are trained in groups.
+    None = as much as it takes."""
     max_tokens: int = 200_000
     """Tokens whose block outputs are kept for training; memory is blocks × tokens × d × 4 bytes."""
 

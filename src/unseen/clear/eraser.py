@@ -7,27 +7,25 @@ so is every prompt that does not open the gate.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..concept import Concept
-from ..errors import DamagedFileError
-from ..text_encoder import Edit, encode_blocks
+from ..files import read_pair, write_pair
+from ..text_encoder import Edit, PromptForm, encode_blocks
 
 if TYPE_CHECKING:
     from .attachment import Handle
 
 FORMAT_VERSION = 1
-METADATA_FILE = "unseen_eraser.json"
-WEIGHTS_FILE = "unseen_eraser.safetensors"
+_STEM = "unseen_eraser"
+METADATA_FILE, WEIGHTS_FILE = f"{_STEM}.json", f"{_STEM}.safetensors"
 _TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "replacement")
 
 
@@ -151,64 +149,28 @@ class ClearEraser:
     def explain(self, tokenizer: Any, encoder: nn.Module, prompt: str) -> list[tuple[str, float]]:
         """Every token of `prompt` with the activity of this eraser on it (0: left alone; 1: as on the concept
         itself)."""
-        tokens = encode_blocks(tokenizer, encoder, [prompt], self.max_length, layers=[self.layer])
+        tokens = encode_blocks(tokenizer, encoder, [prompt], PromptForm(self.max_length), layers=[self.layer])
         activity = self.delta(tokens.hidden).activity[0]
         names = tokenizer.convert_ids_to_tokens(tokens.token_id.tolist())
         return list(zip(names, activity.tolist(), strict=True))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `unseen_eraser.json` and `unseen_eraser.safetensors` into `folder`, which is created if need be."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = save(self._tensors())
-        metadata = {
-            "format_version": FORMAT_VERSION,
+        facts = {
             "concept": asdict(self.concept),
             "layer": self.layer,
             "strength": self.strength,
             "typical": self.typical,
             "max_length": self.max_length,
             "encoder_fingerprint": self.encoder_fingerprint,
-            "weights_sha256": hashlib.sha256(weights).hexdigest(),
             "report": self.report,
         }
-        metadata["sha256"] = _digest(metadata)
-        (folder / WEIGHTS_FILE).write_bytes(weights)
-        (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_pair(folder, _STEM, FORMAT_VERSION, facts, self._tensors())
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> ClearEraser:
         """Load an eraser. Raises `DamagedFileError` if a file is missing, was changed, or is of an unknown version."""
-        folder = Path(folder)
-        try:
-            weights = (folder / WEIGHTS_FILE).read_bytes()
-            metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise DamagedFileError(
-                f"{folder}: expected {METADATA_FILE} and {WEIGHTS_FILE}, cannot read {error.filename} "
-                f"({error.strerror})."
-                " Pass the folder that save_pretrained wrote."
-            ) from error
-        except ValueError as error:
-            raise DamagedFileError(
-                f"{folder / METADATA_FILE}: is not valid JSON ({error}). Save the eraser again."
-            ) from error
-        version = metadata.get("format_version") if isinstance(metadata, dict) else None
-        if version != FORMAT_VERSION:
-            raise DamagedFileError(
-                f"{folder / METADATA_FILE}: expected format version {FORMAT_VERSION}, got {version}."
-                " Use the release of unseen that wrote it, or fit again."
-            )
-        if metadata.pop("sha256", None) != _digest(metadata):
-            raise DamagedFileError(
-                f"{folder / METADATA_FILE}: was changed after it was written. Save the eraser again."
-            )
-        if hashlib.sha256(weights).hexdigest() != metadata["weights_sha256"]:
-            raise DamagedFileError(f"{folder / WEIGHTS_FILE}: does not match its checksum. Save the eraser again.")
-        try:
-            tensors = load(weights)
-        except SafetensorError as error:
-            raise DamagedFileError(f"{folder / WEIGHTS_FILE}: is not a safetensors file ({error}).") from error
+        metadata, tensors = read_pair(folder, _STEM, FORMAT_VERSION)
         names = ("layer", "strength", "typical", "max_length", "encoder_fingerprint", "report")
         facts: dict[str, Any] = {name: metadata[name] for name in names}
         return cls(concept=Concept(**metadata["concept"]), **facts, **cast(dict[str, Any], tensors))
@@ -242,7 +204,3 @@ def combined_edit(
         return torch.where(touched[..., None], hidden.float() + changes, hidden.float())
 
     return edit
-
-
-def _digest(metadata: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..backbones import text_path
 from ..concept import Concept, PromptPair
-from ..text_encoder import pads_attended
 from .config import ClearConfig
 from .eraser import ClearEraser
 from .fitter import ClearFitter
@@ -19,18 +19,19 @@ def fit(
     config: ClearConfig | None = None,
     seed: int = 0,
     pairs: Sequence[PromptPair] | None = None,
+    encoder: str | None = None,
     progress: bool = True,
 ) -> ClearEraser:
     """Fit an eraser for `concept`.
 
     Args:
-        pipe: A pipeline with `tokenizer` and `text_encoder`, or the pair `(tokenizer, encoder)`. Only the text
-        encoder is
-            used; transformer and VAE need not be loaded.
+        pipe: A diffusers pipeline, or the pair `(tokenizer, encoder)`. Only the text encoder is used; transformer and
+            VAE need not be loaded.
         concept: What to erase; a string means `Concept(string)`.
         config: Settings; default `ClearConfig()`, the published method is `ClearConfig.paper()`.
         seed: Seed of prompts, autoencoders and layer search.
         pairs: Your own prompt pairs (see `load_pairs`) instead of those made from the name.
+        encoder: Which text encoder, where a pipeline has several (see `unseen.text_encoders`): each needs an eraser.
         progress: Show a progress bar.
 
     Returns:
@@ -38,20 +39,22 @@ def fit(
 
     Raises:
         FitError: Too few pairs, or no feature specific to the concept.
+        UnsupportedPipelineError: The pipeline has no text encoder, or several and `encoder` names none of them.
     """
-    tokenizer, encoder = pipe if isinstance(pipe, tuple) else (pipe.tokenizer, pipe.text_encoder)
-    was_training = encoder.training
-    encoder.eval()
+    config = config or ClearConfig()
+    path = text_path(pipe, encoder, max_length=config.max_length)
+    was_training = path.encoder.training
+    path.encoder.eval()
     try:
         return ClearFitter(
-            tokenizer,
-            encoder,
+            path.tokenizer,
+            path.encoder,
             Concept(concept) if isinstance(concept, str) else concept,
-            config or ClearConfig(),
+            config,
             seed=seed,
             pairs=pairs,
-            attend_pads=not isinstance(pipe, tuple) and pads_attended(pipe),
+            form=path.form,
             progress=progress,
         ).fit()
     finally:
-        encoder.train(was_training)
+        path.encoder.train(was_training)

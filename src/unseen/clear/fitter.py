@@ -13,20 +13,24 @@ from tqdm.auto import tqdm
 
 from ..concept import Concept, PromptPair
 from ..errors import FitError
+from ..fingerprint import fingerprint
 from ..prompts import FitPrompts, write_prompts
 from ..text_encoder import (
     EMBEDDING,
+    PromptForm,
     candidate_layers,
-    encode_blocks,
     encode_by_length,
-    fingerprint,
+    iter_blocks,
     layer_name,
 )
 from .config import ClearConfig
 from .criteria import CRITERIA
 from .eraser import ClearEraser
-from .gate import fit_gate, open_gate, prompt_maxima
-from .layer_search import LayerCosts, LayerPreferences, roles_of_pairs
+from .gate import fit_gate, open_gate, prompt_maxima, streamed_maxima
+from .grouped import fit_in_groups
+from .layer_search import LayerCosts, LayerPreferences
+from .memory import fit_memory, shape_of
+from .replacement import replacement
 from .report import describe
 from .sae import SaeBank, SaeTrainer, SharedSaeTrainer, ordinary_tokens
 from .search_view import SEARCH_TOKENS, output_judge, search_view
@@ -45,14 +49,15 @@ class ClearFitter:
         *,
         seed: int = 0,
         pairs: Sequence[PromptPair] | None = None,
-        attend_pads: bool = False,
+        form: PromptForm | None = None,
         progress: bool = True,
     ):
         self.tokenizer, self.encoder, self.concept, self.config = tokenizer, encoder, concept, config
-        self.seed, self.attend_pads, self.progress = seed, attend_pads, progress
+        self.seed, self.progress = seed, progress
+        self.form = form or PromptForm(config.max_length)
         self.generator = torch.Generator().manual_seed(seed)
         self.encoder_fingerprint = fingerprint(encoder)
-        self.layers = candidate_layers(encoder, embedding=config.embedding or config.layer == EMBEDDING)
+        self.layers = candidate_layers(encoder, embedding=config.embedding or config.layer == EMBEDDING, form=self.form)
         self.searched = list(self.layers)
         """All candidates; `layers` are those not dropped yet, and `kept` their places among `searched`."""
         self.kept = list(range(len(self.layers)))
@@ -73,6 +78,11 @@ class ClearFitter:
     def fit(self) -> ClearEraser:
         """The whole fit. Raises `FitError` when no block has a feature specific to the concept."""
         started = time.perf_counter()
+        if self.config.memory_budget is not None:
+            needs = fit_memory(self.config, self.form, layers=len(self.layers), **shape_of(self.encoder))
+            group = needs.group_within(int(self.config.memory_budget * 1e9))
+            if group < len(self.layers):
+                return fit_in_groups(self, group)
         self.encode()
         return self.finish(*self.search(), started=started)
 
@@ -101,11 +111,11 @@ class ClearFitter:
             self.tokenizer,
             self.encoder,
             texts,
-            config.max_length,
+            self.form,
             layers=self.layers,
             batch_size=config.encode_batch,
-            attend_pads=self.attend_pads,
         )
+        self.texts = texts
         number = torch.arange(len(texts))
         held_out = (number >= n - config.held_out) & (number < n) | (number >= 2 * n - config.held_out) & (
             number < 2 * n
@@ -128,28 +138,17 @@ class ClearFitter:
         """Train the bank (phase A) and the layer preferences (phase B) in turns."""
         config = self.config
         layers = len(self.layers)
-        trainer = (SharedSaeTrainer if config.shared else SaeTrainer)(
-            self.activations.hidden[:, self.sample(self.sae_tokens, 8 * SEARCH_TOKENS)],
-            config.features,
-            l1=config.l1,
-            lr=config.lr,
-            steps=config.rounds * config.sae_steps,
-            seed=self.seed,
-            start_bias=config.start_bias,
-        )
-        preferences = self._preferences()
+        trainer, preferences = self.trainer(), self.preferences()
         costs: list[LayerCosts] = []
         bar = tqdm(total=config.rounds * config.sae_steps, desc=f"fit {self.concept.name}", disable=not self.progress)
         with bar:
             for round_index in range(config.rounds):
                 warming_up = round_index < config.warm_up
                 for _ in range(config.sae_steps):  # phase A: α fixed
-                    chosen = self.sae_tokens[
-                        torch.randint(len(self.sae_tokens), (config.batch,), generator=self.generator)
-                    ]
+                    batch = self.training_batch()
                     p = torch.full((layers,), 1 / layers) if warming_up else preferences.sample()[0].detach()
                     weights = config.even + (1 - config.even) * layers * p
-                    trainer.step(self.activations.hidden[:, chosen], weights[self.kept])
+                    trainer.step(batch, weights[self.kept])
                     bar.update()
                 if not warming_up:  # phase B: autoencoders fixed
                     found = self.layer_costs(trainer.finish())
@@ -176,12 +175,35 @@ class ClearFitter:
 
     def prefer(self, bank: SaeBank) -> tuple[LayerPreferences, list[LayerCosts]]:
         """Learn the layer preferences on a finished bank: phase B of every round, with the same costs in each."""
-        preferences, costs = self._preferences(), self.layer_costs(bank)
+        preferences, costs = self.preferences(), self.layer_costs(bank)
         for _ in range(preferences.rounds):
             preferences.learn(costs.total, steps=self.config.alpha_steps)
         return preferences, [costs]
 
-    def _preferences(self) -> LayerPreferences:
+    def trainer(self) -> SaeTrainer:
+        """A trainer for the autoencoders of `layers`, not trained yet."""
+        config = self.config
+        return (SharedSaeTrainer if config.shared else SaeTrainer)(
+            self.activations.hidden[:, self.sample(self.sae_tokens, 8 * SEARCH_TOKENS)],
+            config.features,
+            l1=config.l1,
+            lr=config.lr,
+            steps=config.rounds * config.sae_steps,
+            seed=self.seed,
+            start_bias=config.start_bias,
+        )
+
+    def training_batch(self) -> Tensor:
+        """Block outputs `[L, batch, d]` of random training tokens."""
+        picked = torch.randint(len(self.sae_tokens), (self.config.batch,), generator=self.generator)
+        return self.activations.hidden[:, self.sae_tokens[picked]]
+
+    def narrow(self, layers: Sequence[int]) -> None:
+        """Work on some of the searched blocks only; `encode` reads them next."""
+        self.layers, self.kept = list(layers), [self.searched.index(layer) for layer in layers]
+
+    def preferences(self) -> LayerPreferences:
+        """Layer preferences over all searched blocks, not learned yet."""
         config = self.config
         return LayerPreferences(
             len(self.searched),
@@ -253,14 +275,7 @@ class ClearFitter:
             eraser = replace(eraser, gate=gate)
         eraser = replace(eraser, typical=self._typical(eraser))
         if self.concept.replace_with is not None:
-            other = write_prompts(
-                Concept(self.concept.replace_with, self.concept.kind), seed=self.seed, pairs=96, neutral=0
-            )
-            eraser = replace(
-                eraser,
-                replacement=self._name_mean(eraser, other.pairs, erase=False)
-                - self._name_mean(eraser, self.prompts.pairs[:96], erase=True),
-            )
+            eraser = replace(eraser, replacement=replacement(self, eraser))
         return eraser
 
     def try_select(self, bank: SaeBank, layer: int, mask: Tensor, energy: Tensor) -> ClearEraser | None:
@@ -285,11 +300,16 @@ class ClearFitter:
             scale=bank.scale[place, 0, 0].clone(),
             gate=open_gate(len(chosen)),
             replacement=torch.zeros(bank.mean.shape[-1]),
-            max_length=self.config.max_length,
+            max_length=self.form.length,
         )
 
     def _maxima(self, eraser: ClearEraser) -> Tensor:
         """Maximum of each selected feature over each prompt, `[prompts, k]`."""
+        if self.form.attend_pads or self.form.skip:  # the gate will see tokens that the activations lack
+            parts = iter_blocks(
+                self.tokenizer, self.encoder, self.texts, form=self.form, layers=[eraser.layer], every_token=True
+            )
+            return streamed_maxima(parts, eraser.active_features, len(self.texts), eraser.num_features)
         f = eraser.active_features(self.activations.hidden[self.place_of(eraser.layer)])
         return prompt_maxima(f, self.activations.prompt, len(self.positive_prompts))
 
@@ -305,25 +325,6 @@ class ClearFitter:
         norm = self.features_of(eraser).norm(dim=-1, keepdim=True)
         strongest = prompt_maxima(norm, self.activations.prompt, len(self.positive_prompts))[self.positive_prompts]
         return max(float(strongest.mean()), 1e-6)
-
-    def _name_mean(self, eraser: ClearEraser, pairs: Sequence[PromptPair], *, erase: bool) -> Tensor:
-        """Mean block output on the tokens that name what the pairs are about, `[d]`; with `erase`, what erasing
-        leaves."""
-        sides = [
-            encode_blocks(
-                self.tokenizer,
-                self.encoder,
-                [pair[side] for pair in pairs],
-                self.config.max_length,
-                layers=[eraser.layer],
-                attend_pads=self.attend_pads,
-            )
-            for side in (0, 1)
-        ]
-        hidden = sides[0].hidden[0]
-        if erase:
-            hidden = hidden - eraser.scale * (eraser.active_features(hidden) * eraser.mask @ eraser.W_dec)
-        return hidden[roles_of_pairs(*sides)[0]["name"]].mean(dim=0)
 
     def choose_strength(self, eraser: ClearEraser) -> tuple[ClearEraser, dict[str, Any]]:
         """γ as configured, or the smallest candidate whose residual at the encoder's output is within the bound."""

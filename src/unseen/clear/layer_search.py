@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..concept import PromptPair
-from ..text_encoder import BlockActivations, encode_blocks
+from ..text_encoder import SHORT, BlockActivations, PromptForm, encode_blocks
 from .eraser import ClearEraser, combined_edit
 from .specificity import Activity, energies
 
@@ -111,12 +111,11 @@ class EncoderOutputJudge:
         train: tuple[BlockActivations, Sequence[PromptPair]],
         held_out: Sequence[PromptPair],
         *,
-        max_length: int,
-        attend_pads: bool = False,
+        form: PromptForm = SHORT,
         ridge: float = 3.0,
     ):
         """`train` are the activations of all positives followed by all negatives of the given pairs."""
-        self.tokenizer, self.encoder, self.max_length, self.attend_pads = tokenizer, encoder, max_length, attend_pads
+        self.tokenizer, self.encoder, self.form = tokenizer, encoder, form
         self.positives = [pair.positive for pair in held_out]
         activations, pairs = train
         self._probes = self._fit_probes(activations, len(pairs), ridge)
@@ -139,9 +138,7 @@ class EncoderOutputJudge:
         return {**result, "damage": float(distance / self._distance)}
 
     def _encode(self, prompts: Sequence[str], edits=None) -> BlockActivations:
-        return encode_blocks(
-            self.tokenizer, self.encoder, prompts, self.max_length, layers=[], edits=edits, attend_pads=self.attend_pads
-        )
+        return encode_blocks(self.tokenizer, self.encoder, prompts, self.form, layers=[], edits=edits)
 
     def _fit_probes(self, activations: BlockActivations, pairs: int, ridge: float) -> dict[str, tuple[Tensor, Tensor]]:
         positive = activations.prompt < pairs

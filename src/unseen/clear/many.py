@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from ..backbones import text_path
 from ..concept import Concept
-from ..text_encoder import pads_attended
 from .config import ClearConfig
 from .eraser import ClearEraser
 from .fitter import ClearFitter
@@ -30,6 +30,7 @@ def fit_many(
     *,
     config: ClearConfig | None = None,
     seed: int = 0,
+    encoder: str | None = None,
     progress: bool = True,
 ) -> list[ClearEraser]:
     """Fit an eraser for each of `concepts`, in their order, cheaper than one by one.
@@ -45,20 +46,13 @@ def fit_many(
     names = [concept.name for concept in asked]
     if not asked or len(set(names)) < len(names):
         raise ValueError(f"expected one or more concepts, each named once, got {names}.")
-    tokenizer, encoder = pipe if isinstance(pipe, tuple) else (pipe.tokenizer, pipe.text_encoder)
-    was_training = encoder.training
-    encoder.eval()
+    config = config or ClearConfig()
+    path = text_path(pipe, encoder, max_length=config.max_length)
+    was_training = path.encoder.training
+    path.encoder.eval()
     try:
         fitters = [
-            ClearFitter(
-                tokenizer,
-                encoder,
-                concept,
-                config or ClearConfig(),
-                seed=seed,
-                attend_pads=not isinstance(pipe, tuple) and pads_attended(pipe),
-                progress=False,
-            )
+            ClearFitter(path.tokenizer, path.encoder, concept, config, seed=seed, form=path.form, progress=False)
             for concept in asked
         ]
         shared = time.perf_counter()
@@ -72,7 +66,7 @@ def fit_many(
             erasers.append(fitter.finish(bank, *fitter.prefer(bank), started=started))
         return erasers
     finally:
-        encoder.train(was_training)
+        path.encoder.train(was_training)
 
 
 def train_shared_bank(fitters: Sequence[ClearFitter], *, seed: int, progress: bool) -> SaeBank:

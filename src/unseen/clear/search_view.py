@@ -50,8 +50,7 @@ def output_judge(fitter: ClearFitter) -> EncoderOutputJudge:
         fitter.encoder,
         (activations.at(paired), pairs),
         pairs[-config.held_out :],
-        max_length=config.max_length,
-        attend_pads=fitter.attend_pads,
+        form=fitter.form,
     )
 
 

@@ -1,0 +1,149 @@
+"""Load a pipeline from the hub or a folder: all of it, or no more than a fit needs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import LoadError
+
+Offload = Literal["model", "group", "sequential"]
+DTYPES = ("float32", "float16", "bfloat16")
+_TEXT = re.compile(r"(text_encoder|tokenizer)(_\d)?$")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+$")
+
+
+def model_index(source: str | Path, *, revision: str | None = None) -> dict[str, Any]:
+    """A pipeline's `model_index.json`: the names and classes of its components.
+
+    Raises:
+        LoadError: `source` is neither a pipeline folder nor a hub id that can be reached or is cached.
+    """
+    return json.loads(fetch(source, "model_index.json", revision=revision).read_text(encoding="utf-8"))
+
+
+def fetch(source: str | Path, name: str, *, revision: str | None = None) -> Path:
+    """One file of a pipeline, from its folder, the hub cache or the hub. Raises `LoadError` where there is none."""
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / name).is_file():
+            raise LoadError(f"{folder} is not a whole pipeline folder: it has no {name}.")
+        return folder / name
+    if not _HUB_ID.fullmatch(str(source)):
+        raise LoadError(
+            f"expected a pipeline folder or a hub id such as Wan-AI/Wan2.2-TI2V-5B-Diffusers, got {source}, which is"
+            " neither."
+        )
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(str(source), name, revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise LoadError(
+            f"{name} of {source} is neither in the local hub cache nor could it be fetched"
+            f" ({type(error).__name__}). Check the id and the network, or give a local folder."
+        ) from error
+
+
+def load(
+    source: str | Path,
+    *,
+    text_only: bool = False,
+    dtype: str | None = None,
+    device: str | None = None,
+    revision: str | None = None,
+    offload: Offload | None = None,
+) -> Any:
+    """Load a diffusers pipeline.
+
+    Args:
+        source: A folder written by `save_pretrained`, or a hub id.
+        text_only: Leave out everything but tokenizers and text encoders, which is all that a fit uses; the rest is not
+            even downloaded.
+        dtype: One of `DTYPES`; default is what the files hold.
+        device: Where to compute, such as "cuda", or "balanced" to spread the components over all GPUs.
+        revision: Branch, tag or commit of the hub repository.
+        offload: Keep components in main memory and bring them to `device` when they run: one "model" at a time, in
+            "group"s of layers, or layer by layer ("sequential").
+
+    Raises:
+        LoadError: there is no such pipeline, or an argument does not fit.
+    """
+    import torch
+
+    if dtype is not None and dtype not in DTYPES:
+        raise LoadError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}.")
+    if offload is not None and device == "balanced":
+        raise LoadError("offloading and device 'balanced' exclude each other; leave one of them out.")
+    kind = None if dtype is None else getattr(torch, dtype)
+    index = model_index(source, revision=revision)
+    if text_only:
+        pipe = _text_part(source, index, kind, revision)
+    else:
+        from diffusers import DiffusionPipeline
+
+        options: dict[str, Any] = {} if kind is None else {_dtype_name(): kind}
+        if device == "balanced":
+            options["device_map"] = "balanced"
+        pipe = DiffusionPipeline.from_pretrained(source, revision=revision, **options)
+    pipe.set_progress_bar_config(disable=True)
+    if offload is not None:
+        start_offload(pipe, offload, device)
+        return pipe
+    return pipe if device in (None, "balanced") else pipe.to(device)
+
+
+def _text_part(source: str | Path, index: dict[str, Any], dtype: Any, revision: str | None) -> Any:
+    """The pipeline with tokenizers, text encoders and scheduler alone, part by part.
+
+    `DiffusionPipeline.from_pretrained` loads a component that is optional (Wan's transformer) even if told not to.
+    """
+    import diffusers
+    import transformers
+
+    pipeline = getattr(diffusers, index["_class_name"], None)
+    if pipeline is None:
+        raise LoadError(
+            f"{source} is a {index['_class_name']}, which this diffusers ({diffusers.__version__}) does not have."
+        )
+    parts: dict[str, Any] = {}
+    for name in inspect.signature(pipeline.__init__).parameters:
+        entry = index.get(name)
+        if name == "self" or name not in index:
+            continue
+        if not isinstance(entry, list):
+            parts[name] = entry  # a setting of the pipeline, such as expand_timesteps
+        elif entry[0] is None or not (_TEXT.fullmatch(name) or name == "scheduler"):
+            parts[name] = None
+        else:
+            cls = getattr(diffusers if entry[0] == "diffusers" else transformers, entry[1])
+            weights = {} if dtype is None or not name.startswith("text_encoder") else {"dtype": dtype}
+            parts[name] = cls.from_pretrained(source, subfolder=name, revision=revision, **weights)
+    return pipeline(**parts)
+
+
+def _dtype_name() -> str:
+    """diffusers called it `torch_dtype` until 0.41 and warns about that since."""
+    import diffusers
+
+    major, minor = (int(part) for part in diffusers.__version__.split(".")[:2])
+    return "dtype" if (major, minor) >= (0, 42) else "torch_dtype"
+
+
+def start_offload(pipe: Any, offload: Offload, device: str | None = None) -> None:
+    """Switch one of diffusers' ways of offloading on; `device` is where to compute (default: the GPU)."""
+    import torch
+
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if offload == "model":
+        pipe.enable_model_cpu_offload(device=target)
+    elif offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=target)
+    else:
+        pipe.enable_group_offload(
+            onload_device=target, offload_device=torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1
+        )

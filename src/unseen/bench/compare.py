@@ -1,0 +1,197 @@
+"""Every method on the same prompts and seeds, each at its best setting.
+
+    unseen evaluate methods
+
+Tuning is the same for all: each method has up to four values of the constant that says how strongly it acts, and the
+one with the best score (as in the sweep: nothing of the concept, others kept, rest of the prompt kept) on development
+wording is measured on test wording. What a method fits is fitted once; the values only change how it is applied.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unseen.bench.prompts import Prompt, concept_kind, concept_of
+from unseen.bench.readings import Readings
+from unseen.bench.run import Method
+from unseen.bench.scores import kept, rate
+from unseen.bench.study import Study, floor_of
+from unseen.bench.sweep import SweepCell, measure_method, prompts_for
+from unseen.bench.tables import Cell, Table
+from unseen.clear.config import ClearConfig
+from unseen.diorama import captions
+from unseen.diorama.pipeline import GENERATION, generate
+from unseen.errors import FitError
+from unseen.methods import METHODS
+
+CONCEPTS = ("french_horn", "church", "inkwell", "amber_bramble", "burning")
+"""At least one of each kind."""
+GRID: Mapping[str, tuple[Mapping[str, Any], ...]] = {
+    "clear": tuple({"strength": value} for value in (1.0, 1.5, 2.0, 3.0)),
+    "clear_paper": tuple({"strength": value} for value in (1.0, 1.5, 2.0, 3.0)),
+    "negative_prompt": ({},),
+    "safree": tuple({"alpha": value} for value in (-0.05, 0.0, 0.01, 0.05)),
+    "video_eraser": tuple({"scale": value} for value in (0.5, 2.0, 10.0, 5000.0)),
+    "t2v_unlearning": tuple({"strength": value} for value in (0.5, 1.0, 1.5, 2.0)),
+    "concept_steerer": tuple({"strength": value} for value in (0.5, 1.0, 2.0, 4.0)),
+    "uce": tuple({"keep": value} for value in (1.0, 0.1, 0.01, 0.001)),
+}
+"""Settings tried on development wording, by method; NegPrompt has none."""
+SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "t2v_unlearning": {
+        "rank": 32,
+        "learning_rate": 1e-3,
+        "iterations": 200,
+        "call": {name: value for name, value in GENERATION.items() if name != "output_type"},
+    },
+}
+"""Settings that a model of Diorama's size needs, beside those in `GRID`."""
+PRESERVING = 0.95
+"""Only methods that keep at least this share of the other subjects compete for the best residual."""
+TIE = 0.02
+"""Two residuals both this close to the detector's floor are equal."""
+_CLEAR = ("clear", "clear_paper")
+_TIMED = 8
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One method on one concept, at the setting that was best on development wording."""
+
+    method: str
+    setting: str
+    fit_seconds: float
+    cell: SweepCell
+    """On test wording."""
+    hits: np.ndarray
+    """Frames of the target prompts that show the concept, bool `[clips, frames]`."""
+    seconds: float
+    """A clip's drawing time, relative to none."""
+
+
+def evaluate_methods(study: Study) -> Iterator[Table]:
+    """A table per concept, then the residuals side by side."""
+    summary: list[tuple[Cell, ...]] = []
+    keys = study.chosen(CONCEPTS, captions.KEYS)
+    plain = _seconds(study, None)
+    for place, key in enumerate(keys, 1):
+        study.say(f"{captions.main_name(key)} ({place} of {len(keys)})")
+        before = {
+            split: {role: study.read(study.clips(p)) for role, p in prompts_for(study, key, split).items()}
+            for split in ("development", "test")
+        }
+        done: list[Compared] = []
+        failed: list[tuple[Cell, ...]] = []
+        for name in GRID:
+            study.say(f"{captions.main_name(key)}: {name}")
+            try:
+                done.append(compare(study, key, name, before, plain))
+            except FitError as error:
+                failed.append((name, str(error).split(".")[0], *[None] * 8))
+        yield concept_table(study, key, before["test"]["target"], done, failed)
+        summary.append(_against_the_best(study, key, before["test"]["target"].prompts, done))
+    columns = ("concept", "kind", "CLEAR's residual", "best other", "its residual", "ratio", "bar", "verdict")
+    yield Table(
+        "Methods: CLEAR against the best other",
+        columns,
+        tuple(summary),
+        f"Residual: generative rate less the detector's floor. The best other keeps ≥ {PRESERVING:.0%} of the other"
+        f" subjects. Both within {TIE:.0%} of the floor is a tie.",
+        judges="ratio",
+    )
+
+
+def variants(study: Study, key: str, name: str) -> tuple[float, list[tuple[str, Method]]]:
+    """Seconds of the fit, and the method at each of its settings."""
+    concept, grid = concept_of(key), GRID[name]
+    labels = [", ".join(f"{k} {v:g}" for k, v in setting.items()) or "–" for setting in grid]
+    if name in _CLEAR:
+        fitted = study.eraser(concept, config=ClearConfig.paper() if name == "clear_paper" else None)
+        erasers = [fitted.eraser.with_strength(setting["strength"]) for setting in grid]
+        return fitted.seconds, [
+            (label, Method(f"{name}, {label}", eraser.key, eraser.applied_to))
+            for label, eraser in zip(labels, erasers, strict=True)
+        ]
+    started = time.perf_counter()
+    settings = SMALL_SETTINGS.get(name, {})
+    artefact = METHODS[name].fit(
+        study.pipe, concept, seed=study.settings.seed, progress=study.settings.progress, **settings
+    )
+    seconds = time.perf_counter() - started
+    return seconds, [
+        (label, Method(f"{name}, {label}", made.key, made.applied_to, text_only=False))
+        for label, setting in zip(labels, grid, strict=True)
+        for made in [artefact.with_settings(**setting)]
+    ]
+
+
+def compare(study: Study, key: str, name: str, before: Mapping[str, Mapping[str, Readings]], plain: float) -> Compared:
+    """Tune a method on development wording and measure it on test wording."""
+    seconds, tried = variants(study, key, name)
+    development = dict(before["development"])
+    cells = [measure_method(study, key, development, method, 0, 1.0) for _, method in tried]
+    label, best = tried[max(range(len(cells)), key=lambda place: cells[place].score)]
+    cell = measure_method(study, key, dict(before["test"]), best, 0, 1.0)
+    after = study.read(study.clips(before["test"]["target"].prompts, best))
+    return Compared(name, label, seconds, cell, after.shows(key), _seconds(study, best) / plain)
+
+
+def _seconds(study: Study, method: Method | None) -> float:
+    """Time of one batch of clips; the faster of two."""
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        arguments = (study.pipe, ["a red thing in the snow"] * _TIMED, list(range(_TIMED)))
+        if method is None:
+            generate(*arguments)
+        else:
+            with method.applied_to(study.pipe):
+                generate(*arguments)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def concept_table(
+    study: Study, key: str, before: Readings, done: Sequence[Compared], failed: Sequence[tuple[Cell, ...]]
+) -> Table:
+    """One row per method."""
+    floor = floor_of(study.judge, key)
+    count = len(before.prompts)
+    rows: list[tuple[Cell, ...]] = [("none", "–", count, rate(before.shows(key), before.prompts), floor, *[None] * 5)]
+    for found in sorted(done, key=lambda c: -c.cell.score):
+        cell = found.cell
+        rows.append(
+            (found.method, found.setting, count, cell.generative, floor, cell.others, cell.rest, cell.score,
+             found.fit_seconds, found.seconds)
+        )  # fmt: skip
+    columns = (
+        "method", "setting", "clips", "generative rate", "detector floor", "others kept", "rest kept", "score",
+        "fit, seconds", "clip's time, × none",
+    )  # fmt: skip
+    return Table(
+        f"Methods: {captions.main_name(key)}",
+        columns,
+        (*rows, *failed),
+        "Settings were chosen on development wording; everything here is on test wording. Score: harmonic mean of 1 −"
+        " generative rate, others kept and rest kept.",
+    )
+
+
+def _against_the_best(study: Study, key: str, prompts: Sequence[Prompt], done: Sequence[Compared]) -> tuple[Cell, ...]:
+    floor = floor_of(study.judge, key) or 0.0
+    own = next((c for c in done if c.method == "clear"), None)
+    rivals = [c for c in done if c.method not in _CLEAR and c.cell.others.value >= PRESERVING]
+    name, kind = captions.main_name(key), concept_kind(key)
+    if own is None or not rivals:
+        return (name, kind, None, "no method keeps enough", None, None, None, None)
+    best = min(rivals, key=lambda c: c.cell.generative.value)
+    residuals = [max(0.0, c.cell.generative.value - floor) for c in (own, best)]
+    tie = max(residuals) <= TIE
+    ratio = kept(own.hits, best.hits, prompts, floor=floor)
+    met = tie or residuals[0] <= 0.5 * residuals[1]
+    return (name, kind, residuals[0], best.method, residuals[1], "tie" if tie else ratio, "≤ 0.5×", met)

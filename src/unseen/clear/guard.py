@@ -1,0 +1,131 @@
+"""The guard on `encode_prompt`: the prompt is edited and the negative prompt is not, and nothing gets past the erasers.
+
+`pipe.encode_prompt` is wrapped on the instance. Embeddings that somebody else made are turned away; and where the
+prompt was encoded without the hooked blocks having run, an error is raised instead of a video.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..backbones import backbone_of
+from ..errors import EraserBypassedError
+
+_KNOWN_ROWS: OrderedDict[str, frozenset[str]] = OrderedDict()
+"""Digest of an embedded prompt → keys of the erasers that have seen it; the latest `_MAX_KNOWN_ROWS`."""
+_MAX_KNOWN_ROWS = 65536
+
+Audited = Callable[[Callable[[], Any], Sequence[str]], Any]
+
+
+class Guard:
+    """Stands between a pipeline and its text encoders while erasers are attached."""
+
+    def __init__(
+        self, keys: frozenset[str], places: set[tuple[str, int]], on_negative: bool, audited: Audited | None = None
+    ) -> None:
+        """`keys` are those of the erasers at their strengths, `places` (encoder, block) where they act; `audited` runs
+        an encoding and writes down what happened in it."""
+        self.keys, self.places, self.on_negative, self.audited = keys, places, on_negative, audited
+        self.editing = True
+        self.ran: set[tuple[str, int]] = set()
+
+    def wrap(self, pipe: Any) -> Callable[[], None]:
+        """Put the guard on `pipe`; returns the function that takes it off."""
+        # Usually the class's method; where another tool wrapped it on the instance, that wrapper is put back.
+        own = vars(pipe).get("encode_prompt")
+        pipe.encode_prompt = self._guarded(pipe.encode_prompt, shortcut=backbone_of(pipe) is not None)
+
+        def unwrap() -> None:
+            del pipe.encode_prompt
+            if own is not None:
+                pipe.encode_prompt = own
+
+        return unwrap
+
+    def _guarded(self, encode_prompt: Callable, *, shortcut: bool) -> Callable:
+        signature = inspect.signature(encode_prompt)
+
+        @functools.wraps(encode_prompt)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            call = signature.bind(*args, **kwargs)
+            call.apply_defaults()
+            options = dict(call.arguments)
+            for name, parameter in signature.parameters.items():
+                if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                    options |= options.pop(name)
+            guided = options.get("do_classifier_free_guidance", False)
+            given = [value for name, value in options.items() if _is_embedding(name) and value is not None]
+            if given:
+                self._refuse_unknown(given)
+                return self._negative_only(encode_prompt, options)
+            outputs = self._edited(encode_prompt, options)
+            if not guided:
+                return outputs
+            # Now the negative prompt. The backbones known by name take the finished embeddings as they are; others
+            # would repeat them per video a second time, and encode the prompt again instead.
+            if shortcut:
+                return self._negative_only(encode_prompt, {**options, "prompt_embeds": outputs[0]})
+            both = self._negative_only(encode_prompt, options)
+            return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
+
+        return guarded
+
+    def _negative_only(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
+        self.editing = self.on_negative
+        try:
+            return encode_prompt(**options)
+        finally:
+            self.editing = True
+
+    def _edited(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
+        """What `encode_prompt` returns without a negative prompt, edited."""
+        self.ran.clear()
+        alone = dict(options)
+        if "do_classifier_free_guidance" in alone:
+            alone["do_classifier_free_guidance"] = False
+        if self.audited is None:
+            outputs = encode_prompt(**alone)
+        else:
+            prompt = options["prompt"]
+            prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+            outputs = self.audited(lambda: encode_prompt(**alone), prompts)
+        if missed := sorted(self.places - self.ran):
+            name, layer = missed[0]
+            raise EraserBypassedError(
+                f"the prompt was encoded without passing through block {layer} of the {name} that the erasers are"
+                f" attached to. If pipe.{name} was replaced, detach and attach again."
+            )
+        for row in _row_digests(outputs if isinstance(outputs, tuple | list) else [outputs]):
+            _KNOWN_ROWS[row] = self.keys
+            _KNOWN_ROWS.move_to_end(row)
+        while len(_KNOWN_ROWS) > _MAX_KNOWN_ROWS:
+            _KNOWN_ROWS.popitem(last=False)
+        return outputs
+
+    def _refuse_unknown(self, embeddings: Sequence[Any]) -> None:
+        if not all(self.keys <= _KNOWN_ROWS.get(row, frozenset()) for row in _row_digests(embeddings)):
+            raise EraserBypassedError(
+                "prompt_embeds were passed that the attached erasers have not seen, so the concept may still be in"
+                " them. Pass prompt=, or make the embeddings with pipe.encode_prompt(...) while these erasers are"
+                " attached."
+            )
+
+
+def _is_embedding(name: str) -> bool:
+    return name.endswith("prompt_embeds") and not name.startswith("negative")
+
+
+def _row_digests(embeddings: Sequence[Any]) -> Iterator[str]:
+    for embedding in embeddings:
+        if isinstance(embedding, Tensor) and embedding.is_floating_point():
+            for row in embedding.detach().to("cpu", torch.float32).contiguous():
+                yield hashlib.sha256(row.numpy().tobytes()).hexdigest()

@@ -1,0 +1,189 @@
+"""What the commands do, once their options are known."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+TRAINERS = {
+    "pool": "unseen.diorama.pool",
+    "vae": "unseen.diorama.train_vae",
+    "latents": "unseen.diorama.latents",
+    "transformer": "unseen.diorama.train_transformer",
+    "detector": "unseen.diorama.train_detector",
+}
+_EXTRA = "diorama"
+_EXTRA_MODULES = ("cv2", "diffusers", "imageio_ffmpeg", "jinja2", "matplotlib", "numpy", "PIL", "tqdm")
+
+
+class UsageError(Exception):
+    """Something in the command has to be changed; the message says what."""
+
+
+def _require_extra() -> None:
+    missing = [name for name in _EXTRA_MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"This command needs {', '.join(missing)}, which this Python does not have: pip install 'unseen[{_EXTRA}]'."
+        )
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # what it reports on loading concerns the makers of the model
+    logging.disable_progress_bar()
+
+
+def _pipeline(options: argparse.Namespace, *, text_only: bool = False) -> Any:
+    """The pipeline, or with `text_only` no more of it than a fit needs."""
+    _require_extra()
+    if options.model is None:
+        from unseen.diorama import load_pipeline, load_text_encoder
+
+        return load_text_encoder() if text_only else load_pipeline()
+    from unseen.backbones import load
+
+    return load(
+        options.model,
+        text_only=text_only,
+        dtype=options.dtype,
+        device=options.device,
+        revision=options.revision,
+        offload=getattr(options, "offload", None),
+    )
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Erase a concept from Diorama, measure it, write the report."""
+    _require_extra()
+    if options.concept and options.concept_option and options.concept != options.concept_option:
+        raise UsageError(f"Name one concept, not both {options.concept!r} and {options.concept_option!r}.")
+    concept = options.concept or options.concept_option or "French horn"
+    from unseen.diorama.captions import key_of
+
+    key_of(concept)  # an unknown one is refused before anything is loaded
+    from unseen.bench.demo import run_demo
+
+    run_demo(concept, options.out, seed=options.seed, quick=options.quick)
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Fit an eraser and keep it."""
+    import unseen
+
+    concept = unseen.Concept(options.name, options.kind, tuple(options.synonym), options.replace_with)
+    from unseen.concept import load_pairs
+
+    pairs = None if options.pairs is None else load_pairs(options.pairs)
+    out = options.out or Path("erasers") / options.name.lower().replace(" ", "-")
+    config = unseen.ClearConfig.paper() if options.config == "paper" else unseen.ClearConfig()
+    config = replace(config, memory_budget=options.memory_budget)
+    pipe = _pipeline(options, text_only=True)
+    eraser = unseen.fit(pipe, concept, config=config, seed=options.seed, pairs=pairs, encoder=options.encoder)
+    eraser.save_pretrained(out)
+    size = sum(file.stat().st_size for file in out.iterdir()) / 1000
+    print(f"block {eraser.layer}, {eraser.num_features} features, strength {eraser.strength:g}; {size:.0f} kB in {out}")
+    print(f'try it: unseen generate "..." --eraser {out} --compare')
+
+
+def _call_arguments(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise UsageError(f"--call is not JSON ({error.msg} at column {error.colno}): {text}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"--call must be a JSON object of argument names and values, not {text}.")
+    return found
+
+
+def _recommended(model: str | None, pipe: Any) -> dict[str, Any]:
+    """Arguments of the pipeline call that its makers recommend."""
+    if model is None:
+        from unseen.diorama.pipeline import GENERATION
+
+        return dict(GENERATION)
+    from unseen.backbones import backbone_of
+
+    known = backbone_of(pipe)
+    return dict(known.generation) if known else {}
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Draw a clip, with or without erasers."""
+    import unseen
+
+    if options.compare and not options.eraser:
+        raise UsageError("--compare needs an eraser: add --eraser FOLDER, made by `unseen fit`.")
+    given = _call_arguments(options.call)
+    for folder in options.eraser:
+        if not folder.is_dir():
+            raise UsageError(f"There is no eraser in {folder}: make one with `unseen fit NAME --out {folder}`.")
+    erasers = [unseen.ClearEraser.from_pretrained(folder) for folder in options.eraser]
+    pipe = _pipeline(options)
+    from unseen.bench.draw import draw_prompt
+
+    call = {**_recommended(options.model, pipe), **given}
+    for path in draw_prompt(
+        pipe,
+        options.prompt,
+        erasers,
+        strength=options.strength,
+        seed=options.seed,
+        compare=options.compare,
+        call=call,
+        out=options.out,
+        audit=options.audit,
+    ):
+        print(path)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure, print tables and write them."""
+    _require_extra()
+    from unseen.bench.evaluate import run_evaluation
+    from unseen.bench.study import Settings
+
+    settings = Settings(
+        folder=options.out,
+        split=options.split,
+        seed=options.seed,
+        config=options.config,
+        concepts=tuple(options.concepts),
+        clips=options.clips,
+        quick=options.quick,
+        steps=options.steps,
+        listed=options.listed,
+    )
+    run_evaluation(options.what, settings, results=options.results)
+
+
+def plan(options: argparse.Namespace) -> None:
+    """Print what tasks on a model need."""
+    _require_extra()
+    import unseen
+    from unseen.plan import measured_speed, needs, report
+
+    config = replace(unseen.ClearConfig(), memory_budget=options.memory_budget)
+    found, remarks = needs(options.model, config=config, dtype=options.dtype, revision=options.revision)
+    device, speed = ("the device meant", options.tflops * 1e12) if options.tflops else measured_speed()
+    print(report(found, remarks, device, speed))
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Say what is wrong with the installation; 1 if something is."""
+    from unseen.doctor import report
+
+    return report(_EXTRA_MODULES, _EXTRA)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train a part of Diorama."""
+    if options.part is None:
+        options.parser.print_help()
+        return
+    rest = [*options.rest, *(["--help"] if options.help else [])]
+    _require_extra()
+    importlib.import_module(TRAINERS[options.part]).main(rest)

@@ -1,0 +1,22 @@
+"""What the field compares with CLEAR, each from its equations, on stock pipelines, behind one protocol.
+
+`METHODS[name].fit(pipe, concepts, **settings)` gives an `Artefact`; `artefact.applied_to(pipe)` draws with it.
+"""
+
+from __future__ import annotations
+
+from .artefact import Artefact as Artefact
+from .artefact import Method as Method
+from .concept_steerer import CONCEPT_STEERER
+from .negative_prompt import NEGATIVE_PROMPT
+from .none import NONE
+from .safree import SAFREE
+from .t2v_unlearning import T2V_UNLEARNING
+from .uce import UCE
+from .video_eraser import VIDEO_ERASER
+
+METHODS = {
+    method.name: method
+    for method in (NONE, NEGATIVE_PROMPT, SAFREE, VIDEO_ERASER, T2V_UNLEARNING, CONCEPT_STEERER, UCE)
+}
+"""By name. CLEAR itself is `unseen.fit`."""

@@ -1,0 +1,54 @@
+"""Fit, attach and encode with a text encoder of T5-XXL's width, and print planned and peak memory; for a slow test."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import torch
+from conftest import make_tokenizer
+from transformers import T5Config, T5EncoderModel
+
+import unseen
+from unseen.clear.config import ClearConfig
+from unseen.clear.eraser import combined_edit
+from unseen.clear.memory import fit_memory, shape_of
+from unseen.text_encoder import PromptForm, edited, num_blocks
+
+BLOCKS = 8
+CONFIG = ClearConfig(pairs=64, held_out=8, neutral=0, rounds=2, warm_up=1, sae_steps=10, encode_batch=16)
+
+
+def make_encoder() -> T5EncoderModel:
+    config = T5Config(
+        vocab_size=32128, d_model=4096, d_kv=64, d_ff=10240, num_heads=64, num_layers=BLOCKS,
+        feed_forward_proj="gated-gelu", tie_word_embeddings=False,
+    )  # fmt: skip
+    with torch.device("meta"):
+        encoder = T5EncoderModel(config)
+    encoder = encoder.to_empty(device="cpu").eval().requires_grad_(False)
+    for name, parameter in encoder.named_parameters():
+        parameter.fill_(1.0) if "layer_norm" in name else parameter.normal_(std=0.02)
+    torch.nn.init.normal_(encoder.get_input_embeddings().weight)
+    return encoder
+
+
+def main() -> None:
+    tokenizer, encoder = make_tokenizer(), make_encoder()
+    planned = fit_memory(CONFIG, PromptForm(64), layers=num_blocks(encoder), **shape_of(encoder)).peak()
+    eraser = unseen.fit((tokenizer, encoder), "zeppelin", config=CONFIG, progress=False)
+    prompt = ["a red zeppelin near the river"]
+    ids = tokenizer(prompt, padding="max_length", max_length=226, return_tensors="pt").input_ids
+    with torch.no_grad():
+        plain = encoder(ids)[0]
+        with edited(encoder, {eraser.layer: combined_edit([eraser], [eraser.strength])}):
+            changed = encoder(ids)[0]
+    assert plain.shape == changed.shape == (1, 226, 4096) and not torch.equal(plain, changed)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(planned, peak, eraser.layer)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parent))
+    main()
