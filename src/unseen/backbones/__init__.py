@@ -7,6 +7,8 @@ from .backbone import Backbone as Backbone
 from .backbone import backbone_of as backbone_of
 from .backbone import cleaned as cleaned
 from .backbone import denoisers as denoisers
+from .encode_prompt import Around as Around
+from .encode_prompt import wrap_encode_prompt as wrap_encode_prompt
 from .loading import load as load
 from .text_path import TextPath as TextPath
 from .text_path import text_encoders as text_encoders

@@ -6,9 +6,7 @@ prompt was encoded without the hooked blocks having run, an error is raised inst
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..backbones import backbone_of
+from ..backbones import backbone_of, wrap_encode_prompt
 from ..errors import EraserBypassedError
 
 _KNOWN_ROWS: OrderedDict[str, frozenset[str]] = OrderedDict()
@@ -35,49 +33,28 @@ class Guard:
         """`keys` are those of the erasers at their strengths, `places` (encoder, block) where they act; `audited` runs
         an encoding and writes down what happened in it."""
         self.keys, self.places, self.on_negative, self.audited = keys, places, on_negative, audited
-        self.editing = True
+        self.editing, self.shortcut = True, False
         self.ran: set[tuple[str, int]] = set()
 
     def wrap(self, pipe: Any) -> Callable[[], None]:
         """Put the guard on `pipe`; returns the function that takes it off."""
-        # Usually the class's method; where another tool wrapped it on the instance, that wrapper is put back.
-        own = vars(pipe).get("encode_prompt")
-        pipe.encode_prompt = self._guarded(pipe.encode_prompt, shortcut=backbone_of(pipe) is not None)
+        # The backbones known by name take finished embeddings as they are; others would repeat them per video again.
+        self.shortcut = backbone_of(pipe) is not None
+        return wrap_encode_prompt(pipe, self._guarded)
 
-        def unwrap() -> None:
-            del pipe.encode_prompt
-            if own is not None:
-                pipe.encode_prompt = own
-
-        return unwrap
-
-    def _guarded(self, encode_prompt: Callable, *, shortcut: bool) -> Callable:
-        signature = inspect.signature(encode_prompt)
-
-        @functools.wraps(encode_prompt)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            call = signature.bind(*args, **kwargs)
-            call.apply_defaults()
-            options = dict(call.arguments)
-            for name, parameter in signature.parameters.items():
-                if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                    options |= options.pop(name)
-            guided = options.get("do_classifier_free_guidance", False)
-            given = [value for name, value in options.items() if _is_embedding(name) and value is not None]
-            if given:
-                self._refuse_unknown(given)
-                return self._negative_only(encode_prompt, options)
-            outputs = self._edited(encode_prompt, options)
-            if not guided:
-                return outputs
-            # Now the negative prompt. The backbones known by name take the finished embeddings as they are; others
-            # would repeat them per video a second time, and encode the prompt again instead.
-            if shortcut:
-                return self._negative_only(encode_prompt, {**options, "prompt_embeds": outputs[0]})
-            both = self._negative_only(encode_prompt, options)
-            return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
-
-        return guarded
+    def _guarded(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
+        guided = options.get("do_classifier_free_guidance", False)
+        given = [value for name, value in options.items() if _is_embedding(name) and value is not None]
+        if given:
+            self._refuse_unknown(given)
+            return self._negative_only(encode_prompt, options)
+        outputs = self._edited(encode_prompt, options)
+        if not guided:
+            return outputs
+        if self.shortcut:
+            return self._negative_only(encode_prompt, {**options, "prompt_embeds": outputs[0]})
+        both = self._negative_only(encode_prompt, options)
+        return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
 
     def _negative_only(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
         self.editing = self.on_negative

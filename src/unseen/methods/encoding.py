@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,38 +9,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..backbones import TextPath, backbone_of, cleaned, text_path
+from ..backbones import Around, TextPath, backbone_of, cleaned, text_path, wrap_encode_prompt
 from ..concept import Concept
 from ..errors import EraserBypassedError, GuidanceNeededError
 from ..text_encoder import execution_device
-
-Around = Callable[[Callable[..., Any], dict[str, Any]], Any]
-"""`around(encode_prompt, options) -> outputs`, with every option by name."""
 
 
 @contextmanager
 def encoding_through(pipe: Any, around: Around, what: str) -> Iterator[None]:
     """While this is open, `pipe.encode_prompt` is `around`; ready-made embeddings are refused, since nothing could be
     done about them."""
-    original, own = pipe.encode_prompt, vars(pipe).get("encode_prompt")
-    signature = inspect.signature(original)
 
-    @functools.wraps(original)
-    def encode(*args: Any, **kwargs: Any) -> Any:
-        call = signature.bind(*args, **kwargs)
-        call.apply_defaults()
-        options = dict(call.arguments)
+    def refusing(encode: Callable[..., Any], options: dict[str, Any]) -> Any:
         if options.get("prompt_embeds") is not None:
             raise EraserBypassedError(f"prompt_embeds were passed, on which {what} cannot act. Pass prompt= instead.")
-        return around(original, options)
+        return around(encode, options)
 
-    pipe.encode_prompt = encode
+    unwrap = wrap_encode_prompt(pipe, refusing)
     try:
         yield
     finally:
-        del pipe.encode_prompt
-        if own is not None:
-            pipe.encode_prompt = own
+        unwrap()
 
 
 def with_negative(options: dict[str, Any], concepts: Sequence[Concept], what: str) -> dict[str, Any]:
