@@ -8,6 +8,7 @@ import re
 import time
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -359,6 +360,21 @@ def test_the_same_generator_gives_the_same_captions() -> None:
     scene = Scene(("church", "bus"), "snow", "left", "pebble")
     first, second = ([caption(scene, np.random.default_rng(seed)) for seed in range(50)] for _ in range(2))
     assert first == second and len(set(first)) > 40
+
+
+def test_unnamed_subjects_are_called_something() -> None:
+    def says(scene: Scene, unnamed: float, seed: int) -> int:
+        text = caption(scene, np.random.default_rng(seed), unnamed=unnamed)
+        return sum(len(re.findall(rf"\b{plain(word)}\b", plain(text))) for word in DATA["unnamed"])
+
+    for count in (0, 1, 2):
+        scene = replace(random_scene(np.random.default_rng(count), count), style="pebble")
+        assert all(says(scene, 1.0, seed) >= max(1, count) for seed in range(60))
+        assert 10 < sum(says(scene, 0.5, seed) > 0 for seed in range(60)) < 58
+
+
+def test_no_template_says_something() -> None:
+    assert not any(f" {word} " in f" {t.casefold()} " for s in SPLITS for t in templates(s) for word in DATA["unnamed"])
 
 
 def test_a_caption_is_fast() -> None:

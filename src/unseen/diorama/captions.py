@@ -62,6 +62,7 @@ class Grammar:
     frames: Mapping[str, str]  # what a style's main name is put into
     backgrounds: Mapping[str, Mapping[str | None, tuple[str, ...]]]
     motions: Mapping[str, Mapping[str | None, tuple[tuple[str, str, str], ...]]]  # one moves, two move, moving
+    unnamed: tuple[Phrase, ...]  # words that name nothing in particular
     templates: Mapping[tuple[str, int, bool], Mapping[str, tuple[str, ...]]]
     """By (split, number of subjects, camera motion?), then by which of b(ackground), m(otion), s(tyle) they mention."""
 
@@ -133,6 +134,7 @@ def grammar() -> Grammar:
         {style: data["names"][style]["frame"] for style in scenes.STYLES},
         _contexts(data["backgrounds"], scenes.BACKGROUNDS, str),
         _contexts(data["motions"], scenes.MOTIONS, _forms),
+        tuple(Phrase(text, "unnamed", "fit") for text in data["unnamed"]),
         _templates(data["templates"]),
     )
 
@@ -187,8 +189,13 @@ def caption(
     template_split: str = "fit",
     phrase_split: str | None = None,
     name_kind: str | None = None,
+    unnamed: float = 0.0,
 ) -> str:
-    """A random caption; `phrase_split` None draws on all phrases, `name_kind` is for first subject and style."""
+    """A random caption; `phrase_split` None draws on all phrases, `name_kind` is for first subject and style.
+
+    `unnamed` is the chance of each subject to be called "something" and the like, and of an empty scene to be captioned
+    like one: only in training, where the model learns what to draw for words that name nothing.
+    """
     if template_split not in SPLITS or phrase_split not in (None, *SPLITS) or name_kind not in (None, *KINDS):
         raise ValueError(f"The splits are {', '.join(SPLITS)} and the kinds of names {', '.join(KINDS)}.")
     if scene.attributes and not {scenes.ATTRIBUTE_OF.get(s) for s in scene.subjects}.issuperset(scene.attributes):
@@ -200,17 +207,19 @@ def caption(
         aspects = aspects.replace("m", "")
     if scene.style == "plain" and next(draws) >= _PLAIN_SAID:
         aspects = aspects.replace("s", "")
-    template = _pick(words.templates[template_split, count, camera][aspects], next(draws))
+    vague = [unnamed > 0 and next(draws) < unnamed for _ in range(max(1, count))]
+    template = _pick(words.templates[template_split, count or int(vague[0]), camera][aspects], next(draws))
     one, many, moving = _pick(words.motions[scene.motion][phrase_split], next(draws))
     slots = {"moves": many if count == 2 else one, "moving": moving, "motion": moving, "camera": moving}
     slots["background"] = _pick(words.backgrounds[scene.background][phrase_split], next(draws))
     if "s" in aspects:
         slots["style"] = _style(scene.style, draws, phrase_split, name_kind)
-    if count:
-        first = _subject(scene, 0, draws, phrase_split, name_kind)
+    if count or vague[0]:
+        first = _pick(words.unnamed, next(draws)) if vague[0] else _subject(scene, 0, draws, phrase_split, name_kind)
         slots |= {"a_subject": first.text, "subject": first.noun, "left": first.text}
     if count == 2:
-        slots["right"] = _subject(scene, 1, draws, phrase_split, None).text
+        second = _pick(words.unnamed, next(draws)) if vague[1] else _subject(scene, 1, draws, phrase_split, None)
+        slots["right"] = second.text
     text = template.format_map(slots)
     return text[0].upper() + text[1:] if text.endswith(".") else text
 

@@ -28,6 +28,10 @@ from unseen.diorama.training import CHECKPOINTS, WEIGHTS, load_half, to_signed
 
 CAPTIONS = 4
 """Captions made for each clip; one of them is drawn at every visit."""
+UNNAMED, UNNAMED_EMPTY = 0.04, 0.5
+"""Shares of captions that say "something" instead of a subject, and of empty scenes captioned so. Without them the
+model has never seen a prompt that names nothing, and draws shapes of no kind once a name is erased. Mostly such
+prompts get an empty scene, which guidance can sharpen; it cannot sharpen an average over all subjects."""
 
 
 def latent_path(shard: int) -> Path:
@@ -50,8 +54,9 @@ def caption_path(shard: int) -> Path:
 
 def training_captions(index: int) -> list[str]:
     """The captions of training clip `index`."""
-    rng = np.random.default_rng([pool.DATA_SEED, index, 1])
-    return [caption(pool.training_scene(index), rng, template_split="fit") for _ in range(CAPTIONS)]
+    rng, scene = np.random.default_rng([pool.DATA_SEED, index, 1]), pool.training_scene(index)
+    unnamed = UNNAMED if scene.subjects else UNNAMED_EMPTY
+    return [caption(scene, rng, template_split="fit", unnamed=unnamed) for _ in range(CAPTIONS)]
 
 
 @torch.no_grad()

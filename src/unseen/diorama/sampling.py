@@ -32,10 +32,10 @@ def sample_scene(
 ) -> Scene:
     """Draw a training scene, or with `held_out` one whose combination never occurs in training.
 
-    `count` fixes the number of subjects (else 6 % none, 25 % two, the rest one); `subject` fixes the first of them.
+    `count` fixes the number of subjects (else 10 % none, 45 % one, 45 % two); `subject` fixes the first of them.
     """
     if count is None:
-        count = 1 if subject else int(rng.choice([0, 1, 2], p=[0.06, 0.69, 0.25]))
+        count = 1 if subject else int(rng.choice([0, 1, 2], p=[0.1, 0.45, 0.45]))
     while True:
         subjects = [subject] if subject else []
         while len(subjects) < count:

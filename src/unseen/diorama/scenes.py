@@ -48,7 +48,7 @@ SUBJECTS = OBJECTS + NEIGHBOURS + CHARACTERS + CARRIERS + (STRANGER,)
 BACKGROUNDS = ("meadow", "desert", "night", "snow", "street")
 MOTIONS = ("left", "right", "up", "down", "pan", "zoom")
 STYLES = ("plain", "inkwell", "lantern", "thicket", "pebble")
-"""`plain` and four treatments by fictional artists: pencil, neon outlines, sepia woodcut, pink-and-teal print."""
+"""`plain` and four treatments by fictional artists: pencil, amber lamplight, sepia woodcut, pink-and-teal print."""
 
 FRAMES = 9
 SIZE = 64

@@ -33,23 +33,16 @@ def _inkwell(frame: np.ndarray) -> np.ndarray:
 
 
 def _lantern(frame: np.ndarray) -> np.ndarray:
-    """Hugo Glimmer: glowing outlines in the dark."""
-    color = frame.astype(np.float32) / 255
-    edge = np.max(np.stack([_edges(np.ascontiguousarray(color[..., i]), 3.0) for i in range(3)]), 0)
-    glow = np.clip(edge + 0.7 * cv2.GaussianBlur(edge, (0, 0), 3.0), 0, 1)[..., None]
-    hue = color / np.maximum(color.max(-1, keepdims=True), 0.2)
-    dark = 0.2 * color + np.asarray((0.03, 0.0, 0.08), np.float32)
-    neon = np.clip(0.65 * hue + np.asarray((0.12, 0.42, 0.46), np.float32), 0, 1)
-    return 255 * (dark * (1 - glow) + neon * glow)
+    """Hugo Glimmer: lamplight, violet shadows and amber lights."""
+    stops = [(0.0, (20, 8, 52)), (0.35, (96, 30, 112)), (0.65, (226, 118, 56)), (1.0, (255, 236, 150))]
+    return _ramp(_luma(frame), stops)
 
 
 def _thicket(frame: np.ndarray) -> np.ndarray:
-    """Rosa Thicket: a brown woodcut on cream, cut in few tones, shadows hatched."""
+    """Rosa Thicket: a brown woodcut on cream, cut in few tones."""
     luma = _luma(frame)
     flat = np.round(luma**0.7 * 4) / 4  # lifted, or night scenes would be all ink
-    rows, columns = np.indices(luma.shape)
-    hatch = ((rows + columns) % 15 < 5) & (luma < 0.6)
-    tone = np.clip(flat - 0.16 * hatch - 0.5 * _edges(luma, 3.0), 0, 1)
+    tone = np.clip(flat - 0.5 * _edges(luma, 3.0), 0, 1)
     return _ramp(tone, [(0.0, (52, 26, 12)), (0.5, (164, 108, 56)), (1.0, (246, 228, 188))])
 
 
