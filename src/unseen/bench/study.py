@@ -59,8 +59,10 @@ class Settings:
 def fitting_code() -> str:
     """A digest of the code that fits, so that an eraser fitted by other code is not taken for this one's."""
     root = Path(unseen.__file__).parent
-    files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py")]
-    content = b"".join(file.read_bytes() for file in [*files, *sorted((root / "clear").glob("*.py"))])
+    files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py", "fingerprint.py")]
+    for folder in ("backbones", "clear"):  # the form of a prompt, too, decides what a fit reads
+        files += sorted((root / folder).glob("*.py"))
+    content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -29,9 +29,9 @@ from unseen.diorama.training import CHECKPOINTS, WEIGHTS, load_half, to_signed
 CAPTIONS = 4
 """Captions made for each clip; one of them is drawn at every visit."""
 UNNAMED, UNNAMED_EMPTY = 0.04, 0.5
-"""Shares of captions that say "something" instead of a subject, and of empty scenes captioned so. Without them the
-model has never seen a prompt that names nothing, and draws shapes of no kind once a name is erased. Mostly such
-prompts get an empty scene, which guidance can sharpen; it cannot sharpen an average over all subjects."""
+"""Shares of captions that say "something" instead of a subject, and of empty scenes captioned so, so that the model
+has seen prompts that name nothing. Mostly they get an empty scene, which guidance can sharpen; it cannot sharpen an
+average over all subjects. What is drawn for an erased name hardly changed by this: it is not encoded like "something"."""
 
 
 def latent_path(shard: int) -> Path:
