@@ -31,7 +31,7 @@ CAPTIONS = 4
 UNNAMED, UNNAMED_EMPTY = 0.04, 0.5
 """Shares of captions that say "something" instead of a subject, and of empty scenes captioned so, so that the model
 has seen prompts that name nothing. Mostly they get an empty scene, which guidance can sharpen; it cannot sharpen an
-average over all subjects. What is drawn for an erased name hardly changed by this: it is not encoded like "something"."""
+average over all subjects. What is drawn for an erased name hardly changed: that is not encoded so."""
 
 
 def latent_path(shard: int) -> Path:
