@@ -11,6 +11,7 @@ import torch
 import unseen
 from unseen import ClearConfig, ClearEraser, Concept, DamagedFileError, FitError
 from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE, combined_edit
+from unseen.clear.replacement import stand_in
 from unseen.text_encoder import encode_blocks
 
 FAMILIES = ("bert", "t5", "umt5", "clip")
@@ -169,6 +170,44 @@ def test_a_whole_fit_runs_and_reports(tokenizer, encoder_of, tmp_path, config):
     eraser.save_pretrained(tmp_path)
     assert ClearEraser.from_pretrained(tmp_path).report == report
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 200_000
+
+
+def test_the_place_of_an_object_is_given_the_state_of_a_thing(tokenizer, encoder_of):
+    encoder = encoder_of("bert")
+    made = {
+        vacancy: unseen.fit(
+            (tokenizer, encoder), "zeppelin", config=dataclasses.replace(SMALL, vacancy=vacancy), progress=False
+        )
+        for vacancy in (False, True)
+    }
+    plain, filled = made[False], made[True]
+    assert (plain.layer, plain.strength, plain.num_features) == (filled.layer, filled.strength, filled.num_features)
+    assert not plain.replacement.any() and filled.replacement.any()
+
+    def at_name(prompt: str, eraser: ClearEraser | None) -> torch.Tensor:
+        edits = {plain.layer: combined_edit([eraser], [eraser.strength])} if eraser else None
+        part = encode_blocks(tokenizer, encoder, [prompt], layers=[plain.layer], edits=edits)
+        return part.hidden[0, part.token_id == tokenizer.convert_tokens_to_ids(prompt.split()[1])][0]
+
+    thing = at_name("a thing over a meadow", None)
+    left = {vacancy: float((at_name("a zeppelin over a meadow", made[vacancy]) - thing).norm()) for vacancy in made}
+    assert left[True] < 0.8 * left[False]
+
+
+@pytest.mark.parametrize(
+    ("concept", "words"),
+    [
+        (Concept("zeppelin"), "thing"),
+        (Concept("Ada Quill", "identity"), "a person"),
+        (Concept("Ada Quill", "style"), None),
+        (Concept("smoking", "attribute"), None),
+        (Concept("swamp thing"), None),
+        (Concept("zeppelin", replace_with="wolf"), "wolf"),
+    ],
+)
+def test_what_stands_in_for_a_concept_depends_on_its_kind(concept, words):
+    assert stand_in(concept, vacancy=True) == words
+    assert stand_in(concept, vacancy=False) == concept.replace_with
 
 
 def test_the_same_seed_gives_the_same_eraser(tokenizer, encoder_of):

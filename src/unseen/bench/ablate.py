@@ -47,6 +47,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "strength 1": {"strength": 1.0},
     "strength 2": {"strength": 2.0},
     "strength 3": {"strength": 3.0},
+    "only subtracted": {"vacancy": False},
     "no gate": {"gate": False},
     "embedding output is a candidate": {"embedding": True},
     "layer by L_con": {"criterion": "l_con"},

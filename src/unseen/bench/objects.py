@@ -9,7 +9,7 @@ import numpy as np
 from unseen.bench.controls import blocks_table, fit_table, invariants_table, random_table, unconcerned_table
 from unseen.bench.erased import Erased, joined, measure, pooled_hits
 from unseen.bench.fits import Fitted
-from unseen.bench.prompts import Prompt, absent_subjects, concept_of, with_listed_synonyms
+from unseen.bench.prompts import Prompt, absent_subjects, concept_of, unnamed, with_listed_synonyms
 from unseen.bench.readings import join, what_appears
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
@@ -148,28 +148,33 @@ def each_table(study: Study, results: Sequence[Erased]) -> Table:
 
 
 def instead_table(study: Study, results: Sequence[Erased]) -> Table:
-    """What target prompts show before and after, by both detectors."""
-    labels: dict[str, list[np.ndarray]] = {"before": [], "after": []}
+    """What target prompts show before and after, by both detectors, and what they show where the object is not named at
+    all: no eraser can be expected to leave a cleaner place than that."""
+    labels: dict[str, list[np.ndarray]] = {"before": [], "after": [], "unnamed": []}
     for r in results:
+        bare = study.clips([unnamed(p) for p in r.prompts("target")])
         for side, clips, seen in (
             ("before", r.before["target"], r.seen_before["target"]),
             ("after", r.after["target"], r.seen_after["target"]),
+            ("unnamed", bare, study.read(bare)),
         ):
             opinions = [seen, *(study.read(clips, which) for which in range(1, len(study.detectors)))]
             labels[side].append(what_appears(opinions, r.key))
-    early, late = np.concatenate(labels["before"]), np.concatenate(labels["after"])
+    early, late, bare_labels = (np.concatenate(labels[side]) for side in ("before", "after", "unnamed"))
     prompts = [p for r in results for p in r.prompts("target")]
     rows: list[tuple[Cell, ...]] = []
     for outcome in OUTCOMES:
         after = rate(late == outcome, prompts)
         bar = UNRECOGNISABLE if outcome == "unrecognisable" else None
         verdict = None if bar is None else bar.met_by(after.value)
-        rows.append((outcome, len(prompts), rate(early == outcome, prompts), after, bar, verdict))
+        others = (rate(early == outcome, prompts), rate(bare_labels == outcome, prompts))
+        rows.append((outcome, len(prompts), *others, after, bar, verdict))
     return Table(
         "Objects: what appears instead",
-        ("the frame shows", "clips", "before", "after", "bar", "verdict"),
+        ("the frame shows", "clips", "before", "never named", "after", "bar", "verdict"),
         tuple(rows),
-        "A subject counts if both detectors see it; unrecognisable: they disagree, or see something they cannot name.",
+        "Never named: the same prompts say “something” in place of the object, without an eraser. A subject counts if "
+        "both detectors see it; unrecognisable: they disagree, or see something they cannot name.",
         "after",
     )
 

@@ -230,6 +230,13 @@ def exchange(text: str, name: str, other: str) -> str:
     return re.sub(rf"\b(?:([Aa]n?) )?{re.escape(name)}\b", put, text)
 
 
+def unnamed(prompt: Prompt) -> Prompt:
+    """The prompt with its subject's main name, and the article before it, exchanged for "something"."""
+    name = re.escape(captions.main_name(prompt.key))
+    text = re.sub(rf"(?:\b(?:an?|the) )?(?<!\w){name}(?!\w)", "something", prompt.text, flags=re.IGNORECASE)
+    return replace(prompt, text=text[0].upper() + text[1:] if prompt.text[0].isupper() else text)
+
+
 def absent_subjects(fit_texts: Iterable[str], *, without: Iterable[str] = ()) -> tuple[str, ...]:
     """Diorama's subjects of which no name, in any wording or language, occurs in the prompts of a fit.
 

@@ -221,7 +221,7 @@ def candidates(study: Study, concept: Concept) -> Candidates:
         bank, preferences, _ = fitter.search()
         for layer in fitter.layers:
             try:
-                fitter.select(bank, layer).save_pretrained(folder / str(layer))
+                fitter.fill(fitter.select(bank, layer)).save_pretrained(folder / str(layer))
             except FitError:
                 study.say(f"no feature at {layer_name(layer)} is specific to {concept.name}; it is left out")
         view = search_view(fitter, bank)

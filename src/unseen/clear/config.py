@@ -94,6 +94,9 @@ class ClearConfig:
     """Candidates for γ."""
     residual_bound: float = 0.15
     """Largest share of the concept's probe score that may remain at the encoder's output."""
+    vacancy: bool = True
+    """Whether the place of an erased object or person, unless the concept has `replace_with`, is given what the encoder
+    makes of "a thing" or "a person"; else the concept is only subtracted."""
     gate: bool = True
     """Act only on prompts whose specific features together exceed a threshold learned from the negatives."""
     gate_position: float = 0.25
@@ -120,6 +123,7 @@ class ClearConfig:
             max_features=None,
             criterion="l_con",
             strength=1.0,
+            vacancy=False,
             gate=False,
             warm_up=0,
             even=0.0,

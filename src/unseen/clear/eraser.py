@@ -69,7 +69,7 @@ class ClearEraser:
     """Non-negative weights on each feature's maximum over the prompt, and last the threshold, `[k + 1]`. All weights
     zero and a negative threshold: always open."""
     replacement: Tensor = field(repr=False)
-    """Added in place of the concept at full activity, `[d]`; zero unless the concept has `replace_with`."""
+    """Added in place of the concept at full activity, `[d]`; zero where the concept is only subtracted."""
     typical: float = 1.0
     """Mean norm of the activations on the concept's own tokens, the unit of `Delta.activity`."""
     max_length: int = 64
@@ -119,7 +119,7 @@ class ClearEraser:
         f = self.features(hidden, valid)
         activity = f.norm(dim=-1) / self.typical
         change = -gamma * self.scale.to(hidden.device) * (f @ self.W_dec.to(hidden.device))
-        if self.concept.replace_with is not None:
+        if self.replacement.any():
             change = change + activity.clamp(max=1)[..., None] * self.replacement.to(hidden.device)
         touched = (activity > 0) if gamma else torch.zeros_like(activity, dtype=torch.bool)
         return Delta(change, touched, activity)

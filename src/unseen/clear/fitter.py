@@ -30,7 +30,7 @@ from .gate import fit_gate, open_gate, prompt_maxima, streamed_maxima
 from .grouped import fit_in_groups
 from .layer_search import LayerCosts, LayerPreferences
 from .memory import fit_memory, shape_of
-from .replacement import replacement
+from .replacement import replacement, stand_in
 from .report import describe
 from .sae import SaeBank, SaeTrainer, SharedSaeTrainer, ordinary_tokens
 from .search_view import SEARCH_TOKENS, output_judge, search_view
@@ -92,7 +92,8 @@ class ClearFitter:
         """The eraser, its strength and its report from what the search found; `started` is when the fit began."""
         layer = self.config.layer if self.config.layer is not None else self.searched[preferences.best()]
         eraser = self.select(bank, layer)
-        eraser, choice = self.choose_strength(eraser)
+        eraser, choice = self.choose_strength(eraser)  # by the subtraction alone: a replacement would hide its residual
+        eraser = self.fill(eraser)
         report = describe(self, bank, eraser, preferences, costs)
         report.update(choice)
         report["seconds"] = round(time.perf_counter() - started, 2)
@@ -255,7 +256,7 @@ class ClearFitter:
     # From the bank to an eraser
 
     def select(self, bank: SaeBank, layer: int) -> ClearEraser:
-        """The eraser at `layer` with γ = 1: specific features by all training tokens, gate, replacement."""
+        """The eraser at `layer` with γ = 1: specific features by all training tokens, and its gate; it only subtracts."""
         positives, negatives = self.activities(bank.of_layer(self.place_of(layer)), None, layer)
         mask = self.specificity(positives, negatives)[0]
         eraser = self.try_select(bank, layer, mask, positives.energy[0])
@@ -273,10 +274,12 @@ class ClearFitter:
                 position=self.config.gate_position,
             )
             eraser = replace(eraser, gate=gate)
-        eraser = replace(eraser, typical=self._typical(eraser))
-        if self.concept.replace_with is not None:
-            eraser = replace(eraser, replacement=replacement(self, eraser))
-        return eraser
+        return replace(eraser, typical=self._typical(eraser))
+
+    def fill(self, eraser: ClearEraser) -> ClearEraser:
+        """The eraser with what takes the concept's place, if anything does, at its strength."""
+        other = stand_in(self.concept, vacancy=self.config.vacancy)
+        return eraser if other is None else replace(eraser, replacement=replacement(self, eraser, other))
 
     def try_select(self, bank: SaeBank, layer: int, mask: Tensor, energy: Tensor) -> ClearEraser | None:
         """An eraser with an open gate and γ = 1 from `mask` and positive `energy`, both `[m]`; None if nothing is

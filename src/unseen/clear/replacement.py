@@ -1,4 +1,9 @@
-"""What is put in the place of an erased concept when another one is to appear there."""
+"""What is put in the place of an erased concept: another one that was asked for, or else nothing in particular.
+
+Subtracting the concept leaves tokens that are about no thing, yet are not what the encoder makes of words that name
+nothing; a video model does not know what to draw for them, and draws a blur. So the place is given what the encoder
+makes of such words. Ours, not the paper's.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..concept import Concept, PromptPair
+from ..concept import Concept, Kind, PromptPair
 from ..prompts import write_prompts
 from ..text_encoder import encode_blocks
 from .layer_search import roles_of_pairs
@@ -17,15 +22,25 @@ if TYPE_CHECKING:
     from .fitter import ClearFitter
 
 _PAIRS = 96
+VACANT: dict[Kind, str] = {"object": "thing", "identity": "a person"}
+"""By kind of concept, the words that name nobody and nothing in particular. Without a style or an attribute the rest of
+the prompt still says what to draw."""
 
 
-def replacement(fitter: ClearFitter, eraser: ClearEraser) -> Tensor:
-    """What to add where the concept was erased, `[d]`: the other concept's name less what erasing leaves of this one's.
+def stand_in(concept: Concept, *, vacancy: bool) -> str | None:
+    """What takes the concept's place: `replace_with`, else with `vacancy` the words of `VACANT`; None for nothing."""
+    if concept.replace_with is not None or not vacancy:
+        return concept.replace_with
+    words = VACANT.get(concept.kind)
+    return None if words is None or concept.is_mentioned_in(words) else words
+
+
+def replacement(fitter: ClearFitter, eraser: ClearEraser, other_name: str) -> Tensor:
+    """What to add where the concept was erased, `[d]`: the other name less what erasing leaves of the concept's.
 
     Both are means over the tokens of the names, at the eraser's block.
     """
-    assert fitter.concept.replace_with is not None
-    other = Concept(fitter.concept.replace_with, fitter.concept.kind)
+    other = Concept(other_name, fitter.concept.kind)
     theirs = write_prompts(other, seed=fitter.seed, pairs=_PAIRS, neutral=0).pairs
     return _name_mean(fitter, eraser, theirs, erase=False) - _name_mean(
         fitter, eraser, fitter.prompts.pairs[:_PAIRS], erase=True
@@ -42,5 +57,6 @@ def _name_mean(fitter: ClearFitter, eraser: ClearEraser, pairs: Sequence[PromptP
     ]
     hidden = sides[0].hidden[0]
     if erase:
-        hidden = hidden - eraser.scale * (eraser.active_features(hidden) * eraser.mask @ eraser.W_dec)
+        f = eraser.active_features(hidden) * eraser.mask
+        hidden = hidden - eraser.strength * eraser.scale * (f @ eraser.W_dec)
     return hidden[roles_of_pairs(*sides)[0]["name"]].mean(dim=0)

@@ -203,11 +203,11 @@ def caption(
     draws = iter(rng.random(_DRAWS).tolist())
     words, camera, count = grammar(), scene.motion in ("pan", "zoom"), len(scene.subjects)
     aspects = "bms" if next(draws) < _FULL else _pick(_SUBSETS[:-1], next(draws))
-    if not count and not camera:  # nothing there that could move
-        aspects = aspects.replace("m", "")
     if scene.style == "plain" and next(draws) >= _PLAIN_SAID:
         aspects = aspects.replace("s", "")
     vague = [unnamed > 0 and next(draws) < unnamed for _ in range(max(1, count))]
+    if not count and not camera and not vague[0]:  # nothing there that could be said to move
+        aspects = aspects.replace("m", "")
     template = _pick(words.templates[template_split, count or int(vague[0]), camera][aspects], next(draws))
     one, many, moving = _pick(words.motions[scene.motion][phrase_split], next(draws))
     slots = {"moves": many if count == 2 else one, "moving": moving, "motion": moving, "camera": moving}

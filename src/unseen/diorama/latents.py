@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,15 @@ from unseen.diorama import pool
 from unseen.diorama.captions import caption
 from unseen.diorama.models import TEXT_DIM, TEXT_LENGTH, build_vae
 from unseen.diorama.pipeline import load_text_encoder
+from unseen.diorama.scenes import Scene
 from unseen.diorama.training import CHECKPOINTS, WEIGHTS, load_half, to_signed
 
 CAPTIONS = 4
 """Captions made for each clip; one of them is drawn at every visit."""
-UNNAMED, UNNAMED_EMPTY = 0.04, 0.5
-"""Shares of captions that say "something" instead of a subject, and of empty scenes captioned so, so that the model
-has seen prompts that name nothing. Mostly they get an empty scene, which guidance can sharpen; it cannot sharpen an
-average over all subjects. What is drawn for an erased name hardly changed: that is not encoded so."""
+UNNAMED = 0.6
+"""Share of the captions of empty scenes that say "something", moving or not, where a subject would stand: a prompt that
+names nothing gets an empty scene. While subjects were called "something" too, such prompts, and those from which a name
+had been erased, got a blurred average of all subjects, which guidance cannot sharpen."""
 
 
 def latent_path(shard: int) -> Path:
@@ -55,7 +57,7 @@ def caption_path(shard: int) -> Path:
 def training_captions(index: int) -> list[str]:
     """The captions of training clip `index`."""
     rng, scene = np.random.default_rng([pool.DATA_SEED, index, 1]), pool.training_scene(index)
-    unnamed = UNNAMED if scene.subjects else UNNAMED_EMPTY
+    unnamed = 0.0 if scene.subjects else UNNAMED
     return [caption(scene, rng, template_split="fit", unnamed=unnamed) for _ in range(CAPTIONS)]
 
 
@@ -90,20 +92,28 @@ def encode_shard(vae: AutoencoderKLWan, shard: int) -> np.ndarray:
 class TrainingData:
     """All shards that are ready, in memory; `refresh` adds those that have come since."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Callable[[Scene], float] = lambda scene: 1.0) -> None:
+        """`weight` says how often a clip of that scene is drawn, relative to others."""
+        self.weight = weight
         self.latents: list[np.ndarray] = []
         self.tokens: list[np.ndarray] = []
         self.starts: list[np.ndarray] = []
+        self.chances = np.empty(0)
         self.refresh()
 
     def refresh(self) -> int:
         """Load new shards; the number of clips."""
+        before = len(self.latents)
         while latent_path(len(self.latents)).exists() and caption_path(len(self.latents)).exists():
             shard = len(self.latents)
             packed = np.load(caption_path(shard))
             self.tokens.append(packed["tokens"])
             self.starts.append(np.concatenate([[0], np.cumsum(packed["lengths"])]))
             self.latents.append(np.load(latent_path(shard)))
+        if len(self.latents) > before:
+            scenes = [pool.training_scene(index) for index in range(len(self.latents) * pool.SHARD)]
+            weights = np.asarray([self.weight(scene) for scene in scenes], float)
+            self.chances = weights / weights.sum()
         return len(self.latents) * pool.SHARD
 
     def batch(self, rng: np.random.Generator, size: int, drop: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,7 +123,7 @@ class TrainingData:
         """
         text = np.zeros((size, TEXT_LENGTH, TEXT_DIM), np.float32)
         latents = []
-        for i, index in enumerate(rng.integers(len(self.latents) * pool.SHARD, size=size)):
+        for i, index in enumerate(rng.choice(len(self.chances), size, p=self.chances)):
             shard, row = divmod(int(index), pool.SHARD)
             latents.append(self.latents[shard][row])
             which = row * CAPTIONS + int(rng.integers(CAPTIONS))

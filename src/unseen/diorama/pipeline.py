@@ -16,6 +16,7 @@ from huggingface_hub import try_to_load_from_cache
 from tqdm import tqdm
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
 
+from unseen.diorama.adapter import ADAPTER, merge_adapter
 from unseen.diorama.models import TEXT_LENGTH, build_scheduler, build_transformer, build_vae
 from unseen.diorama.scenes import FRAMES, SIZE
 from unseen.diorama.training import WEIGHTS, load_half
@@ -78,6 +79,8 @@ def load_pipeline(weights: Path = WEIGHTS) -> WanPipeline:
     load_half(vae, weights / "vae.safetensors")
     transformer = build_transformer()
     load_half(transformer, weights / "transformer.safetensors")
+    if (weights / ADAPTER).exists():
+        merge_adapter(transformer, weights / ADAPTER)
     pipe = WanPipeline(
         tokenizer=tokenizer,
         text_encoder=encoder,

@@ -4,6 +4,7 @@
 
 The first latent frame of a causal video VAE is the latent of the first picture alone, so the first part of the training
 sees single pictures, four to a clip's cost: what things look like is learned there, motion afterwards.
+With `--adapter 16` the committed weights stay as they are and a correction of that rank is trained beside them.
 Interrupt at will: the same command goes on from the last checkpoint. `--warm` starts from the committed weights.
 """
 
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from unseen.diorama import pool
+from unseen.diorama.adapter import ADAPTER, IS_ADAPTER, add_adapter, load_adapter, merge_adapter, save_adapter
+from unseen.diorama.captions import key_of
 from unseen.diorama.latents import TrainingData, encode_captions
 from unseen.diorama.models import build_transformer
 from unseen.diorama.muon import Muon
@@ -64,7 +67,8 @@ def split_parameters(model: WanTransformer3DModel) -> tuple[list[nn.Parameter], 
     inner: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, p in model.named_parameters():
-        (inner if p.ndim == 2 and name.startswith("blocks.") else rest).append(p)
+        if p.requires_grad:
+            (inner if p.ndim == 2 and name.startswith("blocks.") else rest).append(p)
     return inner, rest
 
 
@@ -77,6 +81,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--warm", action="store_true", help="start from the committed weights")
+    parser.add_argument("--adapter", type=int, metavar="RANK", help="train a low-rank correction only")
+    parser.add_argument("--empty", type=float, default=1.0, help="how often empty scenes are drawn, relative to others")
+    parser.add_argument("--often", nargs="*", default=[], metavar="SUBJECT", help="subjects to be drawn twice as often")
     parser.add_argument("--name", default="transformer", help="of the checkpoint")
     parser.add_argument(
         "--bfloat16", action="store_true", help="multiply in bfloat16: twice as fast where AVX512-BF16 is"
@@ -89,11 +96,17 @@ def main(argv: list[str] | None = None) -> None:
 
     torch.manual_seed(0)
     model = build_transformer().train()
-    if options.warm:
+    if options.warm or options.adapter:
         load_half(model, WEIGHTS / "transformer.safetensors")
+        if (WEIGHTS / ADAPTER).exists() and not options.adapter:
+            merge_adapter(model, WEIGHTS / ADAPTER)
+    if options.adapter:
+        add_adapter(model, options.adapter, lambda name: name.startswith(("blocks.", "condition_embedder.text_")))
+        if (WEIGHTS / ADAPTER).exists():
+            load_adapter(model, WEIGHTS / ADAPTER)
     inner, rest = split_parameters(model)
     optimizers: dict[str, torch.optim.Optimizer] = {}
-    if options.adamw:
+    if options.adamw or options.adapter:
         inner, rest = [], inner + rest
     else:
         optimizers["muon"] = Muon(inner, lr=options.learning_rate, bfloat16=options.bfloat16)
@@ -105,7 +118,10 @@ def main(argv: list[str] | None = None) -> None:
     values = checkpoint.load() or {"step": 0, "losses": []}
     tokenizer, encoder = load_text_encoder()
     empty = encode_captions([""], tokenizer, encoder)[0]
-    data = TrainingData()
+    often = {key_of(name) for name in options.often}
+    data = TrainingData(
+        lambda scene: (2.0 if often & set(scene.subjects) else 1.0) if scene.subjects else options.empty
+    )
 
     def rate(step: int) -> float:
         flat = max(options.image_steps, 0.3 * options.steps)  # then a half cosine
@@ -151,22 +167,29 @@ def main(argv: list[str] | None = None) -> None:
 
 def store(model: WanTransformer3DModel, options: argparse.Namespace, values: dict, data: TrainingData) -> None:
     """Commit-ready weights and their card."""
-    save_half(model, WEIGHTS / "transformer.safetensors")
+    if options.adapter:
+        save_adapter(model, WEIGHTS / ADAPTER)
+    else:
+        save_half(model, WEIGHTS / "transformer.safetensors")
+        (WEIGHTS / ADAPTER).unlink(missing_ok=True)  # it corrected the weights that are now replaced
     card = {
         "model": "WanTransformer3DModel",
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for n, p in model.named_parameters() if not options.adapter or IS_ADAPTER in n),
         "data_seed": pool.DATA_SEED,
         "clips": len(data.latents) * pool.SHARD,
         "steps": values["step"],
         "image_steps": options.image_steps,
         "batch": options.batch,
         "learning_rate": options.learning_rate,
+        "empty": options.empty,
+        "often": options.often,
+        **({"rank": options.adapter} if options.adapter else {}),
         "bfloat16": options.bfloat16,
         "training_shift": TRAINING_SHIFT,
         "warm_start": options.warm,
         "loss_every_50_steps": values["losses"],
     }
-    write_card(WEIGHTS / "transformer.json", card)
+    write_card((WEIGHTS / (ADAPTER if options.adapter else "transformer")).with_suffix(".json"), card)
     print(f"loss {values['losses'][-1]:.3f}; weights in {WEIGHTS}")
 
 

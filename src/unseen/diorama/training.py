@@ -61,10 +61,11 @@ def save_half(model: nn.Module, path: Path) -> None:
     as long, but git stores it in 60 % of the space, and every retraining stays in the history for good.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: _rounded(v.float()).half().contiguous() for k, v in model.state_dict().items()}, path)
+    save_file({k: rounded(v.float()).half().contiguous() for k, v in model.state_dict().items()}, path)
 
 
-def _rounded(tensor: Tensor) -> Tensor:
+def rounded(tensor: Tensor) -> Tensor:
+    """The values of a large tensor on a coarse grid, see `save_half`."""
     scale = float(tensor.square().mean().sqrt()) / 24 if tensor.numel() >= 4096 else 0.0
     if not scale > 2**-20:
         return tensor
