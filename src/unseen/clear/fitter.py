@@ -256,7 +256,7 @@ class ClearFitter:
     # From the bank to an eraser
 
     def select(self, bank: SaeBank, layer: int) -> ClearEraser:
-        """The eraser at `layer` with γ = 1: specific features by all training tokens, and its gate; it only subtracts."""
+        """The eraser at `layer` with γ = 1: specific features by all training tokens, and its gate; a plain one."""
         positives, negatives = self.activities(bank.of_layer(self.place_of(layer)), None, layer)
         mask = self.specificity(positives, negatives)[0]
         eraser = self.try_select(bank, layer, mask, positives.energy[0])
