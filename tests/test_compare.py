@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,21 @@ def test_a_comparison_tunes_on_development_and_reports_on_test(study: Study, mon
     settings = {row[0]: row[1] for row in table.rows}
     assert settings["negative_prompt"] == "–" and settings["safree"].startswith("alpha ")
     assert summary.rows[0][:2] == ("church", "object") and len(summary.rows) == 1
+
+    with closing(sqlite3.connect(study.settings.folder / "methods.sqlite")) as stored:
+        rows = stored.execute("SELECT method, setting, split, generative_rate FROM cells").fetchall()
+    assert len(rows) == sum(len(compare.GRID[name]) for name in names) + len(names)
+    reported = {method: (setting, rate) for method, setting, split, rate in rows if split == "test"}
+    assert reported == {row[0]: (row[1], row[3].value) for row in table.rows if row[0] != "none"}
+    page = (study.settings.folder / "methods.html").read_text()
+    assert "Trade-off: church" in page and page.count("<figure>") == len(names)  # one text, drawn twice
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "") and "https://" not in page
+
+    drawn = study.runner.drawn
+    monkeypatch.setattr(METHODS["safree"].__class__, "fit", None)  # nothing is fitted or drawn a second time
+    again, _ = compare.evaluate_methods(study)
+    assert study.runner.drawn == drawn
+    assert [row[:8] for row in again.rows] == [row[:8] for row in table.rows]
 
 
 def found(method: str, generative: float, others: float) -> compare.Compared:

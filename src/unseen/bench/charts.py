@@ -122,3 +122,53 @@ def interval_chart(
                 f'stroke-width="2"/><circle cx="{x(value):.1f}" cy="{at:.1f}" r="4.5" fill="{colour}"/>'
             )
     return "".join(parts) + "</svg>"
+
+
+def tradeoff_chart(
+    curves: Mapping[str, Sequence[tuple[float, float, str]]],
+    chosen: Mapping[str, tuple[float, float]],
+    *,
+    width: int = 640,
+    height: int = 360,
+) -> str:
+    """Residual over preservation: per method its settings as a line of `(kept, residual, label)`, and a dot `(kept,
+    residual)` for the one that was chosen; all are shares, cut to [0, 1]."""
+    left, right, top, bottom = 56, 150, 14, 42
+
+    def at(kept: float, residual: float) -> tuple[float, float]:
+        kept, residual = (min(max(v, 0.0), 1.0) for v in (kept, residual))
+        return left + kept * (width - left - right), height - bottom - residual * (height - top - bottom)
+
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
+    for tick in range(0, 101, 25):
+        x, y = at(tick / 100, tick / 100)
+        parts.append(
+            f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e7eb"/>'
+            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick} %</text>'
+            f'<text x="{x:.1f}" y="{height - 22}" text-anchor="middle">{tick} %</text>'
+        )
+    for index, (name, measured) in enumerate(curves.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        points = [point for point in measured if point[0] == point[0]]  # without those that nothing could be kept of
+        places = [at(kept, residual) for kept, residual, _ in points]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.3" points="{line}"/>')
+        for (x, y), (_, _, label) in zip(places, points, strict=True):
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"><title>{escape(f"{name}, {label}")}</title>'
+                "</circle>"
+            )
+        if name in chosen:
+            x, y = at(*chosen[name])
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour}"><title>{escape(name)}</title></circle>'
+            )
+        parts.append(
+            f'<text x="{width - right + 12}" y="{top + 12 + 16 * index}" fill="{colour}">{escape(name)}</text>'
+        )
+    parts.append(
+        f'<text x="{(left + width - right) / 2:.0f}" y="{height - 5}" text-anchor="middle">others kept</text>'
+        f'<text transform="translate(13 {(top + height - bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
+        "generative rate</text></svg>"
+    )
+    return "".join(parts)

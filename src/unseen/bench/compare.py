@@ -9,6 +9,7 @@ wording is measured on test wording. What a method fits is fitted once; the valu
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +17,21 @@ from typing import Any
 
 import numpy as np
 
+from unseen.bench.cache import digest
+from unseen.bench.comparison import comparison_page, write_cells
 from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.readings import Readings
 from unseen.bench.run import Method
 from unseen.bench.scores import kept, rate
-from unseen.bench.study import Study, floor_of
+from unseen.bench.study import Study, fitting_code, floor_of
 from unseen.bench.sweep import SweepCell, measure_method, prompts_for
 from unseen.bench.tables import Cell, Table
 from unseen.clear.config import ClearConfig
+from unseen.concept import Concept
 from unseen.diorama import captions
 from unseen.diorama.pipeline import GENERATION, generate
 from unseen.errors import FitError
-from unseen.methods import METHODS
+from unseen.methods import METHODS, Artefact
 
 CONCEPTS = ("french_horn", "church", "inkwell", "amber_bramble", "burning")
 """At least one of each kind."""
@@ -72,11 +76,17 @@ class Compared:
     """Frames of the target prompts that show the concept, bool `[clips, frames]`."""
     seconds: float
     """A clip's drawing time, relative to none."""
+    curve: tuple[tuple[str, SweepCell], ...] = ()
+    """All settings that were tried, on development wording."""
+    best: Method | None = None
+    """The method as it was measured."""
 
 
 def evaluate_methods(study: Study) -> Iterator[Table]:
     """A table per concept, then the residuals side by side."""
     summary: list[tuple[Cell, ...]] = []
+    tables: list[Table] = []
+    everything: dict[str, list[Compared]] = {}
     keys = study.chosen(CONCEPTS, captions.KEYS)
     plain = _seconds(study, None)
     for place, key in enumerate(keys, 1):
@@ -93,17 +103,25 @@ def evaluate_methods(study: Study) -> Iterator[Table]:
                 done.append(compare(study, key, name, before, plain))
             except FitError as error:
                 failed.append((name, str(error).split(".")[0], *[None] * 8))
-        yield concept_table(study, key, before["test"]["target"], done, failed)
+        tables.append(concept_table(study, key, before["test"]["target"], done, failed))
+        yield tables[-1]
+        everything[key] = done
         summary.append(_against_the_best(study, key, before["test"]["target"].prompts, done))
     columns = ("concept", "kind", "CLEAR's residual", "best other", "its residual", "ratio", "bar", "verdict")
-    yield Table(
-        "Methods: CLEAR against the best other",
-        columns,
-        tuple(summary),
-        f"Residual: generative rate less the detector's floor. The best other keeps ≥ {PRESERVING:.0%} of the other"
-        f" subjects. Both within {TIE:.0%} of the floor is a tie.",
-        judges="ratio",
+    tables.append(
+        Table(
+            "Methods: CLEAR against the best other",
+            columns,
+            tuple(summary),
+            f"Residual: generative rate less the detector's floor. The best other keeps ≥ {PRESERVING:.0%} of the other"
+            f" subjects. Both within {TIE:.0%} of the floor is a tie.",
+            judges="ratio",
+        )
     )
+    yield tables[-1]
+    store = write_cells(study, everything)
+    page = comparison_page(study, everything, tables)
+    study.say(f"every cell in {store}; report in {page}")
 
 
 def variants(study: Study, key: str, name: str) -> tuple[float, list[tuple[str, Method]]]:
@@ -117,12 +135,7 @@ def variants(study: Study, key: str, name: str) -> tuple[float, list[tuple[str, 
             (label, Method(f"{name}, {label}", eraser.key, eraser.applied_to))
             for label, eraser in zip(labels, erasers, strict=True)
         ]
-    started = time.perf_counter()
-    settings = SMALL_SETTINGS.get(name, {})
-    artefact = METHODS[name].fit(
-        study.pipe, concept, seed=study.settings.seed, progress=study.settings.progress, **settings
-    )
-    seconds = time.perf_counter() - started
+    artefact, seconds = kept_artefact(study, name, concept)
     return seconds, [
         (label, Method(f"{name}, {label}", made.key, made.applied_to, text_only=False))
         for label, setting in zip(labels, grid, strict=True)
@@ -130,15 +143,40 @@ def variants(study: Study, key: str, name: str) -> tuple[float, list[tuple[str, 
     ]
 
 
+def kept_artefact(study: Study, name: str, concept: Concept) -> tuple[Artefact, float]:
+    """What a method learned about a concept and how long that took; kept, as erasers are."""
+    settings = SMALL_SETTINGS.get(name, {})
+    address = digest(
+        method=name,
+        concept=repr(concept),
+        settings=repr(settings),
+        seed=study.settings.seed,
+        pipe=study.weights,
+        code=fitting_code("methods"),
+    )
+    folder = study.settings.folder / "artefacts" / f"{name}-{address[:12]}"
+    facts = folder / "facts.json"
+    if not facts.exists():
+        started = time.perf_counter()
+        made = METHODS[name].fit(
+            study.pipe, concept, seed=study.settings.seed, progress=study.settings.progress, **settings
+        )
+        seconds = time.perf_counter() - started
+        made.save_pretrained(folder)
+        facts.write_text(json.dumps({"seconds": round(seconds, 2)}), encoding="utf-8")
+    return Artefact.from_pretrained(folder), json.loads(facts.read_text(encoding="utf-8"))["seconds"]
+
+
 def compare(study: Study, key: str, name: str, before: Mapping[str, Mapping[str, Readings]], plain: float) -> Compared:
     """Tune a method on development wording and measure it on test wording."""
     seconds, tried = variants(study, key, name)
     development = dict(before["development"])
     cells = [measure_method(study, key, development, method, 0, 1.0) for _, method in tried]
+    curve = tuple((label, cell) for (label, _), cell in zip(tried, cells, strict=True))
     label, best = tried[max(range(len(cells)), key=lambda place: cells[place].score)]
     cell = measure_method(study, key, dict(before["test"]), best, 0, 1.0)
     after = study.read(study.clips(before["test"]["target"].prompts, best))
-    return Compared(name, label, seconds, cell, after.shows(key), _seconds(study, best) / plain)
+    return Compared(name, label, seconds, cell, after.shows(key), _seconds(study, best) / plain, curve, best)
 
 
 def _seconds(study: Study, method: Method | None) -> float:

@@ -43,6 +43,14 @@ PAGE = """<!doctype html>
 {{ rates | safe }}
 {% endif %}
 
+{% if charts %}
+<p class="note">{{ charts_note }}</p>
+{% for title, chart in charts %}
+<h2>{{ title }}</h2>
+{{ chart | safe }}
+{% endfor %}
+{% endif %}
+
 {% for group in groups %}
 <h2>{{ group.title }}</h2>
 <p class="note">{{ group.note }}</p>

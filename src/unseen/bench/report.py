@@ -52,6 +52,9 @@ class Report:
     rates: Sequence[tuple[str, Estimate, Estimate]] = ()
     """Label, before, after: drawn as dots with intervals."""
     rates_note: str = ""
+    charts: Sequence[tuple[str, str]] = ()
+    """Title and SVG."""
+    charts_note: str = ""
     preference_steps: Sequence[float] = ()
     preferences: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Layer preference of each block over the steps of the fit."""
@@ -81,6 +84,8 @@ class Report:
             missed=missed(self.tables),
             rates=interval_chart(rates) if rates else "",
             rates_note=self.rates_note,
+            charts=self.charts,
+            charts_note=self.charts_note,
             groups=self.groups,
             tables=self.tables,
             preferences=lines,

@@ -56,11 +56,14 @@ class Settings:
         return self.clips or (min(QUICK_CLIPS, usual) if self.quick else usual)
 
 
-def fitting_code() -> str:
-    """A digest of the code that fits, so that an eraser fitted by other code is not taken for this one's."""
+def fitting_code(*folders: str) -> str:
+    """A digest of the code that fits, so that an eraser fitted by other code is not taken for this one's.
+
+    `folders` of the package are looked at besides.
+    """
     root = Path(unseen.__file__).parent
     files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py", "fingerprint.py")]
-    for folder in ("backbones", "clear"):  # the form of a prompt, too, decides what a fit reads
+    for folder in ("backbones", "clear", *folders):  # the form of a prompt, too, decides what a fit reads
         files += sorted((root / folder).glob("*.py"))
     content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content).hexdigest()
