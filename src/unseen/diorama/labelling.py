@@ -142,14 +142,20 @@ def score(run: Run, labels: Path, detector: Detector) -> dict[str, Any]:
 
     `agreement`: exactly the same subjects; `over_claim`: some subject that the eye does not see; `miss`: of the frames
     in which the eye sees a subject, those in which the detector lacks one of them; `smear_over_claim`: of the frames
-    that the eye cannot name, those in which the detector claims a subject.
+    that the eye cannot name, those in which the detector claims a subject; `eye_empty` and `eye_vague`: frames that the
+    eye calls empty or unrecognisable; `empty_taken_for_vague`: of the empty ones, those in which the detector holds
+    something unrecognisable to be likelier than an empty scene.
     """
     places, seen = read_labels(labels, run, detector.subjects)
     clips, moments = np.asarray(places).T
     flagged = detector.shown(run.frames[clips, moments])
     eye = np.asarray([[key in keys for key in detector.subjects] for keys in seen])
-    vague = np.asarray(["unrecognisable" in keys for keys in seen])
+    vague, empty = (np.asarray([word in keys for keys in seen]) for word in ("unrecognisable", "none"))
+    read = detector.probabilities(run.frames[clips, moments])
     measures = {
+        "eye_empty": (empty, np.ones(len(eye), bool)),
+        "eye_vague": (vague, np.ones(len(eye), bool)),
+        "empty_taken_for_vague": (read["unrecognisable"] > read["none"], empty),
         "agreement": ((flagged == eye).all(1), np.ones(len(eye), bool)),
         "over_claim": ((flagged & ~eye).any(1), np.ones(len(eye), bool)),
         "miss": ((eye & ~flagged).any(1), eye.any(1)),
@@ -180,18 +186,33 @@ def main(argv: list[str] | None = None) -> None:
     scoring = commands.add_parser("score", help="compare the detectors with the labels")
     scoring.add_argument("run", type=Path)
     scoring.add_argument("labels", type=Path)
+    scoring.add_argument("--results", type=Path, metavar="FILE", help="also write the scores to this Markdown file")
     options = parser.parse_args(argv)
     run = load_run(options.run)
     if options.command == "sheets":
         for path in write_sheets(run, options.out, count=options.count, seed=options.seed):
             print(path)
         return
+    lines = []
     for which in ("a", "b"):
         report = score(run, options.labels, load_detector(which))
-        print(f"{report['detector']}, {report['frames']} frames labelled by eye")
-        for group in ("all", "before", "after"):
-            for name, value in report[group].items():
-                print(f"  {group:>6}  {name:<16} {value if value is not None else 'no such frame'}")
+        lines.append(f"{report['detector']}, {report['frames']} frames labelled by eye")
+        lines += [
+            f"  {group:>6}  {name:<21} {value if value is not None else 'no such frame'}"
+            for group in ("all", "before", "after")
+            for name, value in report[group].items()
+        ]
+    print("\n".join(lines))
+    if options.results is not None:
+        command = f"python -m unseen.diorama.labelling score {options.run} {options.labels}"
+        meaning = " ".join((score.__doc__ or "").split())
+        options.results.write_text(
+            "# The detectors against the eye\n\n"
+            f"Written by `{command}`; not edited by hand. The clips (run `{run.fingerprint}`) are drawn again by "
+            f"`python -m unseen.bench.eye {options.run}`; whoever labelled them saw neither prompts nor what a detector "
+            f"says.\n\n{meaning}\n\n```text\n" + "\n".join(lines) + "\n```\n",
+            encoding="utf-8",
+        )
 
 
 if __name__ == "__main__":
