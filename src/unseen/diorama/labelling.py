@@ -209,8 +209,8 @@ def main(argv: list[str] | None = None) -> None:
         options.results.write_text(
             "# The detectors against the eye\n\n"
             f"Written by `{command}`; not edited by hand. The clips (run `{run.fingerprint}`) are drawn again by "
-            f"`python -m unseen.bench.eye {options.run}`; whoever labelled them saw neither prompts nor what a detector "
-            f"says.\n\n{meaning}\n\n```text\n" + "\n".join(lines) + "\n```\n",
+            f"`python -m unseen.bench.eye {options.run}`; whoever labelled them saw neither prompts nor what a "
+            f"detector says.\n\n{meaning}\n\n```text\n" + "\n".join(lines) + "\n```\n",
             encoding="utf-8",
         )
 
