@@ -32,6 +32,7 @@ from unseen.bench.prompts import (
     PromptWriter,
     absent_subjects,
     concept_of,
+    unnamed,
     with_listed_synonyms,
 )
 from unseen.bench.readings import Readings, what_appears
@@ -366,6 +367,20 @@ def readings(prompts: list[Prompt], subject: np.ndarray, background: np.ndarray 
 
 def one(index: int | None) -> list[float]:
     return [1.0 if place == index else 0.0 for place in range(3)]
+
+
+def test_an_unnamed_prompt_says_something_where_its_subject_was() -> None:
+    def without_name(text: str) -> str:
+        return unnamed(Prompt(text, SCENE, "target", "french_horn", 1)).text
+
+    assert without_name("a French horn drifts left over a green meadow") == "something drifts left over a green meadow"
+    assert without_name("A French horn, in the snow") == "Something, in the snow"
+    assert without_name("Footage: the French horn at night") == "Footage: something at night"
+    assert without_name("French horn in a desert, a horn") == "Something in a desert, a horn"
+    for prompt in PromptWriter("test").single("french_horn", 30, role="target"):
+        asked = unnamed(prompt)
+        assert "horn" not in asked.text.lower() and "something" in asked.text.lower()
+        assert (asked.seed, asked.scene, asked.said) == (prompt.seed, prompt.scene, prompt.said)
 
 
 def test_what_appears_needs_both_detectors() -> None:

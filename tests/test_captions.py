@@ -373,6 +373,17 @@ def test_unnamed_subjects_are_called_something() -> None:
         assert 10 < sum(says(scene, 0.5, seed) > 0 for seed in range(60)) < 58
 
 
+def test_an_empty_scene_is_said_to_move_only_where_something_is_mentioned() -> None:
+    scene = Scene((), "snow", "left", "plain")
+    moves = [form for forms in grammar().motions["left"][None] for form in forms]
+
+    def moving(unnamed: float) -> int:
+        texts = [caption(scene, np.random.default_rng(seed), unnamed=unnamed) for seed in range(80)]
+        return sum(any(plain(form) in plain(text) for form in moves) for text in texts)
+
+    assert moving(0.0) == 0 and moving(1.0) > 20
+
+
 def test_no_template_says_something() -> None:
     assert not any(f" {word} " in f" {t.casefold()} " for s in SPLITS for t in templates(s) for word in DATA["unnamed"])
 
