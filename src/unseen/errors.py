@@ -15,6 +15,10 @@ class PromptFileError(UnseenError, ValueError):
     """A file of prompt pairs could not be read; the message names the file, the line and what is wrong there."""
 
 
+class SuiteError(UnseenError, ValueError):
+    """A file that describes a comparison could not be read; the message names the file and what is wrong in it."""
+
+
 class UnsupportedEncoderError(UnseenError, TypeError):
     """No list of transformer blocks (or more than one) was found in the text encoder."""
 

@@ -97,7 +97,7 @@ def evaluate_methods(study: Study) -> Iterator[Table]:
         }
         done: list[Compared] = []
         failed: list[tuple[Cell, ...]] = []
-        for name in GRID:
+        for name in study.settings.methods or GRID:
             study.say(f"{captions.main_name(key)}: {name}")
             try:
                 done.append(compare(study, key, name, before, plain))

@@ -67,6 +67,7 @@ def _file_name(what: str, settings: Settings) -> str:
     return (
         f"{what}-{settings.split}-{settings.config}-{settings.seed}"
         + ("-listed" if settings.listed else "")
+        + (f"-{Path(settings.suite).stem}" if settings.suite else "")
         + ("-quick" if settings.quick else "")
     )
 
@@ -75,16 +76,10 @@ def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) 
     """Write all tables to one Markdown file, the missed bars first."""
     settings, gaps = study.settings, missed(tables)
     command = f"unseen {what}" if what in ("sweep", "ablate") else f"unseen evaluate {what} --split {settings.split}"
-    command += f" --config {settings.config} --seed {settings.seed}"
-    command += "".join(
-        [
-            " --quick" if settings.quick else "",
-            f" --clips {settings.clips}" if settings.clips else "",
-            " --listed" if settings.listed else "",
-            f" --steps {settings.steps}" if settings.steps else "",
-            *(f' --concepts "{name}"' for name in settings.concepts),
-        ]
-    )
+    if settings.suite:
+        command += f" --suite {settings.suite}"
+    else:
+        command += _options(settings)
     lines = [
         "# Results",
         "",
@@ -103,6 +98,19 @@ def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) 
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def _options(settings: Settings) -> str:
+    return "".join(
+        [
+            f" --config {settings.config} --seed {settings.seed}",
+            " --quick" if settings.quick else "",
+            f" --clips {settings.clips}" if settings.clips else "",
+            " --listed" if settings.listed else "",
+            f" --steps {settings.steps}" if settings.steps else "",
+            " --concepts" + "".join(f' "{name}"' for name in settings.concepts) if settings.concepts else "",
+        ]
+    )
 
 
 def _circumstances(study: Study) -> dict[str, Any]:

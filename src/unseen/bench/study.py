@@ -42,6 +42,10 @@ class Settings:
     """Settings of the fits: "default" or "paper"."""
     concepts: tuple[str, ...] = ()
     """Names of the concepts to look at; none means the evaluation's own choice."""
+    methods: tuple[str, ...] = ()
+    """Names of the methods to compare; none means all."""
+    suite: str | None = None
+    """Name or file of the suite that the settings are from."""
     clips: int | None = None
     """Clips per cell; None means enough for 300 per headline."""
     quick: bool = False
@@ -87,12 +91,13 @@ class Study:
         self.weights = weights_fingerprint(self.pipe)
         self.writer = PromptWriter(settings.split, settings.seed)
         folder = settings.folder.parent / "clips" if cache_folder is None else cache_folder
-        faster: dict[str, Any] = {} if settings.steps is None else {"num_inference_steps": settings.steps}
-        self.cache = ClipCache(folder, pipe_fingerprint=self.weights, call={**GENERATION, **faster})
+        self.faster: dict[str, Any] = {} if settings.steps is None else {"num_inference_steps": settings.steps}
+        """What the pipeline is called with besides `GENERATION`."""
+        self.cache = ClipCache(folder, pipe_fingerprint=self.weights, call={**GENERATION, **self.faster})
         self.runner = Runner(
             self.pipe,
             self.cache,
-            partial(generate, **faster),
+            partial(generate, **self.faster),
             max_sequence_length=GENERATION["max_sequence_length"],
             progress=settings.progress,
         )

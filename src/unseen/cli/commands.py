@@ -144,7 +144,8 @@ def evaluate(options: argparse.Namespace) -> None:
     """Measure, print tables and write them."""
     _require_extra()
     from unseen.bench.evaluate import run_evaluation
-    from unseen.bench.study import Settings
+    from unseen.bench.study import Settings, Study
+    from unseen.bench.suite import load_suite, needs
 
     settings = Settings(
         folder=options.out,
@@ -157,6 +158,14 @@ def evaluate(options: argparse.Namespace) -> None:
         steps=options.steps,
         listed=options.listed,
     )
+    suite, dry_run = getattr(options, "suite", None), getattr(options, "dry_run", False)
+    if (suite or dry_run) and options.what != "methods":
+        raise ValueError("--suite and --dry-run belong to: unseen evaluate methods")
+    if suite:
+        settings = load_suite(suite).settings(settings, suite)
+    if dry_run:
+        print(needs(Study(settings)))
+        return
     run_evaluation(options.what, settings, results=options.results)
 
 

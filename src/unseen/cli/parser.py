@@ -124,6 +124,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--split", choices=("development", "test"), default="test", help="wording of the prompts (default: %(default)s)"
     )
     _add_measuring(evaluate)
+    evaluate.add_argument(
+        "--suite",
+        metavar="NAME",
+        help="methods: what to compare; quick, objects, styles, identity, attributes, paper, or a TOML file",
+    )
+    evaluate.add_argument(
+        "--dry-run", action="store_true", help="methods: only say how many clips, bytes and hours it takes at most"
+    )
     evaluate.set_defaults(run=commands.evaluate)
 
     sweep = known.add_parser(
