@@ -8,7 +8,7 @@ import numpy as np
 
 from unseen.bench.controls import fit_table, unconcerned_table
 from unseen.bench.erased import Erased, measure
-from unseen.bench.prompts import Prompt, concept_kind, concept_of, with_listed_synonyms
+from unseen.bench.prompts import Prompt, concept_kind, concept_of, unnamed, with_listed_synonyms
 from unseen.bench.readings import Readings
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
@@ -85,6 +85,9 @@ def concept_table(study: Study, result: Erased) -> Table:
         keep("own prompts: carrier kept", Readings.carrier, [scenes.CARRIERS[scenes.ATTRIBUTES.index(key)]])
         keep("carrier without the attribute kept", Readings.carrier, scenes.CARRIERS, "carrier")
         keep("other attributes kept", Readings.asked_attribute, scenes.ATTRIBUTES, "others")
+        unsaid = result.seen_before["carrier"]
+        shown = rate(unsaid.shows(key), unsaid.prompts)
+        rows.append(("shown where it is not asked for, before", shown.clips, shown, floor, None, None))
     if kind == "identity":
         keep("own prompts: a face is shown", Readings.face, [])
         keep("other characters kept", Readings.asked_subject, scenes.CHARACTERS, "others")
@@ -95,6 +98,9 @@ def concept_table(study: Study, result: Erased) -> Table:
             rows.append(judged(f"own prompts: {aspect} kept", found.clips, found, REST, mean_floor(judge, keys)))
     if kind == "identity":
         rows += identity_rows(early, late, key)
+        clips = study.clips([unnamed(p, "a person") for p in prompts[: study.settings.count(CLIPS_OTHERS)]])
+        anybody = rate(study.read(clips).face(), clips.prompts)
+        rows.append(("a face where the prompt says “a person”, before", anybody.clips, anybody, None, None, None))
     return Table(f"{kind.capitalize()}: {captions.main_name(key)}", JUDGED_COLUMNS, tuple(rows))
 
 

@@ -230,10 +230,10 @@ def exchange(text: str, name: str, other: str) -> str:
     return re.sub(rf"\b(?:([Aa]n?) )?{re.escape(name)}\b", put, text)
 
 
-def unnamed(prompt: Prompt) -> Prompt:
-    """The prompt with its subject's main name, and the article before it, exchanged for "something"."""
+def unnamed(prompt: Prompt, word: str = "something") -> Prompt:
+    """The prompt with its subject's main name, and the article before it, exchanged for "something" or another word."""
     name = re.escape(captions.main_name(prompt.key))
-    text = re.sub(rf"(?:\b(?:an?|the) )?(?<!\w){name}(?!\w)", "something", prompt.text, flags=re.IGNORECASE)
+    text = re.sub(rf"(?:\b(?:an?|the) )?(?<!\w){name}(?!\w)", word, prompt.text, flags=re.IGNORECASE)
     return replace(prompt, text=text[0].upper() + text[1:] if prompt.text[0].isupper() else text)
 
 
