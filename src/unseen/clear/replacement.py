@@ -41,10 +41,9 @@ def replacement(fitter: ClearFitter, eraser: ClearEraser, other_name: str) -> Te
     Both are means over the tokens of the names, at the eraser's block.
     """
     other = Concept(other_name, fitter.concept.kind)
-    theirs = write_prompts(other, seed=fitter.seed, pairs=_PAIRS, neutral=0).pairs
-    return _name_mean(fitter, eraser, theirs, erase=False) - _name_mean(
-        fitter, eraser, fitter.prompts.pairs[:_PAIRS], erase=True
-    )
+    ours = fitter.prompts.pairs[:_PAIRS]
+    theirs = write_prompts(other, seed=fitter.seed, pairs=len(ours), neutral=0).pairs
+    return _name_mean(fitter, eraser, theirs, erase=False) - _name_mean(fitter, eraser, ours, erase=True)
 
 
 def _name_mean(fitter: ClearFitter, eraser: ClearEraser, pairs: Sequence[PromptPair], *, erase: bool) -> Tensor:
