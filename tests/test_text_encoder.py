@@ -135,7 +135,7 @@ def test_the_embedding_output_can_be_read_and_edited(encoder_of, tokenizer, fami
     prompts = ["a red apple", "wolf"]
     before = encode_blocks(tokenizer, encoder, prompts, layers=[EMBEDDING, 0])
     inputs = tokenizer(prompts, padding=True, return_tensors="pt")
-    states = encoder(**inputs, output_hidden_states=True).hidden_states
+    states = encoder(inputs.input_ids, inputs.attention_mask, output_hidden_states=True).hidden_states
     assert torch.allclose(before.hidden[0], states[0][inputs.attention_mask > 0], atol=1e-5)
     # what is read under an edit is the edited state, and the blocks work on
     shifted = encode_blocks(
