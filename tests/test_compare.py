@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("diffusers")
 
 from unseen.bench import compare
+from unseen.bench.comparison import write_cells
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import SweepCell
 from unseen.clear.config import ClearConfig
@@ -93,3 +95,16 @@ def test_without_a_rival_nothing_is_claimed(study: Study) -> None:
     prompts = study.writer.single("church", 4, role="target")
     row = compare._against_the_best(study, "church", prompts, [found("clear", 0.0, 1.0), found("uce", 0.0, 0.5)])
     assert row[3] == "no method keeps enough" and row[-1] is None
+
+
+def test_the_cells_are_replaced_as_a_whole_or_not_at_all(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stored() -> int:
+        with closing(sqlite3.connect(study.settings.folder / "methods.sqlite")) as connection:
+            return connection.execute("SELECT count(*) FROM cells").fetchone()[0]
+
+    write_cells(study, {"church": [found("clear", 0.1, 1.0), found("uce", 0.1, 1.0)]})
+    assert stored() == 2
+    broken = {"church": [found("clear", 0.1, 1.0), replace(found("uce", 0.1, 1.0), setting=object())]}
+    with pytest.raises(sqlite3.Error):
+        write_cells(study, broken)
+    assert stored() == 2

@@ -61,6 +61,7 @@ def write_cells(study: Study, results: Results) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [tuple(row[column] for column in COLUMNS) for row in cells(study, results)]
     with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("BEGIN")  # sqlite3 opens no transaction of its own before DROP and CREATE
         connection.execute("DROP TABLE IF EXISTS cells")
         connection.execute(f"CREATE TABLE cells ({', '.join(COLUMNS)})")
         connection.executemany(f"INSERT INTO cells VALUES ({', '.join('?' * len(COLUMNS))})", rows)

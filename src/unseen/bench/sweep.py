@@ -43,7 +43,8 @@ HELD_OUT = tuple(
     if key not in DEVELOPMENT
 )
 """Concepts that no sweep may be chosen on: objects, characters, styles and attributes. Some of the objects were looked
-at when constants such as `ClearConfig.depth_weight` were set by hand, before there was a sweep."""
+at when constants such as `ClearConfig.depth_weight` were set by hand, before there was a sweep, and the objects,
+Amber Bramble and Ivy Lantern, on development wording, when `ClearConfig.vacancy` was chosen."""
 
 
 @dataclass(frozen=True)

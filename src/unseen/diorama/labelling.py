@@ -209,8 +209,10 @@ def main(argv: list[str] | None = None) -> None:
         options.results.write_text(
             "# The detectors against the eye\n\n"
             f"Written by `{command}`; not edited by hand. The clips (run `{run.fingerprint}`) are drawn again by "
-            f"`python -m unseen.bench.eye {options.run}`; whoever labelled them saw neither prompts nor what a "
-            f"detector says.\n\n{meaning}\n\n```text\n" + "\n".join(lines) + "\n```\n",
+            f"`python -m unseen.bench.eye {options.run}`; the sheets show "
+            "neither prompts nor what a detector says. One person labelled them, who wrote the method and had seen, on "
+            "development wording, which kinds of frames the detectors call unrecognisable; labels by somebody else "
+            f"would weigh more.\n\n{meaning}\n\n```text\n" + "\n".join(lines) + "\n```\n",
             encoding="utf-8",
         )
 
