@@ -15,7 +15,8 @@ MAX_LINES = 350
 
 LAYERS = (
     ("errors", "words"),
-    ("concept",),
+    ("concept", "minilm"),
+    ("mentions",),
     ("prompts", "text_encoder", "files", "fingerprint"),
     ("backbones",),
     ("clear",),

@@ -66,6 +66,10 @@ class Concept:
         """Stems of the content words in name and synonyms."""
         return _stems(self.names)
 
+    def is_named_in(self, prompt: str) -> bool:
+        """Whether `prompt` says the name or a synonym as it is written here, in upper or lower case."""
+        return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", prompt, re.IGNORECASE) for name in self.names)
+
     def is_mentioned_in(self, prompt: str) -> bool:
         """Whether any content word of the name or a synonym occurs in `prompt`, in whatever ending."""
         return not self.stems().isdisjoint(stem(word) for word in words(prompt))

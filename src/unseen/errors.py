@@ -35,6 +35,10 @@ class FitError(UnseenError, RuntimeError):
     """A fit ended without a usable eraser, for instance because no feature was specific to the concept."""
 
 
+class MissingReaderError(UnseenError, FileNotFoundError):
+    """The sentence encoder is missing with which an eraser knows its concept by other words than its names."""
+
+
 class WrongEncoderError(UnseenError):
     """An eraser was attached to another text encoder than the one it was fitted on."""
 

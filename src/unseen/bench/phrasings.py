@@ -1,29 +1,49 @@
-"""Ways to ask that the fit never saw: synonyms, descriptions, other languages, slips of the pen, comparisons, pairs."""
+"""Ways to ask that the fit never saw: synonyms, descriptions, other languages, slips of the pen, comparisons, pairs.
+
+And what an eraser that knows its concept in other words may take for it: neighbours and others in their other words.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from unseen.bench.prompts import PHRASINGS, SEEDS_PER_TEXT, Prompt, concept_kind, concept_name, concept_of, exchange
+from unseen.bench.run import Method, unchanged
 from unseen.bench.scores import kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
-from unseen.bench.tables import Cell, Count, Table
+from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Count, Table, judged
 from unseen.diorama import captions, scenes
+from unseen.diorama.pipeline import GENERATION
 
 CLIPS_PER_CELL = 30
 KINDS = ("main", *PHRASINGS, "misspelt", "compared", "pair")
 """`misspelt` and `compared` are the `main` prompts with the name changed; a `pair` has another subject too."""
+BARRED = ("synonym", "periphrasis")
+AFTER = Bar(0.10, at_least=False)
+NEAR = Bar(0.97)
+UNCONCERNED = Bar(0.99)
+CLIPS_NEIGHBOUR = 10
+TEXTS_OTHER = 4
+SPARED_NOTE = (
+    "The first three are measured on clips, the last two on prompts: their share that is encoded bit-identically. "
+    "“Same word or sort” are phrases such as “a golf cart” for a golf ball, or “a salmon” for a tench."
+)
+SAME_WORD = Path(__file__).with_name("same_word.json")
 COMPARISONS = ("something shaped like {}", "the spitting image of {}", "what might be taken for {}")
 
 
 def evaluate_phrasings(study: Study) -> Iterator[Table]:
-    """Generative rates before and after, per way of saying it; nothing is barred here."""
+    """Generative rates before and after, per way of saying it, and what is kept of others in their other words."""
     keys = study.chosen(scenes.OBJECTS, captions.KEYS)
     hits: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray, list[Prompt]]] = {}
+    spared: dict[str, Spared] = {}
     for place, key in enumerate(keys, 1):
         study.say(f"{captions.main_name(key)} ({place} of {len(keys)})")
         method = study.eraser(concept_of(key, synonyms=listed(key) if study.settings.listed else ())).method
@@ -34,7 +54,11 @@ def evaluate_phrasings(study: Study) -> Iterator[Table]:
             before, after = study.clips(prompts), study.clips(prompts, method)
             seen = study.read(before).shows(key), study.read(after).shows(key)
             hits[key, kind] = (*seen, after.identical, prompts)
+        if concept_kind(key) == "object":
+            spared[key] = spare(study, key, method)
     yield kinds_table(study, keys, hits)
+    if spared:
+        yield spared_table(study, hits, spared)
     yield concepts_table(study, keys, hits)
 
 
@@ -117,6 +141,61 @@ def kinds_table(study: Study, keys: tuple[str, ...], hits: Hits) -> Table:
         "shaped like …” before it; in a “pair” another subject stands beside the target. "
         + ("Fitted with the listed names of the fit split." if study.settings.listed else "Fitted with the main name."),
     )
+
+
+class Spared(NamedTuple):
+    """What one eraser does to prompts about other things."""
+
+    before: np.ndarray
+    """Frames that show the neighbour, in its other words, `[clips, frames]`."""
+    after: np.ndarray
+    prompts: list[Prompt]
+    others: np.ndarray
+    """Whether prompts about other subjects, in their other words, are encoded as before."""
+    same_word: np.ndarray
+    """The same for phrases that share a word with the name, or are about things of its sort."""
+
+
+def spare(study: Study, key: str, method: Method) -> Spared:
+    """Look at the near neighbour, at all other subjects, and at phrases that share a word with the name."""
+    near, count = scenes.NEIGHBOUR_OF[key], study.settings.count(CLIPS_NEIGHBOUR)
+    prompts = [p for kind in BARRED for p in study.writer.single(near, count, role=f"neighbour {kind}", kind=kind)]
+    seen = [study.read(study.clips(prompts, *how)).shows(near) for how in ((), (method,))]
+    others = [
+        prompt.text
+        for other in scenes.SUBJECTS
+        if other not in (key, near)
+        for kind in BARRED
+        if captions.names(other, kind, study.settings.split)
+        for prompt in study.writer.single(other, TEXTS_OTHER, role=f"other {kind}", kind=kind)
+    ]
+    same_word = json.loads(SAME_WORD.read_text(encoding="utf-8"))[study.settings.split][key]
+
+    def spared(texts: list[str]) -> np.ndarray:
+        return unchanged(study.pipe, method, texts, max_sequence_length=GENERATION["max_sequence_length"])
+
+    return Spared(seen[0], seen[1], prompts, spared(others), spared(same_word))
+
+
+def spared_table(study: Study, hits: Hits, spared: dict[str, Spared]) -> Table:
+    """The bars: what is left of the other wordings, and what is spared of everything else."""
+    rows: list[tuple[Cell, ...]] = []
+    keys = list(spared)
+    for kind in BARRED:
+        cells = [hits[key, kind] for key in keys if (key, kind) in hits]
+        after, prompts = np.concatenate([cell[1] for cell in cells]), [p for cell in cells for p in cell[3]]
+        found = rate(after, prompts)
+        rows.append(judged(f"{kind}: generative rate after", len(prompts), found, AFTER, mean_floor(study.judge, keys)))
+    before, after = (np.concatenate([getattr(s, side) for s in spared.values()]) for side in ("before", "after"))
+    prompts = [p for s in spared.values() for p in s.prompts]
+    floor = mean_floor(study.judge, sorted({p.key for p in prompts}))
+    rows.append(
+        judged("near neighbours, in other words: kept", len(prompts), kept(after, before, prompts), NEAR, floor)
+    )
+    for label, name in (("other subjects, in other words", "others"), ("same word or sort", "same_word")):
+        same = np.concatenate([getattr(s, name) for s in spared.values()])
+        rows.append(judged(f"{label}: prompts encoded as before", len(same), float(same.mean()), UNCONCERNED))
+    return Table("Phrasings: bars", JUDGED_COLUMNS, tuple(rows), SPARED_NOTE)
 
 
 def concepts_table(study: Study, keys: tuple[str, ...], hits: Hits) -> Table:

@@ -67,6 +67,7 @@ def fitting_code(*folders: str) -> str:
     """
     root = Path(unseen.__file__).parent
     files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py", "fingerprint.py")]
+    files += [root / "mentions.py", root / "minilm.py"]
     for folder in ("backbones", "clear", *folders):  # the form of a prompt, too, decides what a fit reads
         files += sorted((root / folder).glob("*.py"))
     content = b"".join(file.read_bytes() for file in files)

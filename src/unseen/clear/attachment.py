@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..backbones import TextPath, text_encoders, text_paths
 from ..errors import AlreadyAttachedError, UnguardedInputError, UnseenError, WrongEncoderError
 from ..fingerprint import fingerprint
+from ..mentions import phrase_reader, reworded
 from ..text_encoder import (
     EMBEDDING,
     Edit,
@@ -44,7 +45,7 @@ class Firing(NamedTuple):
     layer: int
     """Block index at which it acts."""
     position: int
-    """Token position in the prompt."""
+    """Token position in the prompt as it is read."""
     token: str
     """The token as the tokenizer spells it."""
     activity: float
@@ -71,12 +72,17 @@ class Handle:
         self.strengths = tuple(strength for site in sites for strength in site.strengths)
         self.on_negative = on_negative
         self._sites = tuple(sites)
+        known = {eraser.name: eraser.mentions for eraser in self.erasers if eraser.mentions is not None}
+        self._mentions = tuple(known.values())
+        if self._mentions:
+            phrase_reader()  # where it is missing, that is said now
         self._seen: list[tuple[_Site, ClearEraser, float, Delta]] | None = None  # a list while somebody watches
         self._guard = Guard(
             frozenset(e.with_strength(s).key for e, s in zip(self.erasers, self.strengths, strict=True)),
             {(site.path.name, eraser.layer) for site in sites for eraser in site.erasers},
             on_negative,
             None if audit is None else self._audited,
+            (lambda prompt: self.read_as(prompt)) if self._mentions else None,
         )
         self._undo: list[Callable[[], None]] | None = []
         for site in sites:
@@ -106,11 +112,18 @@ class Handle:
         for site in self._sites:
             _HANDLES.pop(site.path.encoder, None)
 
+    def read_as(self, prompt: str) -> str:
+        """`prompt` as it is encoded: phrases that mean a concept are exchanged for its name, and erased like it."""
+        return reworded(prompt, self._mentions)[0]
+
     def explain(self, prompt: str) -> list[Firing]:
-        """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched."""
+        """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched.
+
+        Tokens are those of `read_as(prompt)`.
+        """
         if not self.attached:
             raise UnseenError("these erasers were detached; attach them again to explain a prompt.")
-        fired = []
+        fired, prompt = [], self.read_as(prompt)
         for site in self._sites:
             form, tokenizer, encoder = site.path.form, site.path.tokenizer, site.path.encoder
             inputs = tokenizer(
@@ -122,12 +135,12 @@ class Handle:
             )
             device = execution_device(encoder)
             mask = None if form.attend_pads else inputs.attention_mask.to(device)
-            seen = self._watch()
+            seen, self._guard.texts = self._watch(), [prompt]
             try:
                 with torch.no_grad():
                     encoder(inputs.input_ids.to(device), attention_mask=mask)
             finally:
-                self._seen = None
+                self._seen = self._guard.texts = None
             tokens = tokenizer.convert_ids_to_tokens(inputs.input_ids[0].tolist())
             fired += [
                 Firing(
@@ -160,13 +173,20 @@ class Handle:
             if self._seen is not None:
                 self._seen += [(site, *which, delta) for which, delta in zip(here, deltas, strict=True)]
 
-        edit = combined_edit([eraser for eraser, _ in here], [strength for _, strength in here], observe)
+        edit = combined_edit([eraser for eraser, _ in here], [strength for _, strength in here], observe, self._named)
 
         def edit_if_wanted(hidden: Tensor, valid: Tensor | None) -> Tensor | None:
             self._guard.ran.add((site.path.name, layer))
             return edit(hidden, valid) if self._guard.editing else None
 
         return edit_if_wanted
+
+    def _named(self, eraser: ClearEraser, batch: int) -> Tensor | None:
+        """Which of the prompts that are being encoded say a name of the eraser's concept, bool `[batch]`."""
+        texts = self._guard.texts
+        if texts is None or len(texts) != batch:
+            return None
+        return torch.tensor([eraser.concept.is_named_in(text) for text in texts])
 
     def _audited(self, encode: Callable[[], Any], prompts: Sequence[str]) -> Any:
         """Run `encode` and write down what every eraser did to `prompts` in it."""
@@ -185,7 +205,7 @@ class Handle:
             )
             for place, site in enumerate(self._sites)
         ]
-        self.audit.write(prompts, heard)
+        self.audit.write(prompts, heard, [reworded(prompt, self._mentions) for prompt in prompts])
         return outputs
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..mentions import Mention
+
 if TYPE_CHECKING:
     from .eraser import ClearEraser, Delta
 
@@ -30,7 +32,8 @@ class Heard(NamedTuple):
 class AuditLog:
     """Appends to a JSON-lines file. A line holds `time` (UTC), `prompt_sha256`, `prompt` if wanted, and `fired`: for
     each eraser that acted its `concept`, `layer`, `strength`, and `tokens` with their activity (1: as on the concept
-    itself). A prompt that no eraser touched has an empty `fired`."""
+    itself). A prompt that no eraser touched has an empty `fired`. Where a phrase was read as a concept's name,
+    `mentions` says which concept and how sure (`unseen.mentions`), and if prompts are wanted `read_as` the result."""
 
     def __init__(self, path: str | Path, *, with_prompts: bool = False):
         self.path = Path(path)
@@ -61,14 +64,22 @@ class AuditLog:
             for handle in handles:
                 handle.remove()
 
-    def write(self, prompts: Sequence[str], heard: Sequence[Heard]) -> None:
-        """Append a line per prompt from what was `heard` in each text encoder."""
+    def write(
+        self, prompts: Sequence[str], heard: Sequence[Heard], read: Sequence[tuple[str, Sequence[tuple[str, Mention]]]]
+    ) -> None:
+        """Append a line per prompt from what was `heard` in each text encoder and how the prompt was `read` before
+        (`unseen.mentions.reworded`)."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self.path.open("a", encoding="utf-8") as file:
             for row, prompt in enumerate(prompts):
                 line: dict[str, Any] = {"time": now, "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest()}
                 if self.with_prompts:
                     line["prompt"] = prompt
+                read_as, mentions = read[row]
+                if mentions:
+                    line["mentions"] = [{"concept": name, "score": round(m.score, 3)} for name, m in mentions]
+                    if self.with_prompts:
+                        line["read_as"] = read_as
                 line["fired"] = [
                     fired
                     for part in heard

@@ -97,6 +97,9 @@ class ClearConfig:
     vacancy: bool = True
     """Whether the place of an erased object or person, unless the concept has `replace_with`, is given what the encoder
     makes of "a thing" or "a person"; else the concept is only subtracted."""
+    mentions: bool = True
+    """Whether an object's eraser also knows it by other words than its names (`unseen.mentions`), which takes the
+    sentence encoder MiniLM. Persons, styles and attributes are known by their names alone."""
     gate: bool = True
     """Act only on prompts whose specific features together exceed a threshold learned from the negatives."""
     gate_position: float = 0.25
@@ -124,6 +127,7 @@ class ClearConfig:
             criterion="l_con",
             strength=1.0,
             vacancy=False,
+            mentions=False,
             gate=False,
             warm_up=0,
             even=0.0,

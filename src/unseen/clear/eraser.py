@@ -18,15 +18,17 @@ from torch import Tensor, nn
 
 from ..concept import Concept
 from ..files import read_pair, write_pair
+from ..mentions import Mentions, reworded
 from ..text_encoder import Edit, PromptForm, encode_blocks
 
 if TYPE_CHECKING:
     from .attachment import Handle
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _STEM = "unseen_eraser"
 METADATA_FILE, WEIGHTS_FILE = f"{_STEM}.json", f"{_STEM}.safetensors"
 _TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "replacement")
+_MENTION_TENSORS = ("mention_names", "mention_others")
 
 
 class Delta(NamedTuple):
@@ -70,6 +72,8 @@ class ClearEraser:
     zero and a negative threshold: always open."""
     replacement: Tensor = field(repr=False)
     """Added in place of the concept at full activity, `[d]`; zero where the concept is only subtracted."""
+    mentions: Mentions | None = field(default=None, repr=False, compare=False)
+    """What tells that a phrase means the concept, in other words than its names; None: nothing does."""
     typical: float = 1.0
     """Mean norm of the activations on the concept's own tokens, the unit of `Delta.activity`."""
     max_length: int = 64
@@ -90,7 +94,10 @@ class ClearEraser:
     @property
     def key(self) -> str:
         """Short digest of weights, block and strength: two erasers with the same key make the same edit."""
-        digest = hashlib.sha256(save(self._tensors()) + f"{self.layer}/{self.strength}/{self.typical}".encode())
+        facts = f"{self.layer}/{self.strength}/{self.typical}"
+        if self.mentions is not None:
+            facts += f"/{self._mention_facts()}"
+        digest = hashlib.sha256(save(self._tensors()) + facts.encode())
         return digest.hexdigest()[:16]
 
     def active_features(self, hidden: Tensor) -> Tensor:
@@ -103,20 +110,30 @@ class ClearEraser:
         gate = self.gate.to(maxima.device)
         return (maxima * gate[:-1]).sum(dim=-1) > gate[-1]
 
-    def features(self, hidden: Tensor, valid: Tensor | None = None) -> Tensor:
+    def features(self, hidden: Tensor, valid: Tensor | None = None, named: Tensor | None = None) -> Tensor:
         """`f ⊙ m_spec` `[batch, tokens, k]` of block outputs `[batch, tokens, d]`, zero where the gate is shut.
 
         `valid` `[batch, tokens]` marks the tokens that are no masked padding; padding neither fires nor opens the gate.
+        `named` `[batch]` marks prompts that say a name of the concept: there it is open, whatever the features say.
         """
         f = self.active_features(hidden)
         if valid is not None:
             f = f * valid[..., None]
-        return f * self.mask.to(hidden.device) * self.opens(f.amax(dim=-2))[:, None, None]
+        opened = self.opens(f.amax(dim=-2))
+        if named is not None:
+            opened = opened | named.to(hidden.device)
+        return f * self.mask.to(hidden.device) * opened[:, None, None]
 
-    def delta(self, hidden: Tensor, valid: Tensor | None = None, strength: float | None = None) -> Delta:
+    def delta(
+        self,
+        hidden: Tensor,
+        valid: Tensor | None = None,
+        strength: float | None = None,
+        named: Tensor | None = None,
+    ) -> Delta:
         """The change for block outputs `[batch, tokens, d]` at `strength` (default: the eraser's own)."""
         gamma = self.strength if strength is None else strength
-        f = self.features(hidden, valid)
+        f = self.features(hidden, valid, named)
         activity = f.norm(dim=-1) / self.typical
         change = -gamma * self.scale.to(hidden.device) * (f @ self.W_dec.to(hidden.device))
         if self.replacement.any():
@@ -147,8 +164,9 @@ class ClearEraser:
             return pipe.encode_prompt(prompt, do_classifier_free_guidance=False, **options)[0]
 
     def explain(self, tokenizer: Any, encoder: nn.Module, prompt: str) -> list[tuple[str, float]]:
-        """Every token of `prompt` with the activity of this eraser on it (0: left alone; 1: as on the concept
-        itself)."""
+        """Every token of `prompt`, as it is encoded, with the activity of this eraser on it (0: left alone; 1: as on
+        the concept itself)."""
+        prompt = prompt if self.mentions is None else reworded(prompt, [self.mentions])[0]
         tokens = encode_blocks(tokenizer, encoder, [prompt], PromptForm(self.max_length), layers=[self.layer])
         activity = self.delta(tokens.hidden).activity[0]
         names = tokenizer.convert_ids_to_tokens(tokens.token_id.tolist())
@@ -163,6 +181,7 @@ class ClearEraser:
             "typical": self.typical,
             "max_length": self.max_length,
             "encoder_fingerprint": self.encoder_fingerprint,
+            "mentions": self._mention_facts(),
             "report": self.report,
         }
         write_pair(folder, _STEM, FORMAT_VERSION, facts, self._tensors())
@@ -173,24 +192,39 @@ class ClearEraser:
         metadata, tensors = read_pair(folder, _STEM, FORMAT_VERSION)
         names = ("layer", "strength", "typical", "max_length", "encoder_fingerprint", "report")
         facts: dict[str, Any] = {name: metadata[name] for name in names}
-        return cls(concept=Concept(**metadata["concept"]), **facts, **cast(dict[str, Any], tensors))
+        concept = Concept(**metadata["concept"])
+        if (known := metadata["mentions"]) is not None:
+            near, far = (tensors.pop(name).float() for name in _MENTION_TENSORS)
+            facts["mentions"] = Mentions(concept.name, near, far, tuple(known["spellings"]), known["margin"])
+        return cls(concept=concept, **facts, **cast(dict[str, Any], tensors))
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name).contiguous() for name in _TENSORS}
+        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
+        if self.mentions is not None:
+            vectors = (self.mentions.names, self.mentions.others)
+            tensors |= {name: v.half().contiguous() for name, v in zip(_MENTION_TENSORS, vectors, strict=True)}
+        return tensors
+
+    def _mention_facts(self) -> dict[str, Any] | None:
+        known = self.mentions
+        return None if known is None else {"spellings": list(known.spellings), "margin": known.margin}
 
 
 def combined_edit(
     erasers: Sequence[ClearEraser],
     strengths: Sequence[float],
     observe: Callable[[list[Delta]], None] | None = None,
+    named: Callable[[ClearEraser, int], Tensor | None] | None = None,
 ) -> Edit:
     """The edit of several erasers at one block; all look at the same unedited hidden states, so order does not matter.
 
-    `observe(deltas)`, if given, sees what each eraser does in every pass.
+    `observe(deltas)`, if given, sees what each eraser does in every pass. `named(eraser, batch)`, if given, knows which
+    prompts of the batch say a name of the concept, bool `[batch]`, or None if it does not know the batch.
     """
 
     def edit(hidden: Tensor, valid: Tensor | None) -> Tensor | None:
-        deltas = [eraser.delta(hidden, valid, gamma) for eraser, gamma in zip(erasers, strengths, strict=True)]
+        said = [None if named is None else named(eraser, len(hidden)) for eraser in erasers]
+        deltas = [e.delta(hidden, valid, s, n) for e, s, n in zip(erasers, strengths, said, strict=True)]
         if observe is not None:
             observe(deltas)
         touched = torch.stack([delta.touched for delta in deltas]).any(dim=0)

@@ -22,16 +22,25 @@ _KNOWN_ROWS: OrderedDict[str, frozenset[str]] = OrderedDict()
 _MAX_KNOWN_ROWS = 65536
 
 Audited = Callable[[Callable[[], Any], Sequence[str]], Any]
+Reword = Callable[[str], str]
 
 
 class Guard:
     """Stands between a pipeline and its text encoders while erasers are attached."""
 
     def __init__(
-        self, keys: frozenset[str], places: set[tuple[str, int]], on_negative: bool, audited: Audited | None = None
+        self,
+        keys: frozenset[str],
+        places: set[tuple[str, int]],
+        on_negative: bool,
+        audited: Audited | None = None,
+        reword: Reword | None = None,
     ) -> None:
         """`keys` are those of the erasers at their strengths, `places` (encoder, block) where they act; `audited` runs
-        an encoding and writes down what happened in it."""
+        an encoding and writes down what happened in it; `reword` exchanges mentions of a concept for its name."""
+        self.reword = reword
+        self.texts: list[str] | None = None
+        """The prompts that are being encoded, as the erasers read them; None where it is not known."""
         self.keys, self.places, self.on_negative, self.audited = keys, places, on_negative, audited
         self.editing, self.shortcut = True, False
         self.ran: set[tuple[str, int]] = set()
@@ -48,7 +57,8 @@ class Guard:
         if given:
             self._refuse_unknown(given)
             return self._negative_only(encode_prompt, options)
-        outputs = self._edited(encode_prompt, options)
+        asked, options = options.get("prompt"), self._reworded(options)
+        outputs = self._edited(encode_prompt, options, asked)
         if not guided:
             return outputs
         if self.shortcut:
@@ -56,24 +66,38 @@ class Guard:
         both = self._negative_only(encode_prompt, options)
         return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
 
+    def _reworded(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with every prompt, and where erasers act on it the negative one, as the erasers read it."""
+        reword = self.reword
+        if reword is None:
+            return options
+
+        def read(prompt: Any) -> Any:
+            if isinstance(prompt, str):
+                return reword(prompt)
+            return [read(one) for one in prompt] if isinstance(prompt, list | tuple) else prompt
+
+        acted_on = {name for name in options if self.on_negative or not name.startswith("negative_")}
+        return {n: read(value) if n in acted_on and _is_prompt(n) else value for n, value in options.items()}
+
     def _negative_only(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
-        self.editing = self.on_negative
+        self.editing, self.texts = self.on_negative, None
         try:
             return encode_prompt(**options)
         finally:
             self.editing = True
 
-    def _edited(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
-        """What `encode_prompt` returns without a negative prompt, edited."""
+    def _edited(self, encode_prompt: Callable, options: dict[str, Any], asked: Any) -> Any:
+        """What `encode_prompt` returns without a negative prompt, edited; `asked` is the prompt before rewording."""
         self.ran.clear()
+        self.texts = _texts(options)
         alone = dict(options)
         if "do_classifier_free_guidance" in alone:
             alone["do_classifier_free_guidance"] = False
         if self.audited is None:
             outputs = encode_prompt(**alone)
         else:
-            prompt = options["prompt"]
-            prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+            prompts = [asked] if isinstance(asked, str) else list(asked)
             outputs = self.audited(lambda: encode_prompt(**alone), prompts)
         if missed := sorted(self.places - self.ran):
             name, layer = missed[0]
@@ -95,6 +119,20 @@ class Guard:
                 " them. Pass prompt=, or make the embeddings with pipe.encode_prompt(...) while these erasers are"
                 " attached."
             )
+
+
+def _texts(options: dict[str, Any]) -> list[str]:
+    """By row everything that is asked, for whichever text encoder."""
+    asked = [value for name, value in options.items() if _is_prompt(name) and not name.startswith("negative_")]
+    columns = [[value] if isinstance(value, str) else list(value) for value in asked if value]
+    rows = len(columns[0]) if columns else 0
+    return [" / ".join(row) for row in zip(*columns, strict=True)] if all(len(c) == rows for c in columns) else []
+
+
+def _is_prompt(name: str) -> bool:
+    """ "prompt", "negative_prompt", and the same for a second and third text encoder ("prompt_2")."""
+    first, _, number = name.removeprefix("negative_").partition("_")
+    return first == "prompt" and (not number or number.isdigit())
 
 
 def _is_embedding(name: str) -> bool:

