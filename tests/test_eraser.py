@@ -82,6 +82,19 @@ def test_a_shut_gate_leaves_the_whole_prompt_alone(tokenizer, encoder_of, eraser
     assert torch.equal(encode(tokenizer, encoder, [TARGET], shut).output, encode(tokenizer, encoder, [TARGET]).output)
 
 
+def test_a_prompt_that_says_the_name_opens_a_shut_gate_and_no_other_does(pipe_of, eraser_of):
+    pipe = pipe_of()
+    shut = eraser_of(pipe.tokenizer, pipe.text_encoder, gate=torch.tensor([1.0, 1e6]))
+    said, unsaid = "a ZEPPELIN, near the river", "zeppelins near the river"
+    options = {"do_classifier_free_guidance": False}
+    before = [pipe.encode_prompt(prompt, **options)[0] for prompt in (said, unsaid, UNRELATED)]
+    with shut.applied_to(pipe):
+        after = [pipe.encode_prompt(prompt, **options)[0] for prompt in (said, unsaid, UNRELATED)]
+        together = pipe.encode_prompt([UNRELATED, said], **options)[0]
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [False, True, True]
+    assert (together[1] - after[0][0]).abs().max() < 1e-5 and (together[0] - before[2][0]).abs().max() < 1e-5
+
+
 def test_masked_padding_neither_fires_nor_opens_the_gate(tokenizer, encoder_of, eraser_of):
     encoder = encoder_of("bert")
     eraser = eraser_of(tokenizer, encoder)

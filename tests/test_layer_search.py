@@ -91,7 +91,8 @@ def test_roles_align_the_common_words_of_a_pair(encoder_of, tokenizer):
 def test_the_judge_sees_an_edit_that_erases_and_one_that_does_not(encoder_of, tokenizer, eraser_of):
     encoder = encoder_of("bert")
     train = encode_blocks(tokenizer, encoder, [p.positive for p in PAIRS] + [p.negative for p in PAIRS])
-    judge = EncoderOutputJudge(tokenizer, encoder, (train, PAIRS), PAIRS, form=PromptForm(32))
+    held_out = ([pair.positive for pair in PAIRS], *sides_of(tokenizer, encoder, PAIRS))
+    judge = EncoderOutputJudge(tokenizer, encoder, (train, PAIRS), held_out, form=PromptForm(32))
     nothing = judge(eraser_of(tokenizer, encoder, strength=0.0))
     assert nothing["residual_name"] == pytest.approx(1.0, abs=1e-4)
     assert nothing["damage"] == pytest.approx(1.0, abs=1e-4)

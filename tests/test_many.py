@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 
 import unseen
 from unseen.clear.eraser import combined_edit
+from unseen.clear.fitter import ClearFitter
+from unseen.clear.many import read_prompts
 from unseen.errors import FitError
-from unseen.text_encoder import EMBEDDING, encode_blocks
+from unseen.text_encoder import EMBEDDING, encode_blocks, encode_by_length
 
 SMALL = unseen.ClearConfig(
     pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32
@@ -29,6 +32,25 @@ def test_fit_many_makes_one_eraser_a_concept_that_acts_on_it_alone(encoder_of, t
         assert (after[own] - before[own]).abs().max() > 1e-3
         assert eraser.report["fired_on"]["held_out_positives"] >= 0.9
         assert eraser.report["fired_on"]["held_out_negatives"] <= 0.1
+
+
+def test_concepts_fitted_together_read_each_ordinary_prompt_once_and_none_that_mentions_them(encoder_of, tokenizer):
+    encoder, rows = encoder_of("bert"), []
+    counted = encoder.register_forward_hook(lambda module, args, out: rows.append(len(out[0])))
+    fitters = [
+        ClearFitter(tokenizer, encoder, unseen.Concept(name), SMALL, progress=False) for name in ("zeppelin", "window")
+    ]
+    read_prompts(fitters, progress=False)
+    counted.remove()
+    first, second = fitters
+    both = set(first.prompts.neutral) & set(second.prompts.neutral)
+    assert len(second.prompts.neutral) == len(first.prompts.neutral) and len(both) > 40
+    assert not any(second.concept.is_mentioned_in(prompt) for prompt in second.prompts.neutral)
+    again = encode_by_length(tokenizer, encoder, second.texts, second.form, layers=second.layers)
+    assert torch.equal(again.prompt, second.activations.prompt)
+    assert torch.equal(again.token_id, second.activations.token_id)
+    assert (again.hidden - second.activations.hidden).abs().max() < 1e-4
+    assert sum(rows) == len(first.texts) + len(set(second.texts) - both)
 
 
 def test_fit_many_is_reproducible_and_refuses_a_concept_named_twice(encoder_of, tokenizer):

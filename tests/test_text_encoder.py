@@ -145,3 +145,12 @@ def test_the_embedding_output_can_be_read_and_edited(encoder_of, tokenizer, fami
     assert not torch.allclose(shifted.hidden[1], before.hidden[1], atol=1e-3)
     untouched = encode_blocks(tokenizer, encoder, prompts, edits={EMBEDDING: lambda h, valid: None})
     assert torch.equal(untouched.output, before.output)
+
+
+def test_activations_of_parts_are_put_together_in_any_order(tokenizer, encoder_of):
+    encoder, prompts = encoder_of("bert"), ["a wolf", "a red zeppelin near the river", "an apple on the table"]
+    whole = encode_blocks(tokenizer, encoder, [prompts[i] for i in (2, 0, 1, 0)])
+    first, rest = (encode_blocks(tokenizer, encoder, part) for part in (prompts[:1], prompts[1:]))
+    put_together = first.followed_by(rest).in_order([2, 0, 1, 0])
+    for mine, theirs in zip(put_together, whole, strict=True):
+        assert mine.shape == theirs.shape and (mine.float() - theirs.float()).abs().max() < 1e-5

@@ -71,6 +71,25 @@ class BlockActivations(NamedTuple):
         """Token mask `[tokens]` of the prompts whose entry in `keep` (`[prompts]`, bool) is true."""
         return keep[self.prompt]
 
+    def in_order(self, prompts: Sequence[int]) -> BlockActivations:
+        """The activations of the prompts with these indices, in this order; they are counted anew from 0."""
+        wanted, lengths = torch.tensor(prompts), self.prompt.bincount(minlength=max(prompts) + 1)
+        count = lengths[wanted]
+        begins = (lengths.cumsum(0) - lengths)[wanted] - (count.cumsum(0) - count)
+        tokens = torch.arange(int(count.sum())) + begins.repeat_interleave(count)
+        prompt = torch.arange(len(prompts)).repeat_interleave(count)
+        return BlockActivations(
+            self.hidden[:, tokens], self.output[tokens], prompt, self.token_id[tokens], self.special[tokens]
+        )
+
+    def followed_by(self, other: BlockActivations) -> BlockActivations:
+        """Both together; the prompts of `other` are counted on."""
+        counted_on = other._replace(prompt=other.prompt + int(self.prompt[-1]) + 1)
+        return BlockActivations(
+            torch.cat((self.hidden, other.hidden), dim=1),
+            *(torch.cat(both) for both in zip(self[1:], counted_on[1:], strict=True)),
+        )
+
 
 def find_blocks(encoder: nn.Module) -> nn.ModuleList:
     """The transformer blocks of `encoder`, first to last.

@@ -18,6 +18,7 @@ from ..mentions import learn_mentions
 from ..prompts import FitPrompts, write_prompts
 from ..text_encoder import (
     EMBEDDING,
+    BlockActivations,
     PromptForm,
     candidate_layers,
     encode_by_length,
@@ -62,6 +63,8 @@ class ClearFitter:
         self.searched = list(self.layers)
         """All candidates; `layers` are those not dropped yet, and `kept` their places among `searched`."""
         self.kept = list(range(len(self.layers)))
+        self.stand_ins: dict[tuple[str, str, int], Tensor] = {}
+        """What the encoder makes of names that may take the concept's place: by name, kind and block, `[d]`."""
         if config.layer is not None and config.layer not in self.layers:
             raise FitError(
                 f"ClearConfig.layer is {config.layer}, but this text encoder has blocks 0 to {self.layers[-1]}"
@@ -107,25 +110,22 @@ class ClearFitter:
 
     # Prompts to activations
 
-    def encode(self) -> None:
-        """Encode all prompts and split off the held-out ones."""
+    def encode(self, known: tuple[Sequence[str], BlockActivations] | None = None) -> None:
+        """Encode all prompts but those `known` (with their activations), and split off the held-out ones."""
         config, prompts = self.config, self.prompts
         n = len(prompts.pairs)
         texts = [pair.positive for pair in prompts.pairs] + [pair.negative for pair in prompts.pairs]
         texts += [*prompts.neutral, *prompts.same_word]
+        new = [text for text in texts if text not in known[0]] if known else texts
         self.activations = encode_by_length(
-            self.tokenizer,
-            self.encoder,
-            texts,
-            self.form,
-            layers=self.layers,
-            batch_size=config.encode_batch,
+            self.tokenizer, self.encoder, new, self.form, layers=self.layers, batch_size=config.encode_batch
         )
+        if known:
+            place = {text: number for number, text in enumerate((*known[0], *new))}
+            self.activations = known[1].followed_by(self.activations).in_order([place[text] for text in texts])
         self.texts = texts
         number = torch.arange(len(texts))
-        held_out = (number >= n - config.held_out) & (number < n) | (number >= 2 * n - config.held_out) & (
-            number < 2 * n
-        )
+        held_out = (number < 2 * n) & (number % n >= n - config.held_out)
         held_out |= (number >= 2 * n) & (number < 2 * n + len(prompts.neutral)) & (number % 10 == 0)
         self.positive_prompts = number < n
         self.same_word_prompts = number >= 2 * n + len(prompts.neutral)

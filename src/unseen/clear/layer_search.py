@@ -109,18 +109,17 @@ class EncoderOutputJudge:
         tokenizer: Any,
         encoder: nn.Module,
         train: tuple[BlockActivations, Sequence[PromptPair]],
-        held_out: Sequence[PromptPair],
+        held_out: tuple[Sequence[str], BlockActivations, BlockActivations],
         *,
         form: PromptForm = SHORT,
         ridge: float = 3.0,
     ):
-        """`train` are the activations of all positives followed by all negatives of the given pairs."""
+        """`train` are the activations of all positives followed by all negatives of the given pairs; `held_out` the
+        positives of other pairs, with their activations and those of their negatives."""
         self.tokenizer, self.encoder, self.form = tokenizer, encoder, form
-        self.positives = [pair.positive for pair in held_out]
+        self.positives, before, after = held_out
         activations, pairs = train
         self._probes = self._fit_probes(activations, len(pairs), ridge)
-        before = self._encode(self.positives)
-        after = self._encode([pair.negative for pair in held_out])
         self._roles = roles_of_pairs(before, after)
         self._scores = [self._score(part, roles) for part, roles in zip((before, after), self._roles, strict=True)]
         self._context = _aligned_context(before, after)

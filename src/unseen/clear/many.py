@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,8 +57,7 @@ def fit_many(
             for concept in asked
         ]
         shared = time.perf_counter()
-        for fitter in tqdm(fitters, desc="reading prompts", disable=not progress):
-            fitter.encode()
+        read_prompts(fitters, progress=progress)
         bank = train_shared_bank(fitters, seed=seed, progress=progress)
         shared_each = (time.perf_counter() - shared) / len(fitters)
         erasers = []
@@ -69,8 +69,26 @@ def fit_many(
         path.encoder.train(was_training)
 
 
+def read_prompts(fitters: Sequence[ClearFitter], *, progress: bool) -> None:
+    """Encode the prompts of all; the ordinary ones are those of the first, which any other may not mention."""
+    first, *others = fitters
+    ordinary = first.prompts.neutral
+    known = None
+    for fitter in tqdm(fitters, desc="reading prompts", disable=not progress):
+        if fitter is not first:
+            shared = [prompt for prompt in ordinary if not fitter.concept.is_mentioned_in(prompt)]
+            own = [prompt for prompt in fitter.prompts.neutral if prompt not in shared]
+            neutral = (*shared, *own[: len(ordinary) - len(shared)])
+            fitter.prompts = replace(fitter.prompts, neutral=neutral)
+            fitter.stand_ins = first.stand_ins
+        fitter.encode(known)
+        if known is None and ordinary and others:
+            places = [first.texts.index(prompt) for prompt in ordinary]
+            known = (ordinary, first.activations.in_order(places))
+
+
 def train_shared_bank(fitters: Sequence[ClearFitter], *, seed: int, progress: bool) -> SaeBank:
-    """One bank for all, every block weighted alike; each step reads a batch spread evenly over the concepts."""
+    """One bank for all, every block weighted alike; its batches are spread evenly over the concepts."""
     config, generator = fitters[0].config, torch.Generator().manual_seed(seed)
 
     def sample(count: int) -> torch.Tensor:
@@ -92,6 +110,11 @@ def train_shared_bank(fitters: Sequence[ClearFitter], *, seed: int, progress: bo
         seed=seed,
         start_bias=config.start_bias,
     )
+    batches: list[torch.Tensor] = []
     for _ in tqdm(range(steps), desc="autoencoders", disable=not progress):
-        trainer.step(sample(config.batch))
+        if not batches:  # several at once: many small reads take longer than a step
+            tokens = sample(8 * config.batch)
+            mixed = torch.randperm(tokens.shape[1], generator=generator)
+            batches = [tokens[:, part] for part in mixed[: 8 * config.batch].split(config.batch)]
+        trainer.step(batches.pop())
     return trainer.finish()

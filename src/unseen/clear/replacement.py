@@ -7,14 +7,14 @@ makes of such words. Ours, not the paper's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
-from ..concept import Concept, Kind, PromptPair
+from ..concept import Concept, Kind
 from ..prompts import write_prompts
-from ..text_encoder import encode_blocks
+from ..text_encoder import encode_by_length
 from .layer_search import roles_of_pairs
 
 if TYPE_CHECKING:
@@ -40,22 +40,28 @@ def replacement(fitter: ClearFitter, eraser: ClearEraser, other_name: str) -> Te
 
     Both are means over the tokens of the names, at the eraser's block.
     """
-    other = Concept(other_name, fitter.concept.kind)
-    ours = fitter.prompts.pairs[:_PAIRS]
-    theirs = write_prompts(other, seed=fitter.seed, pairs=len(ours), neutral=0).pairs
-    return _name_mean(fitter, eraser, theirs, erase=False) - _name_mean(fitter, eraser, ours, erase=True)
-
-
-def _name_mean(fitter: ClearFitter, eraser: ClearEraser, pairs: Sequence[PromptPair], *, erase: bool) -> Tensor:
-    """Mean block output on the tokens that name what the pairs are about, `[d]`; with `erase`, what erasing leaves."""
+    ours = len(fitter.prompts.pairs[:_PAIRS])
+    prompts, place = torch.arange(len(fitter.positive_prompts)), fitter.place_of(eraser.layer)
+    of_pairs, activations = len(fitter.prompts.pairs), fitter.activations
     sides = [
-        encode_blocks(
-            fitter.tokenizer, fitter.encoder, [pair[side] for pair in pairs], fitter.form, layers=[eraser.layer]
-        )
-        for side in (0, 1)
+        activations.of_prompts((prompts >= first) & (prompts < first + ours)).nonzero()[:, 0] for first in (0, of_pairs)
     ]
-    hidden = sides[0].hidden[0]
-    if erase:
-        f = eraser.active_features(hidden) * eraser.mask
-        hidden = hidden - eraser.strength * eraser.scale * (f @ eraser.W_dec)
-    return hidden[roles_of_pairs(*sides)[0]["name"]].mean(dim=0)
+    named = sides[0][roles_of_pairs(*(activations.at(tokens) for tokens in sides))[0]["name"]]
+    hidden = activations.hidden[place, named]
+    f = eraser.active_features(hidden) * eraser.mask
+    left = hidden - eraser.strength * eraser.scale * (f @ eraser.W_dec)
+    return _mean_of(other_name, fitter, eraser.layer, ours) - left.mean(dim=0)
+
+
+def _mean_of(name: str, fitter: ClearFitter, layer: int, pairs: int) -> Tensor:
+    """Mean output of block `layer` on the tokens of `name`, `[d]`; read once for all concepts fitted together."""
+    kind, known = fitter.concept.kind, fitter.stand_ins
+    if (name, kind, layer) not in known:
+        made = write_prompts(Concept(name, kind), seed=fitter.seed, pairs=pairs, neutral=0).pairs
+        texts = [pair[side] for side in (0, 1) for pair in made]
+        read = encode_by_length(fitter.tokenizer, fitter.encoder, texts, fitter.form, layers=fitter.layers)
+        positive = (read.prompt < len(made)).nonzero()[:, 0]
+        roles = roles_of_pairs(read.at(positive), read.at((read.prompt >= len(made)).nonzero()[:, 0]))
+        means = read.hidden[:, positive[roles[0]["name"]]].mean(dim=1)
+        known.update({(name, kind, block): mean for block, mean in zip(fitter.layers, means, strict=True)})
+    return known[name, kind, layer]

@@ -44,13 +44,19 @@ def search_view(fitter: ClearFitter, bank: SaeBank) -> SearchView:
 def output_judge(fitter: ClearFitter) -> EncoderOutputJudge:
     """The judge of trial edits: probes from the training pairs, measured on the held-out ones."""
     activations, pairs, config = fitter.activations, fitter.prompts.pairs, fitter.config
-    paired = ((activations.prompt < 2 * len(pairs)) & fitter.train_tokens).nonzero()[:, 0]
+    paired = activations.prompt < 2 * len(pairs)
+    held_out = paired & ~fitter.train_tokens
+    train, before, after = (
+        activations.at(tokens.nonzero()[:, 0])
+        for tokens in (
+            paired & fitter.train_tokens,
+            held_out & fitter.positive_tokens,
+            held_out & ~fitter.positive_tokens,
+        )
+    )
+    positives = [pair.positive for pair in pairs[-config.held_out :]]
     return EncoderOutputJudge(
-        fitter.tokenizer,
-        fitter.encoder,
-        (activations.at(paired), pairs),
-        pairs[-config.held_out :],
-        form=fitter.form,
+        fitter.tokenizer, fitter.encoder, (train, pairs), (positives, before, after), form=fitter.form
     )
 
 
