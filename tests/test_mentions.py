@@ -55,6 +55,8 @@ def test_other_words_for_the_concept_are_found_and_nothing_else(raincoat, prompt
 def test_a_mention_is_exchanged_for_the_name_and_the_rest_stays(raincoat):
     prompt = "A photo of a waterproof coat, filmed by night: a fox beside it"
     assert reworded(prompt, [raincoat])[0] == "A photo of a raincoat, filmed by night: a fox beside it"
+    vowel = dataclasses.replace(raincoat, name="umbrella")
+    assert reworded("A waterproof coat, a fox", [vowel])[0] == "An umbrella, a fox"
     assert reworded("a fox by night", [raincoat]) == ("a fox by night", [])
 
 

@@ -48,6 +48,7 @@ NEARLY = 0.06
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _SIMPLE_WORD = re.compile(r"[^\W_]+")
 _ARTICLES = frozenset("a an the".split())
+_AFTER_A = re.compile(r"(?<=\b[Aa])n?\s+$")
 _NOT_AT_EDGE = frozenset(
     "a an the of in on with by and or for to from at as is are was were be being into onto over under across through "
     "towards toward off up down out that this these those which who whom whose its it his her their our your my he she "
@@ -260,7 +261,8 @@ def reworded(prompt: str, concepts: Sequence[Mentions]) -> tuple[str, list[tuple
             taken.append((name, found))
     taken.sort(key=lambda claim: claim[1].start)
     for name, found in reversed(taken):
-        prompt = prompt[: found.start] + name + prompt[found.end :]
+        before = _AFTER_A.sub("n " if name[0].lower() in "aeiou" else " ", prompt[: found.start])
+        prompt = before + name + prompt[found.end :]
     return prompt, taken
 
 
