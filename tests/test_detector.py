@@ -131,6 +131,7 @@ def test_labels_by_eye_are_scored_against_the_right_frames(tmp_path: Path, detec
         prompts=np.asarray(["a", "b", "c"] * 2),
         seeds=np.arange(6),
         erased=np.arange(6) >= 3,
+        asked=np.asarray(["church", "bus", "bus"] * 2),
     )
     run = labelling.load_run(tmp_path / "run.npz")
     assert len(labelling.write_sheets(run, tmp_path / "sheets", count=12)) == 1
@@ -145,6 +146,12 @@ def test_labels_by_eye_are_scored_against_the_right_frames(tmp_path: Path, detec
     report = labelling.score(run, path, detector)
     assert report["frames"] == 12 and report["all"]["agreement"].value >= 0.75
     assert report["all"]["smear_over_claim"] is None
+    asked = [run.asked[clip] == truth[clip] for clip, _ in labelling.choose(run, 12, 0)]
+    assert report["all"]["eye_as_asked"].value == np.mean(asked) < 1
+    other = path.with_name("other.json")
+    other.write_text(json.dumps({**data, "by": "somebody", "labels": {**data["labels"], "1": "unrecognisable"}}))
+    text = labelling.scores(run, [path, other])
+    assert "Labelled by somebody." in text and "say the same of 91.7% of 12 frames" in text
     assert {clip >= 3 for clip, _ in labelling.choose(run, 2, 0)} == {True, False}
     data["labels"]["1"] = "zeppelin"
     path.write_text(json.dumps(data))

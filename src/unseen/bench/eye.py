@@ -25,7 +25,7 @@ ROLES = ("target", "neighbour", "absent")
 
 def collect(study: Study, keys: Sequence[str], count: int) -> dict[str, np.ndarray]:
     """The arrays of a labelling run: `count` clips a role of every concept, without and with its eraser."""
-    frames, prompts, seeds, erased = [], [], [], []
+    frames, prompts, seeds, erased, subjects = [], [], [], [], []
     for key in keys:
         fitted = study.eraser(concept_of(key))
         asked = prompts_for(study, key, fitted)
@@ -37,11 +37,13 @@ def collect(study: Study, keys: Sequence[str], count: int) -> dict[str, np.ndarr
                 prompts += [p.text for p, used in zip(some, use, strict=True) if used]
                 seeds += [p.seed for p, used in zip(some, use, strict=True) if used]
                 erased += [after] * int(use.sum())
+                subjects += [p.scene.subjects[0] for p, used in zip(some, use, strict=True) if used]
     return {
         "frames": np.concatenate(frames),
         "prompts": np.asarray(prompts),
         "seeds": np.asarray(seeds),
         "erased": np.asarray(erased),
+        "asked": np.asarray(subjects),
     }
 
 

@@ -3,17 +3,20 @@
     python -m unseen.diorama.labelling sheets RUN.npz OUT/
     python -m unseen.diorama.labelling score RUN.npz LABELS.json
 
-RUN.npz holds generated clips: `frames` uint8 `[clips, FRAMES, SIZE, SIZE, 3]`, `prompts` and `seeds` `[clips]`, and
-`erased` bool `[clips]`. The sheets show frames in random order, numbered, without prompt or detector output, half of
-them after erasure. The labeller fills in labels.json: for each number the key of the subject that is seen, a list of
-two keys, "none" (an empty scene) or "unrecognisable".
+RUN.npz holds generated clips: `frames` uint8 `[clips, FRAMES, SIZE, SIZE, 3]`, `prompts` and `seeds` `[clips]`, `asked`
+`[clips]`, the key of the subject that the prompt asks for, and `erased` bool `[clips]`. The sheets show frames in
+random order, numbered, without prompt or detector output, half of them after erasure. The labeller fills in
+labels.json: who labels ("by"), and for each number the key of the subject that is seen, a list of two keys, "none" (an
+empty scene) or "unrecognisable".
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ class Run:
     prompts: np.ndarray
     seeds: np.ndarray
     erased: np.ndarray
+    asked: np.ndarray
 
     @property
     def fingerprint(self) -> str:
@@ -47,20 +51,20 @@ class Run:
 def load_run(path: Path) -> Run:
     """Read RUN.npz; a clear error for a missing array or a wrong shape."""
     with np.load(path, allow_pickle=False) as file:
-        missing = {"frames", "prompts", "seeds", "erased"} - set(file.files)
+        missing = {"frames", "prompts", "seeds", "erased", "asked"} - set(file.files)
         if missing:
             raise ValueError(
-                f"{path} lacks {', '.join(sorted(missing))}; save clips with frames, prompts, seeds, erased"
+                f"{path} lacks {', '.join(sorted(missing))}; save clips with frames, prompts, seeds, erased, asked"
             )
-        run = Run(file["frames"], file["prompts"], file["seeds"], file["erased"].astype(bool))
+        run = Run(file["frames"], file["prompts"], file["seeds"], file["erased"].astype(bool), file["asked"])
     if run.frames.ndim != 5 or run.frames.dtype != np.uint8 or run.frames.shape[-1] != 3:
         raise ValueError(
             f"{path}: expected frames as uint8 [clips, frames, height, width, 3], but got {run.frames.dtype} "
             f"{list(run.frames.shape)}"
         )
-    if not len(run.frames) == len(run.prompts) == len(run.seeds) == len(run.erased):
+    if len({len(part) for part in (run.frames, run.prompts, run.seeds, run.erased, run.asked)}) > 1:
         raise ValueError(
-            f"{path}: frames, prompts, seeds and erased differ in length; expected one entry per clip in each"
+            f"{path}: frames, prompts, seeds, erased and asked differ in length; expected one entry per clip in each"
         )
     return run
 
@@ -107,7 +111,7 @@ def write_sheets(run: Run, folder: Path, *, count: int = 240, seed: int = 0) -> 
     if not template.exists():  # never overwrite somebody's labels
         labels = {str(number): None for number in range(1, count + 1)}
         template.write_text(
-            json.dumps({"run": run.fingerprint, "seed": seed, "count": count, "labels": labels}, indent=0)
+            json.dumps({"run": run.fingerprint, "seed": seed, "count": count, "by": "", "labels": labels}, indent=0)
         )
     return paths
 
@@ -143,8 +147,10 @@ def score(run: Run, labels: Path, detector: Detector) -> dict[str, Any]:
     `agreement`: exactly the same subjects; `over_claim`: some subject that the eye does not see; `miss`: of the frames
     in which the eye sees a subject, those in which the detector lacks one of them; `smear_over_claim`: of the frames
     that the eye cannot name, those in which the detector claims a subject; `eye_empty` and `eye_vague`: frames that the
-    eye calls empty or unrecognisable; `empty_taken_for_vague`: of the empty ones, those in which the detector holds
-    something unrecognisable to be likelier than an empty scene.
+    eye calls empty or unrecognisable; `eye_as_asked`: those in which it names the subject that the prompt asks for;
+    `empty_taken_for_vague`: of the empty ones, those in which the detector holds something unrecognisable to be
+    likelier than an empty scene; `vague_taken_for_empty`: of the unrecognisable ones, those in which it does not, and
+    claims no subject.
     """
     places, seen = read_labels(labels, run, detector.subjects)
     clips, moments = np.asarray(places).T
@@ -152,16 +158,19 @@ def score(run: Run, labels: Path, detector: Detector) -> dict[str, Any]:
     eye = np.asarray([[key in keys for key in detector.subjects] for keys in seen])
     vague, empty = (np.asarray([word in keys for keys in seen]) for word in ("unrecognisable", "none"))
     read = detector.probabilities(run.frames[clips, moments])
+    likelier_vague, everywhere = read["unrecognisable"] > read["none"], np.ones(len(eye), bool)
     measures = {
-        "eye_empty": (empty, np.ones(len(eye), bool)),
-        "eye_vague": (vague, np.ones(len(eye), bool)),
-        "empty_taken_for_vague": (read["unrecognisable"] > read["none"], empty),
-        "agreement": ((flagged == eye).all(1), np.ones(len(eye), bool)),
-        "over_claim": ((flagged & ~eye).any(1), np.ones(len(eye), bool)),
+        "eye_empty": (empty, everywhere),
+        "eye_vague": (vague, everywhere),
+        "eye_as_asked": (np.asarray([k == {a} for k, a in zip(seen, run.asked[clips], strict=True)]), everywhere),
+        "empty_taken_for_vague": (likelier_vague, empty),
+        "vague_taken_for_empty": (~likelier_vague & ~flagged.any(1), vague),
+        "agreement": ((flagged == eye).all(1), everywhere),
+        "over_claim": ((flagged & ~eye).any(1), everywhere),
         "miss": ((eye & ~flagged).any(1), eye.any(1)),
         "smear_over_claim": (flagged.any(1), vague),
     }
-    groups = {"all": np.ones(len(eye), bool), "before": ~run.erased[clips], "after": run.erased[clips]}
+    groups = {"all": everywhere, "before": ~run.erased[clips], "after": run.erased[clips]}
     report: dict[str, Any] = {"detector": detector.card["name"], "frames": len(eye)}
     for group, inside in groups.items():
         report[group] = {}
@@ -185,7 +194,7 @@ def main(argv: list[str] | None = None) -> None:
     sheets.add_argument("--seed", type=int, default=0)
     scoring = commands.add_parser("score", help="compare the detectors with the labels")
     scoring.add_argument("run", type=Path)
-    scoring.add_argument("labels", type=Path)
+    scoring.add_argument("labels", type=Path, nargs="+", help="one file of labels, or several people's")
     scoring.add_argument("--results", type=Path, metavar="FILE", help="also write the scores to this Markdown file")
     options = parser.parse_args(argv)
     run = load_run(options.run)
@@ -193,28 +202,39 @@ def main(argv: list[str] | None = None) -> None:
         for path in write_sheets(run, options.out, count=options.count, seed=options.seed):
             print(path)
         return
-    lines = []
-    for which in ("a", "b"):
-        report = score(run, options.labels, load_detector(which))
-        lines.append(f"{report['detector']}, {report['frames']} frames labelled by eye")
-        lines += [
-            f"  {group:>6}  {name:<21} {value if value is not None else 'no such frame'}"
-            for group in ("all", "before", "after")
-            for name, value in report[group].items()
-        ]
-    print("\n".join(lines))
+    text = scores(run, options.labels)
+    print(text)
     if options.results is not None:
-        command = f"python -m unseen.diorama.labelling score {options.run} {options.labels}"
+        command = f"python -m unseen.diorama.labelling score {options.run} {' '.join(map(str, options.labels))}"
         meaning = " ".join((score.__doc__ or "").split())
         options.results.write_text(
             "# The detectors against the eye\n\n"
             f"Written by `{command}`; not edited by hand. The clips (run `{run.fingerprint}`) are drawn again by "
             f"`python -m unseen.bench.eye {options.run}`; the sheets show "
-            "neither prompts nor what a detector says. One person labelled them, who wrote the method and had seen, on "
-            "development wording, which kinds of frames the detectors call unrecognisable; labels by somebody else "
-            f"would weigh more.\n\n{meaning}\n\n```text\n" + "\n".join(lines) + "\n```\n",
+            f"neither prompts nor what a detector says.\n\n{meaning}\n\n{text}\n",
             encoding="utf-8",
         )
+
+
+def scores(run: Run, labels: Sequence[Path]) -> str:
+    """Both detectors against every file of labels, and how far the people agree, as Markdown."""
+    parts = []
+    for path in labels:
+        parts += [f"## {path.name}", f"Labelled by {json.loads(path.read_text())['by']}."]
+        for which in ("a", "b"):
+            report = score(run, path, load_detector(which))
+            lines = [f"{report['detector']}, {report['frames']} frames labelled by eye"]
+            lines += [
+                f"  {group:>6}  {name:<21} {value if value is not None else 'no such frame'}"
+                for group in ("all", "before", "after")
+                for name, value in report[group].items()
+            ]
+            parts.append("\n".join(["```text", *lines, "```"]))
+    read = [dict(zip(*read_labels(path, run, load_detector().subjects), strict=True)) for path in labels]
+    for (one, first), (other, second) in itertools.combinations(zip(labels, read, strict=True), 2):
+        same = [first[place] == second[place] for place in first.keys() & second.keys()]
+        parts.append(f"{one.name} and {other.name} say the same of {np.mean(same):.1%} of {len(same)} frames.")
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":
