@@ -18,10 +18,12 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from diffusers import AutoencoderKLWan, WanPipeline, WanTransformer3DModel
+from diffusers import WanPipeline
+from pipelines import make_small_diorama
 
 from unseen.bench.cache import ClipCache, weights_fingerprint
 from unseen.bench.card import bars_reached
+from unseen.bench.engines import Inline
 from unseen.bench.fits import fit_with_control
 from unseen.bench.nearest import nearest_distances
 from unseen.bench.phrasings import misspell, reworded
@@ -41,8 +43,7 @@ from unseen.bench.scores import aspect_kept, rate
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Table, judged, write_tables
 from unseen.clear.config import ClearConfig
 from unseen.diorama import captions, scenes
-from unseen.diorama.models import TEXT_DIM, VAE_CONFIG, build_scheduler
-from unseen.diorama.pipeline import generate, load_text_encoder
+from unseen.diorama.pipeline import generate
 from unseen.diorama.scenes import Scene
 from unseen.prompts import write_prompts
 
@@ -52,29 +53,7 @@ SCENE = Scene(("french_horn",), "meadow", "left")
 
 @pytest.fixture(scope="module")
 def pipe() -> WanPipeline:
-    """A real pipeline of the smallest size, with random weights and Diorama's own text encoder."""
-    torch.manual_seed(0)
-    tokenizer, encoder = load_text_encoder()
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=8,
-        text_dim=TEXT_DIM, freq_dim=32, ffn_dim=32, num_layers=1, cross_attn_norm=True,
-        qk_norm="rms_norm_across_heads", rope_max_seq_len=32,
-    )  # fmt: skip
-    vae = AutoencoderKLWan(
-        **{**VAE_CONFIG, "base_dim": 8, "decoder_base_dim": 8, "z_dim": 8},
-        latents_mean=[0.0] * 8,
-        latents_std=[1.0] * 8,
-    )
-    made = WanPipeline(
-        tokenizer=tokenizer,
-        text_encoder=encoder,
-        transformer=transformer.eval(),
-        vae=vae.eval(),
-        scheduler=build_scheduler(),
-        expand_timesteps=True,
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
+    return make_small_diorama()
 
 
 class Counting:
@@ -93,7 +72,7 @@ class Counting:
 
 def runner(pipe: Any, folder: Path, counting: Counting, fingerprint: str = "p") -> Runner:
     cache = ClipCache(folder, pipe_fingerprint=fingerprint, call=CALL)
-    return Runner(pipe, cache, counting, max_sequence_length=32, batch_size=2, progress=False)
+    return Runner(pipe, cache, Inline(pipe, counting), max_sequence_length=32, batch_size=2, progress=False)
 
 
 def asked(*texts: str) -> list[Prompt]:

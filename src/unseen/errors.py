@@ -19,6 +19,10 @@ class SuiteError(UnseenError, ValueError):
     """A file that describes a comparison could not be read; the message names the file and what is wrong in it."""
 
 
+class EngineError(UnseenError, RuntimeError):
+    """Clips cannot be drawn by the engine that was asked for; the message says why and what to do."""
+
+
 class UnsupportedEncoderError(UnseenError, TypeError):
     """No list of transformer blocks (or more than one) was found in the text encoder."""
 

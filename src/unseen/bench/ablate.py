@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -115,8 +116,11 @@ def mean_difference(positive: Tensor, negative: Tensor) -> Callable[[Tensor], Te
     """Replace a token's component along the difference of the means by that of the negatives' mean."""
     direction = positive.mean(dim=0) - negative.mean(dim=0)
     direction = direction / direction.norm()
-    target = negative.mean(dim=0) @ direction
-    return lambda h: h - ((h @ direction) - target).clamp_min(0)[..., None] * direction
+    return partial(_cut, direction=direction, target=negative.mean(dim=0) @ direction)
+
+
+def _cut(h: Tensor, *, direction: Tensor, target: Tensor) -> Tensor:
+    return h - ((h @ direction) - target).clamp_min(0)[..., None] * direction
 
 
 def leace(positive: Tensor, negative: Tensor) -> Callable[[Tensor], Tensor]:
@@ -144,6 +148,13 @@ def dense_method(study: Study, name: str, standard: ClearEraser, make: DenseFit)
     names = [part.hidden[0, roles["name"]] for part, roles in zip(sides, roles_of_pairs(*sides), strict=True)]
     change = make(*names)
 
+    applied_to = partial(_edited_densely, standard=standard, change=change)
+    return Method(name, digest(name=name, of=standard.key), applied_to)
+
+
+def _edited_densely(
+    pipe: Any, *, standard: ClearEraser, change: Callable[[Tensor], Tensor]
+) -> AbstractContextManager[Any]:
     def edit(hidden: Tensor, valid: Tensor | None) -> Tensor | None:
         f = standard.active_features(hidden)
         f = f if valid is None else f * valid[..., None]
@@ -152,7 +163,4 @@ def dense_method(study: Study, name: str, standard: ClearEraser, make: DenseFit)
             return None
         return torch.where(opened[:, None, None], change(hidden.float()), hidden.float())
 
-    def applied_to(pipe: Any) -> AbstractContextManager[Any]:
-        return edited(pipe.text_encoder, {standard.layer: edit})
-
-    return Method(name, digest(name=name, of=standard.key), applied_to)
+    return edited(pipe.text_encoder, {standard.layer: edit})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,8 @@ import torch
 from tqdm import tqdm
 
 from unseen.bench.cache import BASE, ClipCache
+from unseen.bench.engines import Engine, Job
 from unseen.bench.prompts import Prompt
-
-Generate = Callable[..., np.ndarray]
-"""`(pipe, prompts, seeds, *, batch_size) -> uint8 [n, frames, H, W, 3]`, as `unseen.diorama.generate`."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,17 @@ class Method:
     fingerprint: str
     """Changes whenever the method would draw other clips; clips are kept under it."""
     applied_to: Callable[[Any], AbstractContextManager[Any]]
-    """`with method.applied_to(pipe):` the pipeline draws with the method, afterwards without it."""
+    """`with method.applied_to(pipe):` the pipeline draws with the method, afterwards without it. Workers in other
+    processes are sent it, so it should be one that `pickle` can send, such as `eraser.applied_to`."""
     text_only: bool = True
     """Whether it acts through the prompt encoding alone, so that an unchanged encoding means an unchanged clip."""
 
 
-UNEDITED = Method("before", BASE, lambda pipe: nullcontext())
+def _as_it_is(pipe: Any) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+UNEDITED = Method("before", BASE, _as_it_is)
 
 
 @dataclass(frozen=True)
@@ -75,77 +78,98 @@ def unchanged(pipe: Any, method: Method, texts: Sequence[str], *, max_sequence_l
     return same[:-1] & same[-1]
 
 
-def _batches(indices: Sequence[int], size: int) -> Iterable[Sequence[int]]:
-    return (indices[start : start + size] for start in range(0, len(indices), size))
+def _batches(things: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    return (things[start : start + size] for start in range(0, len(things), size))
 
 
 class Runner:
-    """Draws clips with one pipeline and keeps them in one cache."""
+    """Has clips drawn, for one pipeline, and keeps them in one cache."""
 
     def __init__(
         self,
         pipe: Any,
         cache: ClipCache,
-        generate: Generate,
+        engine: Engine,
         *,
         max_sequence_length: int,
         batch_size: int = 8,
         progress: bool = True,
     ):
+        """`pipe` is asked for encodings; the clips are drawn by `engine`."""
         self.pipe = pipe
         self.cache = cache
-        self.generate = generate
+        self.engine = engine
         self.max_sequence_length = max_sequence_length
         self.batch_size = batch_size
         self.progress = progress
         self.drawn = 0
         """Clips drawn by this runner so far, not counting those found in the cache or reused."""
+        self._identical: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
 
     def clips(self, prompts: Sequence[Prompt], method: Method = UNEDITED) -> Clips:
         """Clips of `prompts` under `method`, from the cache where they lie there; every finished batch is kept at once.
 
         A prompt that the method encodes bit-identically is not drawn again: its base clip is used.
         """
-        identical = np.zeros(len(prompts), bool)
-        if method is not UNEDITED and method.text_only and prompts:
-            identical = unchanged(
-                self.pipe, method, [p.text for p in prompts], max_sequence_length=self.max_sequence_length
-            )
-        frames: dict[int, np.ndarray] = {}
-        for edit, members in ((UNEDITED, identical), (method, ~identical)):
-            wanted = [int(i) for i in np.flatnonzero(members)]
-            frames |= self._draw(prompts, wanted, edit)
-        stacked = np.stack([frames[i] for i in range(len(prompts))]) if prompts else np.zeros((0, 0, 0, 0, 3), np.uint8)
+        self.prepare([(prompts, method)])
+        identical = self._unchanged(prompts, method)
+        frames = []
+        for prompt, same in zip(prompts, identical, strict=True):
+            clip = self.cache.load(self._address(prompt, UNEDITED if same else method))
+            assert clip is not None, "a clip that was just kept is gone"
+            frames.append(clip)
+        stacked = np.stack(frames) if frames else np.zeros((0, 0, 0, 0, 3), np.uint8)
         return Clips(tuple(prompts), stacked, identical)
 
-    def _draw(self, prompts: Sequence[Prompt], wanted: Sequence[int], method: Method) -> dict[int, np.ndarray]:
-        addresses = {i: self.cache.address(prompts[i].text, prompts[i].seed, method.fingerprint) for i in wanted}
-        found: dict[str, np.ndarray] = {}
-        missing: dict[str, int] = {}  # by address, so that a prompt asked for twice is drawn once
-        for i, address in addresses.items():
-            if address not in found and address not in missing:
-                clip = self.cache.load(address)
-                if clip is None:
-                    missing[address] = i
-                else:
-                    found[address] = clip
-        todo = list(missing.values())
+    def prepare(self, asked: Iterable[tuple[Sequence[Prompt], Method]]) -> None:
+        """Draw what calls of `clips` with these arguments will ask for; all in one go, so that many workers are busy.
+
+        A call's batches are always composed in the same way, and one of which some clips are missing is drawn whole.
+        So an interrupted run ends with the same frames as one that was not interrupted.
+        """
+        jobs: list[Job] = []
+        missing: list[dict[str, int]] = []  # for each job, addresses of clips to keep, with their place in the batch
+        planned: set[str] = set()
+        for prompts, method in asked:
+            identical = self._unchanged(prompts, method)
+            for edit, members in ((UNEDITED, identical), (method, ~identical)):
+                # by address, so that a prompt asked for twice is drawn once
+                wanted = {self._address(prompts[i], edit): prompts[i] for i in map(int, np.flatnonzero(members))}
+                for batch in _batches(list(wanted.items()), self.batch_size):
+                    new = {
+                        address: place
+                        for place, (address, _) in enumerate(batch)
+                        if address not in planned and self.cache.load(address) is None
+                    }
+                    if new:
+                        planned |= set(new)
+                        missing.append(new)
+                        jobs.append(Job(edit, tuple(p.text for _, p in batch), tuple(p.seed for _, p in batch)))
+        self._draw(jobs, missing)
+
+    def _draw(self, jobs: Sequence[Job], missing: Sequence[dict[str, int]]) -> None:
+        names = sorted({job.method.name for job in jobs})
+        what = names[0] if len(names) == 1 else f"{len(names)} methods"
+        total = sum(len(job.texts) for job in jobs)
         with (
-            tqdm(
-                total=len(todo), desc=f"clips, {method.name}", unit="clip", disable=not (self.progress and todo)
-            ) as bar,
-            method.applied_to(self.pipe) if todo else nullcontext(),
+            tqdm(total=total, desc=f"clips, {what}", unit="clip", disable=not (self.progress and jobs)) as bar,
+            closing(self.engine.draw(jobs)) as drawing,
         ):
-            for batch in _batches(todo, self.batch_size):
-                drawn = self.generate(
-                    self.pipe,
-                    [prompts[i].text for i in batch],
-                    [prompts[i].seed for i in batch],
-                    batch_size=self.batch_size,
-                )
-                for i, clip in zip(batch, drawn, strict=True):
-                    self.cache.save(addresses[i], clip)
-                    found[addresses[i]] = clip
-                self.drawn += len(batch)
-                bar.update(len(batch))
-        return {i: found[address] for i, address in addresses.items()}
+            for number, frames in drawing:
+                for address, place in missing[number].items():
+                    self.cache.save(address, frames[place])
+                self.drawn += len(frames)
+                bar.update(len(frames))
+
+    def _address(self, prompt: Prompt, method: Method) -> str:
+        return self.cache.address(prompt.text, prompt.seed, method.fingerprint)
+
+    def _unchanged(self, prompts: Sequence[Prompt], method: Method) -> np.ndarray:
+        """bool `[prompts]`; remembered, since a call of `prepare` is followed by one of `clips`."""
+        if method is UNEDITED or not method.text_only or not prompts:
+            return np.zeros(len(prompts), bool)
+        texts = tuple(prompt.text for prompt in prompts)
+        key = (method.fingerprint, texts)
+        if key not in self._identical:
+            self._identical[key] = unchanged(self.pipe, method, texts, max_sequence_length=self.max_sequence_length)
+        return self._identical[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,12 @@ import numpy as np
 
 import unseen
 from unseen.bench.cache import ClipCache, digest, weights_fingerprint
+from unseen.bench.engines import open_engine
 from unseen.bench.fits import Fitted, fit_with_control
 from unseen.bench.prompts import Prompt, PromptWriter
 from unseen.bench.readings import Readings, read_clips
 from unseen.bench.run import UNEDITED, Clips, Method, Runner
+from unseen.bench.workers import Recipe
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import METADATA_FILE, ClearEraser
 from unseen.concept import Concept
@@ -53,6 +55,10 @@ class Settings:
     """Whether the phrasings' fits are given the `fit` split's synonyms and descriptions beside the main name."""
     steps: int | None = None
     """Denoising steps a clip; None means those of `GENERATION`."""
+    engine: str = "inline"
+    """Who draws the clips, one of `unseen.bench.engines.ENGINES`; the results are the same."""
+    workers: int = 2
+    """Of an engine other than "inline"."""
     progress: bool = True
 
     def count(self, usual: int) -> int:
@@ -82,12 +88,20 @@ class Study:
         settings: Settings,
         *,
         pipe: Any = None,
+        load: Callable[[], Any] = load_pipeline,
         detectors: Sequence[Detector] | None = None,
         cache_folder: Path | None = None,
     ):
-        """`pipe` and `detectors` (the judge, then the second opinion) default to Diorama's own."""
+        """`load` gives the pipeline, here and in every worker (which imports the function by its name).
+
+        It and the `detectors` (the judge, then the second opinion) default to Diorama's own. `pipe` is what `load`
+        gives, where that is at hand.
+
+        Raises:
+            EngineError: what the settings' engine needs is not installed.
+        """
         self.settings = settings
-        self.pipe = load_pipeline() if pipe is None else pipe
+        self.pipe = load() if pipe is None else pipe
         self.detectors = [load_detector("a"), load_detector("b")] if detectors is None else list(detectors)
         self.weights = weights_fingerprint(self.pipe)
         self.writer = PromptWriter(settings.split, settings.seed)
@@ -95,10 +109,12 @@ class Study:
         self.faster: dict[str, Any] = {} if settings.steps is None else {"num_inference_steps": settings.steps}
         """What the pipeline is called with besides `GENERATION`."""
         self.cache = ClipCache(folder, pipe_fingerprint=self.weights, call={**GENERATION, **self.faster})
+        recipe = Recipe(load, partial(generate, **self.faster), self.weights)
+        self.engine = open_engine(settings.engine, self.pipe, recipe, settings.workers)
         self.runner = Runner(
             self.pipe,
             self.cache,
-            partial(generate, **self.faster),
+            self.engine,
             max_sequence_length=GENERATION["max_sequence_length"],
             progress=settings.progress,
         )
@@ -119,6 +135,14 @@ class Study:
     def clips(self, prompts: Sequence[Prompt], method: Method = UNEDITED) -> Clips:
         """Clips of `prompts` under `method`."""
         return self.runner.clips(prompts, method)
+
+    def prepare(self, asked: Iterable[tuple[Sequence[Prompt], Method]]) -> None:
+        """Have everything drawn that calls of `clips` with these arguments will ask for."""
+        self.runner.prepare(asked)
+
+    def close(self) -> None:
+        """End the engine's workers."""
+        self.engine.close()
 
     def read(self, clips: Clips, which: int = 0) -> Readings:
         """What detector number `which` sees in `clips`."""

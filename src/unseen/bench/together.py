@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -35,8 +36,8 @@ class Many:
 
     def method(self, name: str = "all at once") -> Method:
         """All of them attached."""
-        return Method(name, digest(erasers=sorted(e.key for e in self.erasers)), lambda pipe: unseen.attach(
-            pipe, list(self.erasers)))  # fmt: skip
+        attach = partial(unseen.attach, erasers=self.erasers)
+        return Method(name, digest(erasers=sorted(e.key for e in self.erasers)), attach)
 
 
 def fit_together(study: Study, keys: Sequence[str]) -> Many:
