@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,28 @@ from torch import Tensor
 from .errors import DamagedFileError
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears complete or not at all, whatever ends this process."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
 def write_pair(
     folder: str | Path, stem: str, version: int, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write `<stem>.json` and `<stem>.safetensors` into `folder`, which is created if need be."""
+    """Write `<stem>.json` and `<stem>.safetensors` into `folder`, which is created if need be.
+
+    The JSON comes last: where it is, the pair is whole.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     metadata = {"format_version": version, **facts, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     metadata["sha256"] = _digest(metadata)
-    (folder / f"{stem}.safetensors").write_bytes(weights)
+    write_whole(folder / f"{stem}.safetensors", weights)
     text = json.dumps(metadata, indent=1, ensure_ascii=False) + "\n"
-    (folder / f"{stem}.json").write_text(text, encoding="utf-8")
+    write_whole(folder / f"{stem}.json", text.encode())
 
 
 def read_pair(folder: str | Path, stem: str, version: int) -> tuple[dict[str, Any], dict[str, Tensor]]:

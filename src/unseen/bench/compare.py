@@ -21,7 +21,7 @@ from unseen.bench.cache import digest
 from unseen.bench.comparison import comparison_page, write_cells
 from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.readings import Readings
-from unseen.bench.run import Method
+from unseen.bench.run import UNEDITED, Method
 from unseen.bench.scores import kept, rate
 from unseen.bench.study import Study, fitting_code, floor_of
 from unseen.bench.sweep import SweepCell, measure_method, prompts_for
@@ -31,6 +31,7 @@ from unseen.concept import Concept
 from unseen.diorama import captions
 from unseen.diorama.pipeline import GENERATION, generate
 from unseen.errors import FitError
+from unseen.files import write_whole
 from unseen.methods import METHODS, Artefact
 
 CONCEPTS = ("french_horn", "church", "inkwell", "amber_bramble", "burning")
@@ -91,9 +92,11 @@ def evaluate_methods(study: Study) -> Iterator[Table]:
     plain = _seconds(study, None)
     for place, key in enumerate(keys, 1):
         study.say(f"{captions.main_name(key)} ({place} of {len(keys)})")
+        asked = {split: prompts_for(study, key, split) for split in ("development", "test")}
+        study.prepare((prompts, UNEDITED) for roles in asked.values() for prompts in roles.values())
         before = {
-            split: {role: study.read(study.clips(p)) for role, p in prompts_for(study, key, split).items()}
-            for split in ("development", "test")
+            split: {role: study.read(study.clips(prompts)) for role, prompts in roles.items()}
+            for split, roles in asked.items()
         }
         done: list[Compared] = []
         failed: list[tuple[Cell, ...]] = []
@@ -163,7 +166,7 @@ def kept_artefact(study: Study, name: str, concept: Concept) -> tuple[Artefact, 
         )
         seconds = time.perf_counter() - started
         made.save_pretrained(folder)
-        facts.write_text(json.dumps({"seconds": round(seconds, 2)}), encoding="utf-8")
+        write_whole(facts, json.dumps({"seconds": round(seconds, 2)}).encode())
     return Artefact.from_pretrained(folder), json.loads(facts.read_text(encoding="utf-8"))["seconds"]
 
 
@@ -171,9 +174,11 @@ def compare(study: Study, key: str, name: str, before: Mapping[str, Mapping[str,
     """Tune a method on development wording and measure it on test wording."""
     seconds, tried = variants(study, key, name)
     development = dict(before["development"])
+    study.prepare((readings.prompts, method) for _, method in tried for readings in development.values())
     cells = [measure_method(study, key, development, method, 0, 1.0) for _, method in tried]
     curve = tuple((label, cell) for (label, _), cell in zip(tried, cells, strict=True))
     label, best = tried[max(range(len(cells)), key=lambda place: cells[place].score)]
+    study.prepare((readings.prompts, best) for readings in before["test"].values())
     cell = measure_method(study, key, dict(before["test"]), best, 0, 1.0)
     after = study.read(study.clips(before["test"]["target"].prompts, best))
     return Compared(name, label, seconds, cell, after.shows(key), _seconds(study, best) / plain, curve, best)

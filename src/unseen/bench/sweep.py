@@ -30,6 +30,7 @@ from unseen.clear.search_view import search_view
 from unseen.concept import Concept
 from unseen.diorama import captions, scenes
 from unseen.errors import FitError
+from unseen.files import write_whole
 from unseen.metrics.rates import Rate
 from unseen.text_encoder import layer_name
 
@@ -139,15 +140,16 @@ def sweep(study: Study, key: str) -> Swept:
         else:
             chosen = Swept(key, before, cells, made.costs, made.learned).best("development")
             wanted = [(layer, cell.strength) for layer, cell in chosen.items()]
+        erasers = [made.erasers[layer].with_strength(strength) for layer, strength in wanted]
+        study.prepare((asked, _method(eraser)) for eraser in erasers for asked in prompts.values())
         cells[split] = [
-            _measure(study, key, base, made.erasers[layer].with_strength(strength)) for layer, strength in wanted
+            measure_method(study, key, base, _method(eraser), eraser.layer, eraser.strength) for eraser in erasers
         ]
     return Swept(key, before, cells, made.costs, made.learned)
 
 
-def _measure(study: Study, key: str, base: dict[str, Readings], eraser: ClearEraser) -> SweepCell:
-    method = Method(f"{layer_name(eraser.layer)}, γ = {eraser.strength:g}", eraser.key, eraser.applied_to)
-    return measure_method(study, key, base, method, eraser.layer, eraser.strength)
+def _method(eraser: ClearEraser) -> Method:
+    return Method(f"{layer_name(eraser.layer)}, γ = {eraser.strength:g}", eraser.key, eraser.applied_to)
 
 
 def measure_method(
@@ -231,7 +233,7 @@ def candidates(study: Study, concept: Concept) -> Candidates:
             for name, criterion in CRITERIA.items()
         }
         learned = fitter.layers[preferences.best()]
-        facts.write_text(json.dumps({"costs": costs, "learned": learned}, indent=1), encoding="utf-8")
+        write_whole(facts, json.dumps({"costs": costs, "learned": learned}, indent=1).encode())
     found = json.loads(facts.read_text(encoding="utf-8"))
     erasers = {
         int(path.parent.name): ClearEraser.from_pretrained(path.parent)

@@ -19,6 +19,7 @@ from unseen.bench.study import Study, fitting_code, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
 from unseen.clear.eraser import ClearEraser
 from unseen.diorama import captions, scenes
+from unseen.files import write_whole
 
 CLIPS_TARGET = 30
 CLIPS_OTHERS = 300
@@ -61,7 +62,7 @@ def fit_together(study: Study, keys: Sequence[str]) -> Many:
         seconds = time.perf_counter() - start
         for place, eraser in enumerate(made):
             eraser.save_pretrained(folder / str(place))
-        facts.write_text(json.dumps({"seconds": round(seconds, 2)}), encoding="utf-8")
+        write_whole(facts, json.dumps({"seconds": round(seconds, 2)}).encode())
     erasers = tuple(ClearEraser.from_pretrained(folder / str(place)) for place in range(len(keys)))
     return Many(erasers, json.loads(facts.read_text(encoding="utf-8"))["seconds"])
 
