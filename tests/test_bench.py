@@ -21,7 +21,7 @@ pytest.importorskip("diffusers")
 from diffusers import WanPipeline
 from pipelines import make_small_diorama
 
-from unseen.bench.cache import ClipCache, weights_fingerprint
+from unseen.bench.cache import BASE, ClipCache, weights_fingerprint
 from unseen.bench.card import bars_reached
 from unseen.bench.engines import Inline
 from unseen.bench.fits import fit_with_control
@@ -130,6 +130,27 @@ def test_a_clip_asked_for_twice_is_drawn_once(pipe: WanPipeline, tmp_path: Path)
     twice = [*asked("a cat"), *asked("a cat")]
     frames = runner(pipe, tmp_path, counting).clips(twice).frames
     assert len(counting.drawn) == 1 and np.array_equal(frames[0], frames[1])
+
+
+def test_a_batch_that_was_kept_in_part_is_drawn_whole_as_it_was_before(pipe: WanPipeline, tmp_path: Path) -> None:
+    prompts = asked("a horn", "a cat", "a bus")
+    run = runner(pipe, tmp_path, Counting())
+    first = run.clips(prompts).frames
+    lost = run.cache.address("a cat", 1, BASE)
+    (path,) = tmp_path.rglob(f"{lost}.npz")
+    path.unlink()
+    again = Counting()
+    assert np.array_equal(runner(pipe, tmp_path, again).clips(prompts).frames, first)
+    assert again.drawn == [("a horn", 0), ("a cat", 1)]
+
+
+def test_what_several_calls_need_is_drawn_in_one_go_and_once(pipe: WanPipeline, tmp_path: Path) -> None:
+    prompts, counting = asked("a horn", "a cat", "a bus"), Counting()
+    run = runner(pipe, tmp_path, counting)
+    run.prepare([(prompts, UNEDITED), (prompts, HALVED), (prompts[:1], UNEDITED)])
+    assert counting.drawn == [("a horn", 0), ("a cat", 1), ("a bus", 2), ("a horn", 0)]
+    assert run.clips(prompts, HALVED).identical.tolist() == [False, True, True]
+    assert len(counting.drawn) == 4 == run.drawn
 
 
 def test_only_prompts_that_the_method_changes_are_drawn_again(pipe: WanPipeline, tmp_path: Path) -> None:

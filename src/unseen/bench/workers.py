@@ -99,7 +99,7 @@ class Worker(ABC):
 
     @abstractmethod
     def send(self, order: Order) -> None:
-        """Let it draw. Does not wait, and does not fail where the worker has died."""
+        """Let it draw. Does not wait for the frames, and does not fail where the worker has died."""
 
     @abstractmethod
     def stop(self) -> None:
@@ -132,7 +132,10 @@ class Pool(ABC, Generic[W]):
             EngineError: a method cannot be sent, or `DEATHS` workers died on one batch.
             Exception: what drawing a batch raised.
         """
-        sendable = {job.method.fingerprint: _pickled(job.method) for job in jobs}
+        methods = {job.method.fingerprint: job.method for job in jobs}
+        sendable = {fingerprint: _pickled(method) for fingerprint, method in methods.items()}
+        while len(self.idle) < min(self.workers, len(jobs)):
+            self.idle.append(self.start())  # all before the first is sent anything, so that they load side by side
         waiting, deaths = deque(range(len(jobs))), Counter[int]()
         busy: dict[W, int] = {}
         try:

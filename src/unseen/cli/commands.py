@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,16 +158,19 @@ def evaluate(options: argparse.Namespace) -> None:
         quick=options.quick,
         steps=options.steps,
         listed=options.listed,
+        engine=options.engine,
+        workers=options.workers,
     )
     suite, dry_run = getattr(options, "suite", None), getattr(options, "dry_run", False)
     if (suite or dry_run) and options.what != "methods":
         raise ValueError("--suite and --dry-run belong to: unseen evaluate methods")
     if suite:
         settings = load_suite(suite).settings(settings, suite)
-    if dry_run:
-        print(needs(Study(settings)))
-        return
-    run_evaluation(options.what, settings, results=options.results)
+    with closing(Study(settings)) as study:
+        if dry_run:
+            print(needs(study))
+        else:
+            run_evaluation(options.what, settings, results=options.results, study=study)
 
 
 def plan(options: argparse.Namespace) -> None:

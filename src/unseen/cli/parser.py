@@ -16,6 +16,7 @@ EVALUATIONS = {
     "methods": "CLEAR beside the other methods, each at its best setting",
     "all": "everything above but the methods",
 }
+ENGINES = ("inline", "processes", "ray")
 _DTYPES = ("float32", "float16", "bfloat16")
 _KINDS = ("object", "style", "identity", "attribute")
 
@@ -207,6 +208,16 @@ def _add_measuring(evaluate: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument(
         "--listed", action="store_true", help="phrasings: give the fits some other names (none of those measured) too"
+    )
+    evaluate.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="inline",
+        help="who draws the clips: this process, several on this machine, or a Ray cluster; the results are the same "
+        "(default: %(default)s)",
+    )
+    evaluate.add_argument(
+        "--workers", type=_positive, metavar="N", default=2, help="of the other engines (default: %(default)s)"
     )
     evaluate.add_argument("--results", type=Path, metavar="FILE", help="also write all tables to this Markdown file")
 
