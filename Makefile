@@ -10,7 +10,7 @@ READY := .venv/.ready
 
 OLDEST := .venv-oldest
 
-.PHONY: help setup demo bench test test-slow test-oldest train clean
+.PHONY: help setup demo bench test test-slow test-ray test-oldest train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,6 +38,10 @@ test: $(READY) ## lint, types, and every test that is not slow
 
 test-slow: $(READY) ## every test, the slow ones too
 	@$(BIN)/pytest
+
+test-ray: $(READY) ## the tests on a local Ray cluster; installs the extra `ray` (80 MB)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[ray]"
+	@$(BIN)/pytest tests/test_engines.py tests/test_killed.py -k ray
 
 $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 	@$(PYTHON) -m venv --clear $(OLDEST)
