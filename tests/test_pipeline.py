@@ -10,14 +10,14 @@ import torch
 from diffusers import DiffusionPipeline, WanPipeline
 
 from unseen import diorama
-from unseen.diorama.adapter import ADAPTER, add_adapter, load_adapter, merge_adapter, save_adapter
+from unseen.diorama.change import BASE, CHANGE, add_change, load_base, load_changed, read_as_stored, save_change
 from unseen.diorama.detector import load_detector
 from unseen.diorama.models import TEXT_LENGTH, build_scheduler, build_transformer
 from unseen.diorama.noise_check import denoised, draw, shown
 from unseen.diorama.render import render
 from unseen.diorama.scenes import Scene
 from unseen.diorama.train_transformer import flow_loss
-from unseen.diorama.training import WEIGHTS, load_half, to_signed
+from unseen.diorama.training import WEIGHTS, save_half, to_signed
 
 QUICK = {"num_inference_steps": 2}
 
@@ -35,7 +35,7 @@ def test_it_is_a_wan_pipeline_on_the_path_of_wan_2_2(diorama_pipe):
 
 
 def test_the_committed_weights_are_half_precision_and_small():
-    files = [WEIGHTS / "vae.safetensors", WEIGHTS / "transformer.safetensors", WEIGHTS / ADAPTER]
+    files = [WEIGHTS / "vae.safetensors", WEIGHTS / BASE, WEIGHTS / CHANGE]
     assert sum(file.stat().st_size for file in files) <= 16_000_000
 
 
@@ -113,39 +113,45 @@ def test_the_noise_check_gives_renders_back_at_level_zero_and_invents_at_level_o
     assert np.abs(invented.astype(int) - clips).mean() > np.abs(kept.astype(int) - clips).mean()
 
 
-def test_an_adapter_is_trained_alone_goes_on_from_its_file_and_is_merged_to_the_same_model(tmp_path):
-    plain, path = build_transformer(), tmp_path / ADAPTER
+def test_a_change_is_trained_alone_and_its_files_make_the_same_model(tmp_path):
+    plain = build_transformer()
     untouched = {name: weight.clone() for name, weight in plain.state_dict().items()}
     asked = (torch.randn(1, 48, 1, 8, 8), torch.full((1,), 500.0), torch.randn(1, TEXT_LENGTH, 384))
-    adapted = copy.deepcopy(plain)
-    add_adapter(adapted, 2, lambda name: name.startswith("blocks."))
-    trained = [p for p in adapted.parameters() if p.requires_grad]
+    changed = copy.deepcopy(plain)
+    add_change(changed)
     with torch.no_grad():
         before = plain(*asked, return_dict=False)[0]
-        assert torch.equal(adapted(*asked, return_dict=False)[0], before)  # it starts as no correction
-    optimizer = torch.optim.SGD(trained, lr=1e-2)
-    for _ in range(2):  # in the first step only one factor has a gradient
+        assert torch.equal(changed(*asked, return_dict=False)[0], before)  # it starts as no change
+    optimizer = torch.optim.SGD([p for p in changed.parameters() if p.requires_grad], lr=1e-2)
+    for step in range(4):
+        if step == 2:
+            read_as_stored(changed)
         optimizer.zero_grad()
-        adapted(*asked, return_dict=False)[0].square().sum().backward()
+        changed(*asked, return_dict=False)[0].square().mean().backward()
         optimizer.step()
-    save_adapter(adapted, path)
-    assert path.stat().st_size < 300_000
+    originals = {n: p for n, p in changed.named_parameters() if n.endswith(".original")}
+    plainly = {n.replace(".parametrizations.weight.original", ".weight"): p for n, p in originals.items()}
+    assert plainly and all(torch.equal(p, untouched[n]) for n, p in plainly.items())
 
-    resumed = copy.deepcopy(plain)
-    add_adapter(resumed, 2, lambda name: name.startswith("blocks."))
-    load_adapter(resumed, path)
-    merge_adapter(plain, path)
+    save_half(plain, tmp_path / BASE)
+    before_bytes = (tmp_path / BASE).stat().st_size
+    save_change(changed, tmp_path)
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < before_bytes + 300_000
+    stored, base = build_transformer(), build_transformer()
+    load_changed(stored, tmp_path)
     with torch.no_grad():
-        after, merged = resumed(*asked, return_dict=False)[0], plain(*asked, return_dict=False)[0]
-    assert torch.allclose(after, merged, atol=1e-5) and not torch.allclose(merged, before, atol=1e-3)
-    changed = {name for name, weight in plain.state_dict().items() if not torch.equal(weight, untouched[name])}
-    assert changed and all(name.startswith("blocks.") and name.endswith(".weight") for name in changed)
+        after, again = changed(*asked, return_dict=False)[0], stored(*asked, return_dict=False)[0]
+    assert torch.allclose(after, again, atol=2e-3) and not torch.allclose(again, before, atol=1e-2)
+
+    load_base(base, tmp_path)  # a training that goes on from the stored change
+    add_change(base, stored.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(base(*asked, return_dict=False)[0], again, atol=1e-5)
 
 
-def test_the_pipeline_carries_the_committed_adapter(diorama_pipe):
-    bare = build_transformer()
-    load_half(bare, WEIGHTS / "transformer.safetensors")
-    drawn = diorama_pipe.transformer.state_dict()
-    assert not all(torch.equal(weight, drawn[name]) for name, weight in bare.state_dict().items())
-    merge_adapter(bare, WEIGHTS / ADAPTER)
+def test_the_pipeline_carries_the_committed_change(diorama_pipe):
+    bare, drawn = build_transformer(), diorama_pipe.transformer.state_dict()
+    load_base(bare, WEIGHTS)
+    assert not any(torch.equal(weight, drawn[name]) for name, weight in bare.state_dict().items())
+    load_changed(bare, WEIGHTS)
     assert all(torch.equal(weight, drawn[name]) for name, weight in bare.state_dict().items())

@@ -20,9 +20,13 @@ from .config import ClearConfig
 from .eraser import ClearEraser
 from .fitter import ClearFitter
 from .sae import SaeBank, SaeTrainer
+from .search_view import name_places
 
 _SAMPLE = 32768
 """Tokens, over all concepts, that set mean, scale and first rows of the bank."""
+_NAMED = 0.2
+"""Share of a batch that stands in the concepts' names. In the fit of one concept its name is one token in twenty; with
+ten concepts it would be one in two hundred, and a rare name would share its features with others."""
 
 
 def fit_many(
@@ -90,14 +94,16 @@ def read_prompts(fitters: Sequence[ClearFitter], *, progress: bool) -> None:
 def train_shared_bank(fitters: Sequence[ClearFitter], *, seed: int, progress: bool) -> SaeBank:
     """One bank for all, every block weighted alike; its batches are spread evenly over the concepts."""
     config, generator = fitters[0].config, torch.Generator().manual_seed(seed)
+    names = [name_places(fitter, held_out=False)[0] for fitter in fitters]
 
     def sample(count: int) -> torch.Tensor:
         share = -(-count // len(fitters))
+        named = int(_NAMED * share)
         parts = []
-        for fitter in fitters:
-            tokens = fitter.sae_tokens
-            chosen = tokens[torch.randint(len(tokens), (share,), generator=generator)]
-            parts.append(fitter.activations.hidden[:, chosen])
+        for fitter, name in zip(fitters, names, strict=True):
+            for tokens, wanted in ((fitter.sae_tokens, share - named), (name, named)):
+                chosen = tokens[torch.randint(len(tokens), (wanted,), generator=generator)]
+                parts.append(fitter.activations.hidden[:, chosen])
         return torch.cat(parts, dim=1)
 
     steps = config.rounds * config.sae_steps

@@ -62,6 +62,12 @@ def output_judge(fitter: ClearFitter) -> EncoderOutputJudge:
 
 def _name_tokens(fitter: ClearFitter, *, held_out: bool) -> tuple[Tensor, Tensor]:
     """Block outputs `[L, tokens, d]` where the prompts of a pair differ: of positives, of negatives."""
+    positive, negative = (fitter.activations.hidden[:, t] for t in name_places(fitter, held_out=held_out))
+    return positive, negative
+
+
+def name_places(fitter: ClearFitter, *, held_out: bool) -> tuple[Tensor, Tensor]:
+    """Which tokens stand where the prompts of a pair differ: of positives, of negatives, `[tokens]` each."""
     activations, n = fitter.activations, len(fitter.prompts.pairs)
     number = torch.arange(len(fitter.positive_prompts))
     wanted = fitter.held_out_prompts if held_out else ~fitter.held_out_prompts
@@ -70,5 +76,5 @@ def _name_tokens(fitter: ClearFitter, *, held_out: bool) -> tuple[Tensor, Tensor
         for mask in (fitter.positive_prompts, (number >= n) & (number < 2 * n))
     ]
     roles = roles_of_pairs(*(activations.at(tokens) for tokens in sides))
-    positive, negative = (activations.hidden[:, t[r["name"]]] for t, r in zip(sides, roles, strict=True))
+    positive, negative = (t[r["name"]] for t, r in zip(sides, roles, strict=True))
     return positive, negative

@@ -22,6 +22,9 @@ from unseen.diorama.training import WEIGHTS, load_half
 
 CONTENTS = ("none", "unrecognisable", "subject")
 """What a frame shows on the whole: an empty scene, something nobody could name, or at least one subject."""
+EMPTY, DESTROYED = 0.07, 0.24
+"""Shares of empty and of destroyed frames in training. Rare among them, an empty frame has to look emptier than it is;
+`Detector.probabilities` takes that out again and holds both for equally likely at first."""
 _EMBEDDING = 24
 _SHARPNESS = 12.0  # turns a cosine into a log-odds; a cosine of 0.5 is undecided
 _CELLS = 8  # the networks end in 8 × 8 cells
@@ -135,8 +138,8 @@ class Detector:
 
         `subject [n, S]`, `halves [n, 2, S]`, `attributes [n, A]` and `face [n]` are independent probabilities;
         `style [n, 5]`, `background [n, 5]` and `content [n, 3]` (of which `none [n]` and `unrecognisable [n]` are
-        columns) add up to one; `identity [n, 24]` is a unit vector, `similarity [n, 6]` its cosines with the
-        characters.
+        columns, at even odds before the frame is seen) add up to one; `identity [n, 24]` is a unit vector,
+        `similarity [n, 6]` its cosines with the characters.
         """
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (SIZE, SIZE, 3):
             raise ValueError(
@@ -152,6 +155,7 @@ class Detector:
             out = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
         for key in ("subject", "halves", "attributes", "face"):
             out[key] = out[key].sigmoid()
+        out["content"] = out["content"] + torch.tensor([np.log(DESTROYED / EMPTY), 0.0, 0.0])
         for key in ("content", "style", "background"):
             out[key] = out[key].softmax(-1)
         read = {key: value.numpy() for key, value in out.items()}

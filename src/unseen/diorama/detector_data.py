@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
+from unseen.diorama.detector import DESTROYED, EMPTY
 from unseen.diorama.detector_damage import degrade, destroy, subject_mask
 from unseen.diorama.pool import clip, training_scene
 from unseen.diorama.render import DEFAULT_SETTINGS, RenderSettings, render
@@ -170,8 +171,8 @@ def make_batch(
     rng: np.random.Generator,
     *,
     coarse: bool = False,
-    empty: float = 0.07,
-    destroyed: float = 0.24,
+    empty: float = EMPTY,
+    destroyed: float = DESTROYED,
     partial: float = 0.35,
     degraded: float = 0.85,
 ) -> Batch:

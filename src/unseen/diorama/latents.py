@@ -28,7 +28,7 @@ from unseen.diorama.pipeline import load_text_encoder
 from unseen.diorama.scenes import Scene
 from unseen.diorama.training import CHECKPOINTS, WEIGHTS, load_half, to_signed
 
-CAPTIONS = 4
+CAPTIONS = 6
 """Captions made for each clip; one of them is drawn at every visit."""
 UNNAMED = 0.6
 """Share of the captions of empty scenes that say "something", moving or not, where a subject would stand: a prompt that

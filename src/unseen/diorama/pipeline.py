@@ -13,7 +13,7 @@ from diffusers import WanPipeline
 from tqdm import tqdm
 from transformers import BertModel, PreTrainedTokenizerBase
 
-from unseen.diorama.adapter import ADAPTER, merge_adapter
+from unseen.diorama.change import load_changed
 from unseen.diorama.models import TEXT_LENGTH, build_scheduler, build_transformer, build_vae
 from unseen.diorama.scenes import FRAMES, SIZE
 from unseen.diorama.training import WEIGHTS, load_half
@@ -42,9 +42,7 @@ def load_pipeline(weights: Path = WEIGHTS) -> WanPipeline:
     vae = build_vae(json.loads((weights / "vae.json").read_text()))
     load_half(vae, weights / "vae.safetensors")
     transformer = build_transformer()
-    load_half(transformer, weights / "transformer.safetensors")
-    if (weights / ADAPTER).exists():
-        merge_adapter(transformer, weights / ADAPTER)
+    load_changed(transformer, weights)
     pipe = WanPipeline(
         tokenizer=tokenizer,
         text_encoder=encoder,

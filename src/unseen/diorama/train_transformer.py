@@ -4,13 +4,14 @@
 
 The first latent frame of a causal video VAE is the latent of the first picture alone, so the first part of the training
 sees single pictures, four to a clip's cost: what things look like is learned there, motion afterwards.
-With `--adapter 16` the committed weights stay as they are and a correction of that rank is trained beside them.
+With `--change` the committed weights stay as they are: a change of one bit a weight is trained and kept beside them.
 Interrupt at will: the same command goes on from the last checkpoint. `--warm` starts from the committed weights.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 from typing import cast
 
@@ -21,13 +22,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from unseen.diorama import pool
-from unseen.diorama.adapter import ADAPTER, IS_ADAPTER, add_adapter, load_adapter, merge_adapter, save_adapter
 from unseen.diorama.captions import key_of
+from unseen.diorama.change import BASE, CHANGE, add_change, load_base, load_changed, read_as_stored, save_change
 from unseen.diorama.latents import TrainingData, encode_captions
 from unseen.diorama.models import build_transformer
 from unseen.diorama.muon import Muon
 from unseen.diorama.pipeline import load_text_encoder
-from unseen.diorama.training import WEIGHTS, Average, Checkpoint, load_half, save_half, write_card
+from unseen.diorama.scenes import ATTRIBUTE_OF, Scene
+from unseen.diorama.training import WEIGHTS, Average, Checkpoint, save_half, write_card
 
 TRAINING_SHIFT = 5.0
 """Half the noise levels drawn lie above 0.83. What a clip shows is decided there: a render noised to 0.6 and denoised
@@ -81,9 +83,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--warm", action="store_true", help="start from the committed weights")
-    parser.add_argument("--adapter", type=int, metavar="RANK", help="train a low-rank correction only")
+    parser.add_argument("--change", action="store_true", help="keep what is learned as a one-bit change of the weights")
+    parser.add_argument("--free", type=float, default=0.6, help="part of the steps before a change is read as stored")
     parser.add_argument("--empty", type=float, default=1.0, help="how often empty scenes are drawn, relative to others")
     parser.add_argument("--often", nargs="*", default=[], metavar="SUBJECT", help="subjects to be drawn twice as often")
+    parser.add_argument("--bare", type=float, default=1.0, help="how often carriers without their attribute are drawn")
     parser.add_argument("--name", default="transformer", help="of the checkpoint")
     parser.add_argument(
         "--bfloat16", action="store_true", help="multiply in bfloat16: twice as fast where AVX512-BF16 is"
@@ -96,17 +100,15 @@ def main(argv: list[str] | None = None) -> None:
 
     torch.manual_seed(0)
     model = build_transformer().train()
-    if options.warm or options.adapter:
-        load_half(model, WEIGHTS / "transformer.safetensors")
-        if (WEIGHTS / ADAPTER).exists() and not options.adapter:
-            merge_adapter(model, WEIGHTS / ADAPTER)
-    if options.adapter:
-        add_adapter(model, options.adapter, lambda name: name.startswith(("blocks.", "condition_embedder.text_")))
-        if (WEIGHTS / ADAPTER).exists():
-            load_adapter(model, WEIGHTS / ADAPTER)
+    if options.warm or options.change:
+        load_changed(model, WEIGHTS)
+        if options.change:
+            latest = copy.deepcopy(model).state_dict()
+            load_base(model, WEIGHTS)
+            add_change(model, latest)
     inner, rest = split_parameters(model)
     optimizers: dict[str, torch.optim.Optimizer] = {}
-    if options.adamw or options.adapter:
+    if options.adamw:
         inner, rest = [], inner + rest
     else:
         optimizers["muon"] = Muon(inner, lr=options.learning_rate, bfloat16=options.bfloat16)
@@ -119,9 +121,14 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer, encoder = load_text_encoder()
     empty = encode_captions([""], tokenizer, encoder)[0]
     often = {key_of(name) for name in options.often}
-    data = TrainingData(
-        lambda scene: (2.0 if often & set(scene.subjects) else 1.0) if scene.subjects else options.empty
-    )
+
+    def weight(scene: Scene) -> float:
+        if not scene.subjects:
+            return options.empty
+        bare = any(ATTRIBUTE_OF.get(subject, "") not in ("", *scene.attributes) for subject in scene.subjects)
+        return max(2.0 if often & set(scene.subjects) else 1.0, options.bare if bare else 1.0)
+
+    data = TrainingData(weight)
 
     def rate(step: int) -> float:
         flat = max(options.image_steps, 0.3 * options.steps)  # then a half cosine
@@ -136,6 +143,8 @@ def main(argv: list[str] | None = None) -> None:
     for step in range(values["step"], options.steps):
         if step % 100 == 0:
             data.refresh()
+        if options.change and step >= options.free * options.steps:
+            read_as_stored(model)
         rng = np.random.default_rng([step, 7])
         generator = torch.Generator().manual_seed(step)
         if step < options.image_steps:
@@ -167,14 +176,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def store(model: WanTransformer3DModel, options: argparse.Namespace, values: dict, data: TrainingData) -> None:
     """Commit-ready weights and their card."""
-    if options.adapter:
-        save_adapter(model, WEIGHTS / ADAPTER)
+    if options.change:
+        save_change(model, WEIGHTS)
     else:
-        save_half(model, WEIGHTS / "transformer.safetensors")
-        (WEIGHTS / ADAPTER).unlink(missing_ok=True)  # it corrected the weights that are now replaced
+        save_half(model, WEIGHTS / BASE)
+        (WEIGHTS / CHANGE).unlink(missing_ok=True)  # it changed the weights that are now replaced
     card = {
         "model": "WanTransformer3DModel",
-        "parameters": sum(p.numel() for n, p in model.named_parameters() if not options.adapter or IS_ADAPTER in n),
+        "parameters": sum(p.numel() for name, p in model.named_parameters() if not name.endswith(".original")),
         "data_seed": pool.DATA_SEED,
         "clips": len(data.latents) * pool.SHARD,
         "steps": values["step"],
@@ -183,13 +192,14 @@ def store(model: WanTransformer3DModel, options: argparse.Namespace, values: dic
         "learning_rate": options.learning_rate,
         "empty": options.empty,
         "often": options.often,
-        **({"rank": options.adapter} if options.adapter else {}),
+        "bare": options.bare,
+        **({"free": options.free} if options.change else {}),
         "bfloat16": options.bfloat16,
         "training_shift": TRAINING_SHIFT,
         "warm_start": options.warm,
         "loss_every_50_steps": values["losses"],
     }
-    write_card((WEIGHTS / (ADAPTER if options.adapter else "transformer")).with_suffix(".json"), card)
+    write_card((WEIGHTS / (CHANGE if options.change else "transformer")).with_suffix(".json"), card)
     print(f"loss {values['losses'][-1]:.3f}; weights in {WEIGHTS}")
 
 
