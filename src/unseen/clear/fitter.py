@@ -54,6 +54,8 @@ class ClearFitter:
         form: PromptForm | None = None,
         progress: bool = True,
     ):
+        self.started = time.perf_counter()
+        """When the fit began; its report says how long it took."""
         self.tokenizer, self.encoder, self.concept, self.config = tokenizer, encoder, concept, config
         self.seed, self.progress = seed, progress
         self.form = form or PromptForm(config.max_length)
@@ -85,26 +87,23 @@ class ClearFitter:
 
     def fit(self) -> ClearEraser:
         """The whole fit. Raises `FitError` when no block has a feature specific to the concept."""
-        started = time.perf_counter()
         if self.config.memory_budget is not None:
             needs = fit_memory(self.config, self.form, layers=len(self.layers), **shape_of(self.encoder))
             group = needs.group_within(int(self.config.memory_budget * 1e9))
             if group < len(self.layers):
                 return fit_in_groups(self, group)
         self.encode()
-        return self.finish(*self.search(), started=started)
+        return self.finish(*self.search())
 
-    def finish(
-        self, bank: SaeBank, preferences: LayerPreferences, costs: Sequence[LayerCosts], *, started: float
-    ) -> ClearEraser:
-        """The eraser, its strength and its report from what the search found; `started` is when the fit began."""
+    def finish(self, bank: SaeBank, preferences: LayerPreferences, costs: Sequence[LayerCosts]) -> ClearEraser:
+        """The eraser, its strength and its report from what the search found."""
         layer = self.config.layer if self.config.layer is not None else self.searched[preferences.best()]
         eraser = self.select(bank, layer)
         eraser, choice = self.choose_strength(eraser)  # by the subtraction alone: a replacement would hide its residual
         eraser = replace(self.fill(eraser), mentions=self.mentions)
         report = describe(self, bank, eraser, preferences, costs)
         report.update(choice)
-        report["seconds"] = round(time.perf_counter() - started, 2)
+        report["seconds"] = round(time.perf_counter() - self.started, 2)
         eraser.report.update(report)
         return eraser
 

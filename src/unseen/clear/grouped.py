@@ -6,7 +6,6 @@ of all blocks are known; then they are learned as in a joint fit, on the finishe
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 def fit_in_groups(fitter: ClearFitter, group: int) -> ClearEraser:
     """The fit with at most `group` blocks in memory at a time."""
-    started = time.perf_counter()
     layers, config = list(fitter.searched), fitter.config
     found: list[LayerCosts] = []
     banks: list[SaeBank] = []
@@ -50,4 +48,4 @@ def fit_in_groups(fitter: ClearFitter, group: int) -> ClearEraser:
     bank = banks[place // group].of_layer(place % group)
     fitter.narrow([layer])
     fitter.encode()
-    return fitter.finish(bank, preferences, [costs], started=started)
+    return fitter.finish(bank, preferences, [costs])

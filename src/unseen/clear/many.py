@@ -56,18 +56,18 @@ def fit_many(
     was_training = path.encoder.training
     path.encoder.eval()
     try:
+        shared = time.perf_counter()
         fitters = [
             ClearFitter(path.tokenizer, path.encoder, concept, config, seed=seed, form=path.form, progress=False)
             for concept in asked
         ]
-        shared = time.perf_counter()
         read_prompts(fitters, progress=progress)
         bank = train_shared_bank(fitters, seed=seed, progress=progress)
         shared_each = (time.perf_counter() - shared) / len(fitters)
         erasers = []
         for fitter in tqdm(fitters, desc="erasers", disable=not progress):
-            started = time.perf_counter() - shared_each
-            erasers.append(fitter.finish(bank, *fitter.prefer(bank), started=started))
+            fitter.started = time.perf_counter() - shared_each
+            erasers.append(fitter.finish(bank, *fitter.prefer(bank)))
         return erasers
     finally:
         path.encoder.train(was_training)
