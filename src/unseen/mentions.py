@@ -83,7 +83,8 @@ class PhraseReader:
     def embed(self, phrases: Sequence[str], *, batch_size: int = 256) -> Tensor:
         """Mean of the encoder's output over each phrase's tokens, of length 1: `[phrases, d]`; case does not matter."""
         texts = [phrase.lower() for phrase in phrases]
-        new = sorted({text for text in texts if text not in self._known}, key=len)
+        # in an order that every process has, since the rounding of a vector depends on its batch
+        new = sorted({text for text in texts if text not in self._known}, key=lambda text: (len(text), text))
         for start in range(0, len(new), batch_size):
             part = new[start : start + batch_size]
             inputs = self.tokenizer(part, padding=True, truncation=True, max_length=64, return_tensors="pt")
