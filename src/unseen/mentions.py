@@ -80,17 +80,29 @@ class PhraseReader:
         self._known: OrderedDict[str, Tensor] = OrderedDict()
 
     @torch.no_grad()
-    def embed(self, phrases: Sequence[str], *, batch_size: int = 256) -> Tensor:
-        """Mean of the encoder's output over each phrase's tokens, of length 1: `[phrases, d]`; case does not matter."""
+    def read(self, phrases: Sequence[str], *, batch_size: int = 256) -> Tensor:
+        """Mean of the encoder's output over each phrase's tokens, of length 1: `[phrases, d]`; case does not matter.
+
+        The rounding of a vector depends on its batch, and the batches on `phrases` alone: an eraser fitted again is the
+        same to the bit.
+        """
         texts = [phrase.lower() for phrase in phrases]
-        # in an order that every process has, since the rounding of a vector depends on its batch
-        new = sorted({text for text in texts if text not in self._known}, key=lambda text: (len(text), text))
-        for start in range(0, len(new), batch_size):
-            part = new[start : start + batch_size]
+        different = sorted(set(texts), key=lambda text: (len(text), text))
+        vectors: dict[str, Tensor] = {}
+        for start in range(0, len(different), batch_size):
+            part = different[start : start + batch_size]
             inputs = self.tokenizer(part, padding=True, truncation=True, max_length=64, return_tensors="pt")
             hidden = self.encoder(**inputs).last_hidden_state
             mean = (hidden * inputs.attention_mask[..., None]).sum(dim=1)
-            self._known.update(zip(part, nn.functional.normalize(mean, dim=-1), strict=True))
+            vectors.update(zip(part, nn.functional.normalize(mean, dim=-1), strict=True))
+        return torch.stack([vectors[text] for text in texts])
+
+    def embed(self, phrases: Sequence[str]) -> Tensor:
+        """`read`, but what was read before is not read again."""
+        texts = [phrase.lower() for phrase in phrases]
+        new = sorted({text for text in texts if text not in self._known})
+        if new:
+            self._known.update(zip(new, self.read(new), strict=True))
         for text in texts:
             self._known.move_to_end(text)
         found = torch.stack([self._known[text] for text in texts])
@@ -109,7 +121,9 @@ class PhraseReader:
         pieces = sorted(self.pieces.items(), key=lambda item: item[1])
         whole = [piece for piece, _ in pieces if piece.isascii() and piece.isalpha() and len(piece) > 2]
         words = list(dict.fromkeys([*whole[:VOCABULARY], *lexicon.THINGS, *lexicon.PEOPLE]))
-        return words, torch.cat([self.embed(words[i : i + 4096]) for i in range(0, len(words), 4096)])
+        vectors = self.read(words)
+        self._known.update(zip((word.lower() for word in words), vectors, strict=True))
+        return words, vectors
 
 
 @lru_cache(maxsize=1)
@@ -203,7 +217,7 @@ def learn_mentions(concept: Concept, reader: PhraseReader | None = None) -> Ment
     """What finds mentions of `concept`, from its names alone."""
     reader = reader or phrase_reader()
     bare = [_bare(name) for name in concept.names]
-    names = reader.embed(bare)
+    names = reader.read(bare)
     _, vectors = reader.vocabulary
     close = (vectors @ names.T).amax(dim=1)
     close[close >= OWN] = -1.0
