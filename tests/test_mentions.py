@@ -103,6 +103,13 @@ def test_embeddings_do_not_depend_on_the_batch():
     assert torch.allclose(together.norm(dim=1), torch.ones(3), atol=1e-5)
 
 
+def test_what_is_learned_does_not_depend_on_what_was_read_before(umbrella):
+    reader = mentions.PhraseReader(*minilm.load_minilm())
+    reader.embed(["umbrella", "table", "river", "a place where people wait for a train that is late"])
+    again = learn_mentions(Concept("umbrella"), reader)
+    assert torch.equal(again.names, umbrella.names) and torch.equal(again.others, umbrella.others)
+
+
 @pytest.fixture
 def knowing(pipe, eraser_of):
     """An eraser of the zeppelin that knows airships."""
