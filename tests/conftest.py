@@ -27,7 +27,7 @@ from unseen.clear.eraser import ClearEraser
 from unseen.clear.gate import open_gate
 from unseen.concept import Concept
 from unseen.fingerprint import fingerprint
-from unseen.text_encoder import encode_blocks
+from unseen.text_encoder import SHORT, PromptForm, encode_blocks
 
 WIDTH = 32
 BLOCKS = 3
@@ -132,9 +132,17 @@ def make_pipe(family: str = "umt5", seed: int = 0) -> Any:
 
 
 def make_eraser(
-    tokenizer: Any, encoder: nn.Module, word: str = "zeppelin", layer: int = 1, **changes: Any
+    tokenizer: Any,
+    encoder: nn.Module,
+    word: str = "zeppelin",
+    layer: int = 1,
+    form: PromptForm = SHORT,
+    **changes: Any,
 ) -> ClearEraser:
-    """An eraser with one planted feature: a linear discriminant that finds `word` at block `layer` and nothing else."""
+    """An eraser with one planted feature: a linear discriminant that finds `word` at block `layer` and nothing else.
+
+    `form` is that of the pipeline that the eraser is for: attended padding changes what the words become.
+    """
     frames = (
         "a {}",
         "a photo of a {}",
@@ -144,7 +152,7 @@ def make_eraser(
     )
     prompts = [frame.format(a, b) for a in NOUNS for b in NOUNS for frame in frames if a != b or "{} and" not in frame]
     prompts = [*dict.fromkeys(prompts), "an apple on the table"]
-    tokens = encode_blocks(tokenizer, encoder, prompts, layers=[layer])
+    tokens = encode_blocks(tokenizer, encoder, prompts, form, layers=[layer])
     hidden, own = tokens.hidden[0], tokens.token_id == tokenizer.convert_tokens_to_ids(word)
     mean = hidden.mean(dim=0)
     x = hidden - mean

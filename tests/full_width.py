@@ -17,7 +17,8 @@ from unseen.clear.memory import fit_memory, shape_of
 from unseen.text_encoder import PromptForm, edited, num_blocks
 
 BLOCKS = 8
-CONFIG = ClearConfig(pairs=64, held_out=8, neutral=0, rounds=2, warm_up=1, sae_steps=10, encode_batch=16)
+# so short a fit on random weights has no use for a gate: it might keep shut on the concept itself
+CONFIG = ClearConfig(pairs=64, held_out=8, neutral=0, rounds=2, warm_up=1, sae_steps=10, encode_batch=16, gate=False)
 
 
 def make_encoder() -> T5EncoderModel:
@@ -28,6 +29,7 @@ def make_encoder() -> T5EncoderModel:
     with torch.device("meta"):
         encoder = T5EncoderModel(config)
     encoder = encoder.to_empty(device="cpu").eval().requires_grad_(False)
+    torch.manual_seed(0)
     for name, parameter in encoder.named_parameters():
         parameter.fill_(1.0) if "layer_norm" in name else parameter.normal_(std=0.02)
     torch.nn.init.normal_(encoder.get_input_embeddings().weight)
@@ -39,11 +41,13 @@ def main() -> None:
     planned = fit_memory(CONFIG, PromptForm(64), layers=num_blocks(encoder), **shape_of(encoder)).peak()
     eraser = unseen.fit((tokenizer, encoder), "zeppelin", config=CONFIG, progress=False)
     prompt = ["a red zeppelin near the river"]
-    ids = tokenizer(prompt, padding="max_length", max_length=226, return_tensors="pt").input_ids
+    # padded like CogVideoX's prompts, but masked, as the fit read them
+    inputs = tokenizer(prompt, padding="max_length", max_length=226, return_tensors="pt")
+    ids, mask = inputs.input_ids, inputs.attention_mask
     with torch.no_grad():
-        plain = encoder(ids)[0]
+        plain = encoder(ids, attention_mask=mask)[0]
         with edited(encoder, {eraser.layer: combined_edit([eraser], [eraser.strength])}):
-            changed = encoder(ids)[0]
+            changed = encoder(ids, attention_mask=mask)[0]
     assert plain.shape == changed.shape == (1, 226, 4096) and not torch.equal(plain, changed)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     print(planned, peak, eraser.layer)

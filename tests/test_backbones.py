@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import diffusers
 import pytest
 import torch
 from pipelines import make_cogvideox, make_text_part, make_wan
@@ -10,6 +11,7 @@ import unseen
 from unseen import EraserBypassedError, UnguardedInputError, WrongEncoderError
 from unseen.backbones import backbone_of, text_encoders, text_path, text_paths
 from unseen.clear.config import ClearConfig
+from unseen.clear.guard import _is_embedding
 from unseen.errors import UnsupportedPipelineError
 from unseen.text_encoder import PromptForm, num_blocks
 
@@ -110,6 +112,10 @@ def test_each_of_several_text_encoders_needs_an_eraser(family):
     with unseen.attach(pipe, erasers) as handle:
         during = call(pipe, TARGET), call(pipe, UNRELATED)
         fired = handle.explain(TARGET)
+        foreign = torch.full_like(during[0][0], 0.5)
+        for given in ({"prompt_embeds": foreign}, {"prompt_embeds": during[0][0], "pooled_prompt_embeds": foreign}):
+            with pytest.raises(EraserBypassedError, match="have not seen"):
+                call(pipe, None, **given)
     assert {firing.encoder for firing in fired} == set(names)
     assert not any(all(same(during[0], alone)) for alone in changed)
     assert all(same(during[1], plain[1]))
@@ -134,6 +140,28 @@ def test_an_eraser_for_another_pipelines_encoder_is_refused(eraser_of, tokenizer
     stranger = eraser_of(tokenizer, encoder_of("umt5", seed=9))
     with pytest.raises(WrongEncoderError, match="Fit the concept on this pipeline"):
         unseen.attach(make_text_part("FluxPipeline"), stranger)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "taken"),
+    [
+        ("CogVideoXImageToVideoPipeline", "image"),
+        ("CogVideoXVideoToVideoPipeline", "video"),
+        ("CogVideoXFunControlPipeline", "control_video"),
+    ],
+)
+def test_every_pipeline_that_takes_pictures_is_refused(pipeline, taken, eraser_of):
+    pipe = make_cogvideox()
+    eraser = eraser_of(pipe.tokenizer, pipe.text_encoder)
+    with pytest.raises(UnguardedInputError, match=f"takes {taken}, which"):
+        unseen.attach(getattr(diffusers, pipeline)(**pipe.components), eraser)
+
+
+def test_embeddings_of_one_encoder_among_several_are_looked_at_too():
+    """HunyuanImage and HunyuanVideo-1.5 take `prompt_embeds_2`, Kandinsky 5 `prompt_embeds_qwen`."""
+    taken = ("prompt_embeds", "pooled_prompt_embeds", "prompt_embeds_2", "prompt_embeds_qwen", "prompt_embeds_pooled")
+    assert all(_is_embedding(name) for name in taken)
+    assert not any(_is_embedding(name) for name in ("negative_prompt_embeds_2", "prompt_embeds_mask", "prompt_2"))
 
 
 def test_the_papers_backbones_are_known_by_name():

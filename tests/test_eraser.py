@@ -153,7 +153,7 @@ def edit_metadata(folder, **changes):
         (lambda folder: (folder / WEIGHTS_FILE).unlink(), "cannot read"),
         (lambda folder: (folder / METADATA_FILE).write_text("{"), "not valid JSON"),
         (lambda folder: edit_metadata(folder, layer=0), "was changed after it was written"),
-        (lambda folder: edit_metadata(folder, format_version=99), "expected format version 2, got 99"),
+        (lambda folder: edit_metadata(folder, format_version=99), "expected format version 3, got 99"),
     ],
 )
 def test_a_damaged_file_is_one_clear_error(tokenizer, encoder_of, eraser_of, tmp_path, damage, message):

@@ -15,8 +15,7 @@ MAX_LINES = 350
 
 LAYERS = (
     ("errors", "words"),
-    ("concept", "minilm"),
-    ("mentions",),
+    ("concept", "phrases"),
     ("prompts", "text_encoder", "files", "fingerprint"),
     ("backbones",),
     ("clear",),

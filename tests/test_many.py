@@ -43,14 +43,16 @@ def test_concepts_fitted_together_read_each_ordinary_prompt_once_and_none_that_m
     read_prompts(fitters, progress=False)
     counted.remove()
     first, second = fitters
-    both = set(first.prompts.neutral) & set(second.prompts.neutral)
-    assert len(second.prompts.neutral) == len(first.prompts.neutral) and len(both) > 40
-    assert not any(second.concept.is_mentioned_in(prompt) for prompt in second.prompts.neutral)
+    assert second.prompts.neutral == first.prompts.neutral and len(first.prompts.neutral) == SMALL.neutral
+    both = {*first.prompts.neutral, *(pair.negative for pair in first.prompts.pairs)}
+    assert both == {*second.prompts.neutral, *(pair.negative for pair in second.prompts.pairs)}
+    assert not any(fitter.concept.is_mentioned_in(prompt) for fitter in fitters for prompt in both)
+    assert all(second.concept.is_mentioned_in(pair.positive) for pair in second.prompts.pairs)
     again = encode_by_length(tokenizer, encoder, second.texts, second.form, layers=second.layers)
     assert torch.equal(again.prompt, second.activations.prompt)
     assert torch.equal(again.token_id, second.activations.token_id)
     assert (again.hidden - second.activations.hidden).abs().max() < 1e-4
-    assert sum(rows) == len(first.texts) + len(set(second.texts) - both)
+    assert sum(rows) == len(first.texts) + len([text for text in second.texts if text not in both])
 
 
 def test_fit_many_is_reproducible_and_refuses_a_concept_named_twice(encoder_of, tokenizer):

@@ -19,6 +19,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("unseen ")
 ]
+EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 SMALL_CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 1, "max_sequence_length": 226}
 
 
@@ -30,18 +31,22 @@ def workplace(tmp_path_factory):
     return folder
 
 
-def as_stand_in(command: str, folder: Path) -> list[str]:
-    """The command with tiny models, a word that their tokenizer knows, and no GPU."""
+def as_stand_in(text: str, folder: Path) -> str:
+    """A command or example with tiny models, a word that their tokenizer knows, and no GPU."""
     for given, instead in (
         ("Wan-AI/Wan2.2-TI2V-5B-Diffusers", str(folder / "wan")),
         ("zai-org/CogVideoX-2b", str(folder / "cogvideox")),
-        ("--device cuda", "--device cpu"),
-        ("--offload model", "--offload group"),
+        ("cuda", "cpu"),
         ("French horn", "zeppelin"),
-        ("--dtype bfloat16", "--dtype float32"),  # on a CPU, half-precision convolutions are slow or missing
-        ("--dtype float16", "--dtype float32"),
+        ("bfloat16", "float32"),  # on a CPU, half-precision convolutions are slow or missing
+        ("float16", "float32"),
     ):
-        command = command.replace(given, instead)
+        text = text.replace(given, instead)
+    return text
+
+
+def arguments(command: str, folder: Path) -> list[str]:
+    command = as_stand_in(command, folder)
     call = ["--call", json.dumps(SMALL_CALL)] if command.startswith("unseen generate") else []
     return [*shlex.split(command)[1:], *call]
 
@@ -55,9 +60,16 @@ def test_the_page_has_commands_for_both_models():
 def test_the_commands_run_in_the_order_of_the_page(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
     for command in COMMANDS:
-        assert main(as_stand_in(command, workplace)) == 0, (command, capsys.readouterr().err)
+        assert main(arguments(command, workplace)) == 0, (command, capsys.readouterr().err)
     assert (workplace / "erasers/wan/french-horn/unseen_eraser.json").exists()
     lines = [json.loads(line) for line in (workplace / "runs/audit.jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines and all(line["fired"] for line in lines)
     for model in ("wan", "cogvideox"):  # before, after, and side by side
         assert len(list((workplace / "runs" / model).glob("*.mp4"))) == 3
+
+    names = {}
+    for example in EXAMPLES:  # in one namespace: the second goes on from the first
+        small = example.replace('table")', f'table", **{SMALL_CALL})')
+        exec(as_stand_in(small, workplace), names)
+    assert names["video"].shape == (5, 32, 32, 3)
+    names["handle"].detach()

@@ -129,6 +129,12 @@ def test_the_fingerprint_tells_encoders_apart_and_survives_bfloat16(encoder_of):
     assert mark != fingerprint(encoder_of("clip"))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_without_a_value_have_no_fingerprint(encoder_of, family):
+    with pytest.raises(UnsupportedEncoderError, match="on the meta device and has none"):
+        fingerprint(encoder_of(family).to("meta"))
+
+
 @pytest.mark.parametrize("family", ["bert", "t5", "umt5", "clip"])
 def test_the_embedding_output_can_be_read_and_edited(encoder_of, tokenizer, family):
     encoder = encoder_of(family)

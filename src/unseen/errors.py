@@ -24,7 +24,7 @@ class EngineError(UnseenError, RuntimeError):
 
 
 class UnsupportedEncoderError(UnseenError, TypeError):
-    """No list of transformer blocks (or more than one) was found in the text encoder."""
+    """No list of transformer blocks (or more than one) was found in the text encoder, or a weight has no value."""
 
 
 class LoadError(UnseenError, ValueError):
@@ -37,10 +37,6 @@ class UnsupportedPipelineError(UnseenError, TypeError):
 
 class FitError(UnseenError, RuntimeError):
     """A fit ended without a usable eraser, for instance because no feature was specific to the concept."""
-
-
-class MissingReaderError(UnseenError, FileNotFoundError):
-    """The sentence encoder is missing with which an eraser knows its concept by other words than its names."""
 
 
 class WrongEncoderError(UnseenError):

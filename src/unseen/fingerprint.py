@@ -10,6 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from .errors import UnsupportedEncoderError
+
 _FACTS = (
     "model_type hidden_size d_model num_hidden_layers num_layers num_attention_heads num_heads "
     "intermediate_size d_ff vocab_size"
@@ -20,18 +22,36 @@ def _weights(encoder: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Names and values of all weights, each once, also of those that are offloaded."""
     if not any(parameter.is_meta for parameter in encoder.parameters()):
         for name, parameter in encoder.named_parameters():
-            # a quantised weight (torchao) is a tensor of another class, which cannot be sampled as it is
-            plain = type(parameter.data) is Tensor
-            yield name, parameter.detach() if plain else cast(Any, parameter).dequantize()
+            yield name, _plain(parameter)
         return
-    from accelerate.utils import align_module_device
-
     tied = set(getattr(encoder, "_tied_weights_keys", None) or ())
     for prefix, module in encoder.named_modules():
-        with align_module_device(module, "cpu"):
-            for name, parameter in module.named_parameters(prefix, recurse=False):
-                if name not in tied:
-                    yield name, parameter.detach().clone()
+        for name, parameter in module.named_parameters(prefix, recurse=False):
+            if name not in tied:
+                yield name, _plain(_offloaded(module, name) if parameter.is_meta else parameter)
+
+
+def _plain(weight: Tensor) -> Tensor:
+    """A quantised weight (torchao) is a tensor of another class, which cannot be sampled as it is."""
+    weight = weight.detach()
+    return weight if type(weight.data) is Tensor else cast(Any, weight).dequantize()
+
+
+def _offloaded(module: nn.Module, name: str) -> Tensor:
+    """The value that accelerate holds for a weight of `module` while it does not compute.
+
+    accelerate's own `align_module_device` overlooks a module that has two names, as T5's word embeddings have in
+    transformers 4, and so one hook for each name. Raises `UnsupportedEncoderError` where no hook holds a value.
+    """
+    hook, own = getattr(module, "_hf_hook", None), name.rpartition(".")[2]
+    for one in getattr(hook, "hooks", (hook,)):
+        value = (getattr(one, "weights_map", None) or {}).get(own)
+        if value is not None and not value.is_meta:
+            return value
+    raise UnsupportedEncoderError(
+        f"expected a value for the text encoder's weight {name}, or an offloading of accelerate's that holds it; it is"
+        " on the meta device and has none. Load the encoder with its weights."
+    )
 
 
 @torch.no_grad()

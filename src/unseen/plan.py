@@ -88,9 +88,8 @@ def needs(
         memory = fit_memory(config, form, layers=layers, **shape)
         fit_operations = _fit_operations(memory, config, sum(p.numel() for p in encoder.parameters()))
         weights += memory.encoder
-        beside = memory.peak() - memory.encoder
         device = memory.encoder + memory.encoding(layers)
-        found.append(Need(f"fit at {name}", device, beside, _eraser(memory), fit_operations))
+        found.append(Need(f"fit at {name}", device, memory.peak() - device, _eraser(memory), fit_operations))
         if config.memory_budget is not None:
             group = memory.group_within(int(config.memory_budget * 1e9))
             if group < layers:

@@ -46,11 +46,18 @@ def with_article(noun: str) -> str:
 
 
 class PromptWriter:
-    """Draws prompts about or beside a concept. The same concept and seed give the same prompts."""
+    """Draws prompts about or beside a concept. The same concept and seed give the same prompts.
 
-    def __init__(self, concept: Concept, seed: int = 0):
+    With concepts `beside` it, no prompt about other things mentions any of them, and the writers of all of them, each
+    beside the same ones, write the same prompts about other things.
+    """
+
+    def __init__(self, concept: Concept, seed: int = 0, *, beside: Sequence[Concept] = ()):
         self.concept = concept
-        self.rng = random.Random(f"{seed}/{concept.kind}/{'/'.join(concept.names)}")
+        self._avoided = (concept, *beside)
+        # Concepts written for together, and alike in number of names, have all but the names in common.
+        names = sorted({name for other in self._avoided for name in other.names}) if beside else concept.names
+        self.rng = random.Random(f"{seed}/{concept.kind}/{'/'.join(names)}")
         self.things = self._without_concept(lexicon.THINGS)
         self.people = self._without_concept(lexicon.PEOPLE)
         self.media = self._without_concept(lexicon.MEDIA)
@@ -62,7 +69,10 @@ class PromptWriter:
             raise self._too_common()
 
     def _without_concept(self, candidates: Sequence[str]) -> list[str]:
-        return [text for text in candidates if not self.concept.is_mentioned_in(text)]
+        return [text for text in candidates if not self._mentions_any(text)]
+
+    def _mentions_any(self, text: str) -> bool:
+        return any(concept.is_mentioned_in(text) for concept in self._avoided)
 
     def person_name(self) -> str:
         """An invented person's name that shares no word with the concept."""
@@ -95,7 +105,7 @@ class PromptWriter:
         for attempt in range(20 * count):
             template = lexicon.NEUTRAL_TEMPLATES[attempt % len(lexicon.NEUTRAL_TEMPLATES)]
             prompt = _fill(template, self._other_thing(), self._context())
-            if not self.concept.is_mentioned_in(prompt):
+            if not self._mentions_any(prompt):
                 made[prompt] = None
             if len(made) == count:
                 return list(made)
@@ -103,9 +113,12 @@ class PromptWriter:
 
     def _too_common(self) -> FitError:
         return FitError(
-            f"too few ordinary prompts are free of the words {', '.join(sorted(self.concept.stems())[:8])};"
+            f"too few ordinary prompts are free of the words {', '.join(sorted(self._stems())[:8])};"
             " take very common words out of the synonyms."
         )
+
+    def _stems(self) -> set[str]:
+        return {stem for concept in self._avoided for stem in concept.stems()}
 
     def same_word(self, count: int) -> list[str]:
         """Up to `count` prompts that use one word of a many-word name otherwise; none for one-word names."""
@@ -178,9 +191,13 @@ def write_prompts(
     pairs: int = 240,
     neutral: int = 480,
     user_pairs: Sequence[PromptPair] | None = None,
+    beside: Sequence[Concept] = (),
 ) -> FitPrompts:
-    """Prompts for one fit: `pairs` pairs (or the user's own), `neutral` neutral prompts, and same-word prompts."""
-    writer = PromptWriter(concept, seed)
+    """Prompts for one fit: `pairs` pairs (or the user's own), `neutral` neutral prompts, and same-word prompts.
+
+    `beside` are the concepts fitted together with this one, itself among them (`PromptWriter`).
+    """
+    writer = PromptWriter(concept, seed, beside=beside)
     made = tuple(PromptPair(*pair) for pair in user_pairs) if user_pairs else tuple(writer.pairs(pairs))
     if not neutral:
         return FitPrompts(made, ())

@@ -9,6 +9,8 @@ from .backbone import cleaned as cleaned
 from .backbone import denoisers as denoisers
 from .encode_prompt import Around as Around
 from .encode_prompt import wrap_encode_prompt as wrap_encode_prompt
+from .first_sight import first_sight as first_sight
+from .first_sight import has_first_sight as has_first_sight
 from .loading import load as load
 from .text_path import TextPath as TextPath
 from .text_path import text_encoders as text_encoders

@@ -135,15 +135,29 @@ def _dtype_name() -> str:
 
 
 def start_offload(pipe: Any, offload: Offload, device: str | None = None) -> None:
-    """Switch one of diffusers' ways of offloading on; `device` is where to compute (default: the GPU)."""
+    """Switch one of diffusers' ways of offloading on; `device` is where to compute (default: the GPU).
+
+    Raises:
+        LoadError: this diffusers cannot offload in groups here.
+    """
     import torch
 
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if offload == "model":
         pipe.enable_model_cpu_offload(device=target)
-    elif offload == "sequential":
+        return
+    if offload == "sequential":
         pipe.enable_sequential_cpu_offload(device=target)
-    else:
+        return
+    try:
         pipe.enable_group_offload(
             onload_device=target, offload_device=torch.device("cpu"), offload_type="block_level", num_blocks_per_group=1
         )
+    except AttributeError as error:
+        if torch.accelerator.current_accelerator() is not None:
+            raise
+        # diffusers 0.36 asks for the type of the machine's accelerator before it looks at the device it was given
+        raise LoadError(
+            "this diffusers can offload in groups only on a machine with an accelerator, and this one has none. Use"
+            " offload 'model', or a newer diffusers."
+        ) from error

@@ -14,7 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unseen.bench.prompts import PHRASINGS, SEEDS_PER_TEXT, Prompt, concept_kind, concept_name, concept_of, exchange
+from unseen.bench.prompts import (
+    PHRASINGS,
+    SEEDS_PER_TEXT,
+    Prompt,
+    PromptWriter,
+    concept_kind,
+    concept_name,
+    concept_of,
+    exchange,
+)
 from unseen.bench.run import Method, unchanged
 from unseen.bench.scores import kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
@@ -32,8 +41,10 @@ UNCONCERNED = Bar(0.99)
 CLIPS_NEIGHBOUR = 10
 TEXTS_OTHER = 4
 SPARED_NOTE = (
-    "The first three are measured on clips, the last two on prompts: their share that is encoded bit-identically. "
-    "“Same word or sort” are phrases such as “a golf cart” for a golf ball, or “a salmon” for a tench."
+    "The first three are measured on clips, the others on prompts: their share that is encoded bit-identically. "
+    "“Same word or sort” are phrases such as “a golf cart” for a golf ball, or “a salmon” for a tench. The video model "
+    "draws some of them as the concept itself (in most frames, before anything is erased): those are the concept to "
+    "it, and the last row, which has no bar, does not count them."
 )
 SAME_WORD = Path(__file__).with_name("same_word.json")
 COMPARISONS = ("something shaped like {}", "the spitting image of {}", "what might be taken for {}")
@@ -48,7 +59,7 @@ def evaluate_phrasings(study: Study) -> Iterator[Table]:
         study.say(f"{captions.main_name(key)} ({place} of {len(keys)})")
         method = study.eraser(concept_of(key, synonyms=listed(key) if study.settings.listed else ())).method
         for kind in KINDS:
-            prompts = _prompts(study, key, kind)
+            prompts = phrased(study.writer, key, kind, study.settings.count(CLIPS_PER_CELL))
             if not prompts:
                 continue
             before, after = study.clips(prompts), study.clips(prompts, method)
@@ -81,15 +92,14 @@ def misspell(name: str, turn: int) -> str:
     return name.replace(word, slips[turn % 3])
 
 
-def _prompts(study: Study, key: str, kind: str) -> list[Prompt]:
-    count = study.settings.count(CLIPS_PER_CELL)
+def phrased(writer: PromptWriter, key: str, kind: str, count: int) -> list[Prompt]:
+    """`count` prompts that ask for `key` in the way `kind`, one of `KINDS`; none where there is no such way."""
     style = concept_kind(key) == "style"
+    write = writer.styled if style else writer.single
     if kind in ("main", "misspelt", "compared"):
-        write = study.writer.styled if style else study.writer.single
         return [reworded(p, key, kind, place) for place, p in enumerate(write(key, count, role="target"))]
     if kind == "pair":
-        return [] if style or key in scenes.ATTRIBUTES else study.writer.pairs(key, count, role=kind)
-    write = study.writer.styled if style else study.writer.single
+        return [] if style or key in scenes.ATTRIBUTES else writer.pairs(key, count, role=kind)
     return write(key, count, role=kind, kind=kind)
 
 
@@ -154,6 +164,8 @@ class Spared(NamedTuple):
     """Whether prompts about other subjects, in their other words, are encoded as before."""
     same_word: np.ndarray
     """The same for phrases that share a word with the name, or are about things of its sort."""
+    taken: np.ndarray
+    """Which of these phrases the video model draws as the concept, before anything is erased."""
 
 
 def spare(study: Study, key: str, method: Method) -> Spared:
@@ -170,11 +182,14 @@ def spare(study: Study, key: str, method: Method) -> Spared:
         for prompt in study.writer.single(other, TEXTS_OTHER, role=f"other {kind}", kind=kind)
     ]
     same_word = json.loads(SAME_WORD.read_text(encoding="utf-8"))[study.settings.split][key]
+    [model] = study.writer.single(key, 1, role="same word")
+    asked = [replace(model, text=text, seed=study.writer.noise_seed(place)) for place, text in enumerate(same_word)]
+    taken = study.read(study.clips(asked)).shows(key).mean(axis=1) > 0.5
 
     def spared(texts: list[str]) -> np.ndarray:
         return unchanged(study.pipe, method, texts, max_sequence_length=GENERATION["max_sequence_length"])
 
-    return Spared(seen[0], seen[1], prompts, spared(others), spared(same_word))
+    return Spared(seen[0], seen[1], prompts, spared(others), spared(same_word), taken)
 
 
 def spared_table(study: Study, hits: Hits, spared: dict[str, Spared]) -> Table:
@@ -192,9 +207,15 @@ def spared_table(study: Study, hits: Hits, spared: dict[str, Spared]) -> Table:
     rows.append(
         judged("near neighbours, in other words: kept", len(prompts), kept(after, before, prompts), NEAR, floor)
     )
-    for label, name in (("other subjects, in other words", "others"), ("same word or sort", "same_word")):
-        same = np.concatenate([getattr(s, name) for s in spared.values()])
-        rows.append(judged(f"{label}: prompts encoded as before", len(same), float(same.mean()), UNCONCERNED))
+    same = np.concatenate([s.others for s in spared.values()])
+    rows.append(
+        judged("other subjects, in other words: prompts encoded as before", len(same), float(same.mean()), UNCONCERNED)
+    )
+    same, taken = (np.concatenate([getattr(s, name) for s in spared.values()]) for name in ("same_word", "taken"))
+    rows.append(judged("same word or sort: prompts encoded as before", len(same), float(same.mean()), UNCONCERNED))
+    if not taken.all():
+        share = float(same[~taken].mean())
+        rows.append(("those that are not drawn as the concept", len(same[~taken]), share, None, None, None))
     return Table("Phrasings: bars", JUDGED_COLUMNS, tuple(rows), SPARED_NOTE)
 
 

@@ -50,6 +50,10 @@ class Settings:
     """Name or file of the suite that the settings are from."""
     clips: int | None = None
     """Clips per cell; None means enough for 300 per headline."""
+    test_clips: int | None = None
+    """Clips per cell on test wording, where a comparison reports more than it tunes on; None means as many."""
+    attacks: bool = False
+    """Whether a comparison of methods also tries to get the concepts back."""
     quick: bool = False
     listed: bool = False
     """Whether the phrasings' fits are given the `fit` split's synonyms and descriptions beside the main name."""
@@ -65,6 +69,10 @@ class Settings:
         """Clips in a cell that usually has `usual`."""
         return self.clips or (min(QUICK_CLIPS, usual) if self.quick else usual)
 
+    def reported(self, usual: int) -> int:
+        """The same on test wording: never fewer, so that what is reported holds what a smaller comparison reported."""
+        return max(self.count(usual), self.test_clips or 0)
+
 
 def fitting_code(*folders: str) -> str:
     """A digest of the code that fits, so that an eraser fitted by other code is not taken for this one's.
@@ -73,7 +81,7 @@ def fitting_code(*folders: str) -> str:
     """
     root = Path(unseen.__file__).parent
     files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py", "fingerprint.py")]
-    files += [root / "mentions.py", root / "minilm.py"]
+    files += [root / "phrases.py"]
     for folder in ("backbones", "clear", *folders):  # the form of a prompt, too, decides what a fit reads
         files += sorted((root / folder).glob("*.py"))
     content = b"".join(file.read_bytes() for file in files)

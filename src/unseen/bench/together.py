@@ -21,7 +21,6 @@ from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
 from unseen.clear.eraser import ClearEraser
 from unseen.diorama import captions, scenes
 from unseen.files import write_whole
-from unseen.mentions import learn_mentions
 
 CLIPS_TARGET = 30
 CLIPS_OTHERS = 300
@@ -64,7 +63,6 @@ def fit_together(study: Study, keys: Sequence[str]) -> Many:
             "seed": study.settings.seed,
             "progress": study.settings.progress,
         }
-        learn_mentions(concepts[0])  # reads the list of words once for this process, so neither fit pays for it
         times = [time.perf_counter()]
         unseen.fit(study.pipe, concepts[0], **how)
         times.append(time.perf_counter())

@@ -16,10 +16,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ..backbones import TextPath, text_encoders, text_paths
+from ..backbones import TextPath, has_first_sight, text_encoders, text_paths
 from ..errors import AlreadyAttachedError, UnguardedInputError, UnseenError, WrongEncoderError
 from ..fingerprint import fingerprint
-from ..mentions import phrase_reader, reworded
 from ..text_encoder import (
     EMBEDDING,
     Edit,
@@ -32,6 +31,7 @@ from ..text_encoder import (
 from .audit import AuditLog, Heard
 from .eraser import ClearEraser, Delta, combined_edit
 from .guard import Guard
+from .reading import Read, Reader
 
 _HANDLES: WeakKeyDictionary[nn.Module, Handle] = WeakKeyDictionary()
 """Text encoders that carry erasers now. Keyed by encoder: two pipelines may share one."""
@@ -72,17 +72,15 @@ class Handle:
         self.strengths = tuple(strength for site in sites for strength in site.strengths)
         self.on_negative = on_negative
         self._sites = tuple(sites)
-        known = {eraser.name: eraser.mentions for eraser in self.erasers if eraser.mentions is not None}
-        self._mentions = tuple(known.values())
-        if self._mentions:
-            phrase_reader()  # where it is missing, that is said now
+        known = [eraser.concept for eraser in self.erasers if eraser.mentions]
+        self._reader = Reader(pipe, known) if known and has_first_sight(pipe) else None
         self._seen: list[tuple[_Site, ClearEraser, float, Delta]] | None = None  # a list while somebody watches
         self._guard = Guard(
             frozenset(e.with_strength(s).key for e, s in zip(self.erasers, self.strengths, strict=True)),
             {(site.path.name, eraser.layer) for site in sites for eraser in site.erasers},
             on_negative,
             None if audit is None else self._audited,
-            (lambda prompt: self.read_as(prompt)) if self._mentions else None,
+            self._read if self._reader else None,
         )
         self._undo: list[Callable[[], None]] | None = []
         for site in sites:
@@ -112,9 +110,20 @@ class Handle:
         for site in self._sites:
             _HANDLES.pop(site.path.encoder, None)
 
+    @property
+    def knows_other_words(self) -> bool:
+        """Whether phrases that mean a concept in other words than its names are erased too."""
+        return self._reader is not None
+
     def read_as(self, prompt: str) -> str:
         """`prompt` as it is encoded: phrases that mean a concept are exchanged for its name, and erased like it."""
-        return reworded(prompt, self._mentions)[0]
+        return self._read(prompt).text
+
+    def _read(self, prompt: str) -> Read:
+        if self._reader is None:
+            return Read(prompt, ())
+        with self._guard.aside():
+            return self._reader.read(prompt, self._guard.max_sequence_length)
 
     def explain(self, prompt: str) -> list[Firing]:
         """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched.
@@ -205,7 +214,7 @@ class Handle:
             )
             for place, site in enumerate(self._sites)
         ]
-        self.audit.write(prompts, heard, [reworded(prompt, self._mentions) for prompt in prompts])
+        self.audit.write(prompts, heard, [self._read(prompt) for prompt in prompts])
         return outputs
 
 
@@ -276,11 +285,15 @@ def _sites(pipe: Any, erasers: Sequence[tuple[ClearEraser, float]], allow_unguar
     return sites
 
 
+_PICTURES = ("image", "images", "video", "conditions", "conditioning_frames", "controls")
+"""How diffusers' pipelines end the names of the pictures that their calls take, such as `control_video`."""
+
+
 def _unguarded_inputs(pipe: Any) -> list[str]:
-    """What the pipeline's call takes beside text: an image, a video, and an image prompt where there is a model for
-    it."""
+    """What the pipeline's call takes beside text: images, videos, and an image prompt where there is a model for it."""
     parameters = inspect.signature(type(pipe).__call__).parameters
-    found = [name for name in ("image", "video") if name in parameters]
+    other = ("num_", "ip_adapter_", "negative_ip_adapter_")
+    found = [name for name in parameters if name.endswith(_PICTURES) and not name.startswith(other)]
     if "ip_adapter_image" in parameters and getattr(pipe, "image_encoder", None) is not None:
         found.append("ip_adapter_image")
     return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..mentions import Mention
+from ..phrases import Phrase
 
 if TYPE_CHECKING:
     from .eraser import ClearEraser, Delta
@@ -33,7 +33,8 @@ class AuditLog:
     """Appends to a JSON-lines file. A line holds `time` (UTC), `prompt_sha256`, `prompt` if wanted, and `fired`: for
     each eraser that acted its `concept`, `layer`, `strength`, and `tokens` with their activity (1: as on the concept
     itself). A prompt that no eraser touched has an empty `fired`. Where a phrase was read as a concept's name,
-    `mentions` says which concept and how sure (`unseen.mentions`), and if prompts are wanted `read_as` the result."""
+    `mentions` says which concept and how sure (`unseen.clear.reading`), and if prompts are wanted `read_as` the
+    result."""
 
     def __init__(self, path: str | Path, *, with_prompts: bool = False):
         self.path = Path(path)
@@ -65,10 +66,10 @@ class AuditLog:
                 handle.remove()
 
     def write(
-        self, prompts: Sequence[str], heard: Sequence[Heard], read: Sequence[tuple[str, Sequence[tuple[str, Mention]]]]
+        self, prompts: Sequence[str], heard: Sequence[Heard], read: Sequence[tuple[str, Sequence[tuple[str, Phrase]]]]
     ) -> None:
         """Append a line per prompt from what was `heard` in each text encoder and how the prompt was `read` before
-        (`unseen.mentions.reworded`)."""
+        (`unseen.clear.reading`)."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         with self.path.open("a", encoding="utf-8") as file:
             for row, prompt in enumerate(prompts):

@@ -18,17 +18,15 @@ from torch import Tensor, nn
 
 from ..concept import Concept
 from ..files import read_pair, write_pair
-from ..mentions import Mentions, reworded
 from ..text_encoder import Edit, PromptForm, encode_blocks
 
 if TYPE_CHECKING:
     from .attachment import Handle
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _STEM = "unseen_eraser"
 METADATA_FILE, WEIGHTS_FILE = f"{_STEM}.json", f"{_STEM}.safetensors"
 _TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "replacement")
-_MENTION_TENSORS = ("mention_names", "mention_others")
 
 
 class Delta(NamedTuple):
@@ -72,8 +70,9 @@ class ClearEraser:
     zero and a negative threshold: always open."""
     replacement: Tensor = field(repr=False)
     """Added in place of the concept at full activity, `[d]`; zero where the concept is only subtracted."""
-    mentions: Mentions | None = field(default=None, repr=False, compare=False)
-    """What tells that a phrase means the concept, in other words than its names; None: nothing does."""
+    mentions: bool = False
+    """Whether phrases that mean the concept in other words than its names are erased too, where the pipeline's video
+    model can be asked (`unseen.clear.reading`)."""
     typical: float = 1.0
     """Mean norm of the activations on the concept's own tokens, the unit of `Delta.activity`."""
     max_length: int = 64
@@ -95,8 +94,8 @@ class ClearEraser:
     def key(self) -> str:
         """Short digest of weights, block and strength: two erasers with the same key make the same edit."""
         facts = f"{self.layer}/{self.strength}/{self.typical}"
-        if self.mentions is not None:
-            facts += f"/{self._mention_facts()}"
+        if self.mentions:
+            facts += "/mentions"
         digest = hashlib.sha256(save(self._tensors()) + facts.encode())
         return digest.hexdigest()[:16]
 
@@ -164,9 +163,10 @@ class ClearEraser:
             return pipe.encode_prompt(prompt, do_classifier_free_guidance=False, **options)[0]
 
     def explain(self, tokenizer: Any, encoder: nn.Module, prompt: str) -> list[tuple[str, float]]:
-        """Every token of `prompt`, as it is encoded, with the activity of this eraser on it (0: left alone; 1: as on
-        the concept itself)."""
-        prompt = prompt if self.mentions is None else reworded(prompt, [self.mentions])[0]
+        """Every token of `prompt` with the activity of this eraser on it (0: left alone; 1: as on the concept itself).
+
+        The prompt is taken as it comes; `Handle.explain` exchanges other words for the concept first.
+        """
         tokens = encode_blocks(tokenizer, encoder, [prompt], PromptForm(self.max_length), layers=[self.layer])
         activity = self.delta(tokens.hidden).activity[0]
         names = tokenizer.convert_ids_to_tokens(tokens.token_id.tolist())
@@ -181,7 +181,7 @@ class ClearEraser:
             "typical": self.typical,
             "max_length": self.max_length,
             "encoder_fingerprint": self.encoder_fingerprint,
-            "mentions": self._mention_facts(),
+            "mentions": self.mentions,
             "report": self.report,
         }
         write_pair(folder, _STEM, FORMAT_VERSION, facts, self._tensors())
@@ -190,24 +190,13 @@ class ClearEraser:
     def from_pretrained(cls, folder: str | Path) -> ClearEraser:
         """Load an eraser. Raises `DamagedFileError` if a file is missing, was changed, or is of an unknown version."""
         metadata, tensors = read_pair(folder, _STEM, FORMAT_VERSION)
-        names = ("layer", "strength", "typical", "max_length", "encoder_fingerprint", "report")
+        names = ("layer", "strength", "typical", "max_length", "encoder_fingerprint", "mentions", "report")
         facts: dict[str, Any] = {name: metadata[name] for name in names}
         concept = Concept(**metadata["concept"])
-        if (known := metadata["mentions"]) is not None:
-            near, far = (tensors.pop(name).float() for name in _MENTION_TENSORS)
-            facts["mentions"] = Mentions(concept.name, near, far, tuple(known["spellings"]), known["margin"])
         return cls(concept=concept, **facts, **cast(dict[str, Any], tensors))
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {name: getattr(self, name).contiguous() for name in _TENSORS}
-        if self.mentions is not None:
-            vectors = (self.mentions.names, self.mentions.others)
-            tensors |= {name: v.half().contiguous() for name, v in zip(_MENTION_TENSORS, vectors, strict=True)}
-        return tensors
-
-    def _mention_facts(self) -> dict[str, Any] | None:
-        known = self.mentions
-        return None if known is None else {"spellings": list(known.spellings), "margin": known.margin}
+        return {name: getattr(self, name).contiguous() for name in _TENSORS}
 
 
 def combined_edit(

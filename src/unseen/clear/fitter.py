@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 from ..concept import Concept, PromptPair
 from ..errors import FitError
 from ..fingerprint import fingerprint
-from ..mentions import learn_mentions
 from ..prompts import FitPrompts, write_prompts
 from ..text_encoder import (
     EMBEDDING,
@@ -72,10 +71,6 @@ class ClearFitter:
                 f"ClearConfig.layer is {config.layer}, but this text encoder has blocks 0 to {self.layers[-1]}"
                 f" (and {EMBEDDING} for the embedding output)."
             )
-        # Only objects have any: a person's name says nothing about the person, and a style or an attribute stands in
-        # the same phrase as what has it.
-        wanted = config.mentions and concept.kind == "object"
-        self.mentions = learn_mentions(concept) if wanted else None
         self.prompts: FitPrompts = write_prompts(
             concept, seed=seed, pairs=config.pairs, neutral=config.neutral, user_pairs=pairs
         )
@@ -100,7 +95,9 @@ class ClearFitter:
         layer = self.config.layer if self.config.layer is not None else self.searched[preferences.best()]
         eraser = self.select(bank, layer)
         eraser, choice = self.choose_strength(eraser)  # by the subtraction alone: a replacement would hide its residual
-        eraser = replace(self.fill(eraser), mentions=self.mentions)
+        # a style or an attribute stands in one phrase with what has it
+        mentions = self.config.mentions and self.concept.kind in ("object", "identity")
+        eraser = replace(self.fill(eraser), mentions=mentions)
         report = describe(self, bank, eraser, preferences, costs)
         report.update(choice)
         report["seconds"] = round(time.perf_counter() - self.started, 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,13 +17,14 @@ from torch import Tensor
 
 from ..backbones import backbone_of, wrap_encode_prompt
 from ..errors import EraserBypassedError
+from .reading import Read
 
 _KNOWN_ROWS: OrderedDict[str, frozenset[str]] = OrderedDict()
 """Digest of an embedded prompt → keys of the erasers that have seen it; the latest `_MAX_KNOWN_ROWS`."""
 _MAX_KNOWN_ROWS = 65536
 
 Audited = Callable[[Callable[[], Any], Sequence[str]], Any]
-Reword = Callable[[str], str]
+Reading = Callable[[str], Read]
 
 
 class Guard:
@@ -34,11 +36,13 @@ class Guard:
         places: set[tuple[str, int]],
         on_negative: bool,
         audited: Audited | None = None,
-        reword: Reword | None = None,
+        read: Reading | None = None,
     ) -> None:
         """`keys` are those of the erasers at their strengths, `places` (encoder, block) where they act; `audited` runs
-        an encoding and writes down what happened in it; `reword` exchanges mentions of a concept for its name."""
-        self.reword = reword
+        an encoding and writes down what happened in it; `read` exchanges mentions of a concept for its name."""
+        self.read = read
+        self.max_sequence_length: int | None = None
+        """What the pipeline was last told to pad prompts to; None leaves it to the pipeline."""
         self.texts: list[str] | None = None
         """The prompts that are being encoded, as the erasers read them; None where it is not known."""
         self.keys, self.places, self.on_negative, self.audited = keys, places, on_negative, audited
@@ -57,6 +61,7 @@ class Guard:
         if given:
             self._refuse_unknown(given)
             return self._negative_only(encode_prompt, options)
+        self.max_sequence_length = options.get("max_sequence_length", self.max_sequence_length)
         asked, options = options.get("prompt"), self._reworded(options)
         outputs = self._edited(encode_prompt, options, asked)
         if not guided:
@@ -68,17 +73,27 @@ class Guard:
 
     def _reworded(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options with every prompt, and where erasers act on it the negative one, as the erasers read it."""
-        reword = self.reword
-        if reword is None:
+        reading = self.read
+        if reading is None:
             return options
 
         def read(prompt: Any) -> Any:
             if isinstance(prompt, str):
-                return reword(prompt)
+                return reading(prompt).text
             return [read(one) for one in prompt] if isinstance(prompt, list | tuple) else prompt
 
         acted_on = {name for name in options if self.on_negative or not name.startswith("negative_")}
         return {n: read(value) if n in acted_on and _is_prompt(n) else value for n, value in options.items()}
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let the text encoders run unedited for something that is not the pipeline's call."""
+        kept = self.editing, self.texts
+        self.editing, self.texts = False, None
+        try:
+            yield
+        finally:
+            self.editing, self.texts = kept
 
     def _negative_only(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
         self.editing, self.texts = self.on_negative, None
@@ -136,7 +151,8 @@ def _is_prompt(name: str) -> bool:
 
 
 def _is_embedding(name: str) -> bool:
-    return name.endswith("prompt_embeds") and not name.startswith("negative")
+    """ "prompt_embeds", "pooled_prompt_embeds", and those of one encoder among several ("prompt_embeds_2")."""
+    return "prompt_embeds" in name and not name.startswith("negative") and "mask" not in name
 
 
 def _row_digests(embeddings: Sequence[Any]) -> Iterator[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +15,8 @@ from tqdm.auto import tqdm
 
 from ..backbones import text_path
 from ..concept import Concept
+from ..prompts import write_prompts
+from ..text_encoder import BlockActivations
 from .config import ClearConfig
 from .eraser import ClearEraser
 from .fitter import ClearFitter
@@ -74,21 +75,21 @@ def fit_many(
 
 
 def read_prompts(fitters: Sequence[ClearFitter], *, progress: bool) -> None:
-    """Encode the prompts of all; the ordinary ones are those of the first, which any other may not mention."""
-    first, *others = fitters
-    ordinary = first.prompts.neutral
-    known = None
-    for fitter in tqdm(fitters, desc="reading prompts", disable=not progress):
-        if fitter is not first:
-            shared = [prompt for prompt in ordinary if not fitter.concept.is_mentioned_in(prompt)]
-            own = [prompt for prompt in fitter.prompts.neutral if prompt not in shared]
-            neutral = (*shared, *own[: len(ordinary) - len(shared)])
-            fitter.prompts = replace(fitter.prompts, neutral=neutral)
-            fitter.stand_ins = first.stand_ins
-        fitter.encode(known)
-        if known is None and ordinary and others:
-            places = [first.texts.index(prompt) for prompt in ordinary]
-            known = (ordinary, first.activations.in_order(places))
+    """Write the prompts of all, so that those about other things are the same ones, and encode each of them once."""
+    concepts = [fitter.concept for fitter in fitters]
+    shared: dict[str, tuple[list[str], BlockActivations]] = {}  # by kind of concept, which decides on templates
+    for place, fitter in enumerate(tqdm(fitters, desc="reading prompts", disable=not progress)):
+        config, kind = fitter.config, fitter.concept.kind
+        fitter.prompts = write_prompts(
+            fitter.concept, seed=fitter.seed, pairs=config.pairs, neutral=config.neutral, beside=concepts
+        )
+        fitter.stand_ins = fitters[0].stand_ins
+        fitter.encode(shared.get(kind))
+        if kind not in shared and any(concept.kind == kind for concept in concepts[place + 1 :]):
+            others = [pair.negative for pair in fitter.prompts.pairs] + list(fitter.prompts.neutral)
+            texts = list(dict.fromkeys(others))
+            places = [fitter.texts.index(text) for text in texts]
+            shared[kind] = (texts, fitter.activations.in_order(places))
 
 
 def train_shared_bank(fitters: Sequence[ClearFitter], *, seed: int, progress: bool) -> SaeBank:

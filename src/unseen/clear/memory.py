@@ -1,7 +1,8 @@
 """How much memory a fit needs, and in how many groups of blocks it has to run to stay within a budget.
 
 The encoder's weights stay loaded. Beside them lie the activations of the blocks that are read (float32 on the CPU,
-twice while batches are joined and put in order) and their autoencoders (weights, gradients and Adam's two moments).
+twice while batches are joined and put in order) and their autoencoders (weights, gradients, Adam's two moments and the
+copy that is judged). Trial edits are judged by encoding prompts in between, so both exist at the same time.
 Blocks that do not fit together are trained in groups, one encoding of the prompts for each; only one group's
 activations exist at a time.
 """
@@ -61,16 +62,16 @@ class FitMemory:
         return self.batch_tokens * (3 * self.feed_forward + (8 + layers) * self.width) * _FLOAT
 
     def training(self, layers: int) -> int:
-        """Autoencoders with gradients and moments, and what a step computes."""
+        """Autoencoders with gradients, moments and the copy that is judged, and what a step computes."""
         step = layers * self.batch * (4 * self.features + 4 * self.width) * _FLOAT
-        return 4 * self.bank(layers) + step
+        return 5 * self.bank(layers) + step
 
     def peak(self, group: int | None = None) -> int:
         """Most memory at any time with `group` blocks trained together (default all)."""
         layers = min(group or self.layers, self.layers)
         held = 2 * self.activations(layers) + self.tokens * self.width * _FLOAT
         finished = self.bank(self.layers) if layers < self.layers else 0
-        return _PROGRAM + self.encoder + finished + held + max(self.encoding(layers), self.training(layers))
+        return _PROGRAM + self.encoder + finished + held + self.encoding(layers) + self.training(layers)
 
     def group_within(self, budget: int) -> int:
         """The most blocks that can be trained together in `budget` bytes.

@@ -14,10 +14,10 @@ from tqdm import tqdm
 from transformers import BertModel, PreTrainedTokenizerBase
 
 from unseen.diorama.change import load_changed
+from unseen.diorama.minilm import load_minilm
 from unseen.diorama.models import TEXT_LENGTH, build_scheduler, build_transformer, build_vae
 from unseen.diorama.scenes import FRAMES, SIZE
 from unseen.diorama.training import WEIGHTS, load_half
-from unseen.minilm import load_minilm
 
 GENERATION: dict[str, Any] = {
     "height": SIZE,
