@@ -15,7 +15,7 @@ pytest.importorskip("diffusers")
 from unseen.bench import compare
 from unseen.bench.comparison import write_cells
 from unseen.bench.study import Settings, Study
-from unseen.bench.sweep import SweepCell
+from unseen.bench.sweep import SweepCell, prompts_for
 from unseen.clear.config import ClearConfig
 from unseen.methods import METHODS
 from unseen.metrics.rates import Rate
@@ -43,17 +43,34 @@ def test_every_method_is_in_the_grid_with_settings_that_it_has() -> None:
 def test_a_comparison_tunes_on_development_and_reports_on_test(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("clear", "negative_prompt", "safree", "video_eraser")
     monkeypatch.setattr(compare, "GRID", {name: compare.GRID[name][:2] for name in names})
-    table, summary = compare.evaluate_methods(study)
+    table, instead, own, others, summary = compare.evaluate_methods(study)
     assert {row[0] for row in table.rows} == {"none", *names}
     assert all(row[2] == 2 for row in table.rows)
     settings = {row[0]: row[1] for row in table.rows}
     assert settings["negative_prompt"] == "–" and settings["safree"].startswith("alpha ")
     assert summary.rows[0][:2] == ("church", "object") and len(summary.rows) == 1
+    rendered = {"exact renders", "renders without it"}
+    assert [row[0] for row in instead.rows if row[0] not in rendered] == [row[0] for row in table.rows]
+    for picture, beside in ((own, rendered), (others, {"exact renders"})):
+        assert {row[0] for row in picture.rows} == {"none", *beside, *names}
+        assert {row[0] for row in picture.rows if row[-1] is None} == {"none", *beside}
 
     with closing(sqlite3.connect(study.settings.folder / "methods.sqlite")) as stored:
         rows = stored.execute("SELECT method, setting, split, generative_rate FROM cells").fetchall()
-    assert len(rows) == sum(len(compare.GRID[name]) for name in names) + len(names)
-    reported = {method: (setting, rate) for method, setting, split, rate in rows if split == "test"}
+        names_of = [column[1] for column in stored.execute("PRAGMA table_info(cells)")]
+        kept = dict(stored.execute("SELECT method, videos_mostly_of_it FROM cells WHERE split = 'test'").fetchall())
+        tuned = stored.execute("SELECT count(esr_1), count(other_motion) FROM cells WHERE split != 'test'").fetchone()
+    assert len(rows) == sum(len(compare.GRID[name]) for name in names) + len(names) + 1
+    assert {"id_similarity_low", "near_neighbour", "own_off_the_look", "other_psr_1_high"} < set(names_of)
+    assert kept == {
+        row[0]: row[instead.columns.index("videos mostly of it")].value
+        for row in instead.rows
+        if row[0] not in rendered
+    }
+    assert tuned == (0, 0)  # what it does besides is measured on test wording alone
+    reported = {
+        method: (setting, rate) for method, setting, split, rate in rows if split == "test" and method != "none"
+    }
     assert reported == {row[0]: (row[1], row[3].value) for row in table.rows if row[0] != "none"}
     page = (study.settings.folder / "methods.html").read_text()
     assert "Trade-off: church" in page and page.count("<figure>") == len(names)  # one text, drawn twice
@@ -61,9 +78,45 @@ def test_a_comparison_tunes_on_development_and_reports_on_test(study: Study, mon
 
     drawn = study.runner.drawn
     monkeypatch.setattr(METHODS["safree"].__class__, "fit", None)  # nothing is fitted or drawn a second time
-    again, _ = compare.evaluate_methods(study)
+    again, *_ = compare.evaluate_methods(study)
     assert study.runner.drawn == drawn
     assert [row[:8] for row in again.rows] == [row[:8] for row in table.rows]
+
+
+def cell(generative: float, others: float) -> SweepCell:
+    return found("", generative, others).cell
+
+
+@pytest.mark.parametrize(
+    ("cells", "chosen"),
+    [
+        ([(0.5, 1.0), (0.3, 0.97), (0.0, 0.9)], 1),  # the third has the best score
+        ([(0.5, 0.8), (0.1, 0.7), (0.6, 0.94)], 1),  # none keeps enough: the best score
+        ([(0.0, 0.95), (0.0, 0.95)], 0),  # the first of equals
+    ],
+)
+def test_a_setting_that_keeps_enough_is_preferred_to_one_with_a_better_score(cells, chosen) -> None:
+    made = [cell(*values) for values in cells]
+    assert compare.best_setting(made) == chosen
+
+
+def test_the_score_alone_would_have_chosen_otherwise() -> None:
+    kept, thorough = cell(0.3, 0.97), cell(0.0, 0.9)
+    assert thorough.score > kept.score and compare.best_setting([kept, thorough]) == 0
+
+
+@pytest.mark.parametrize("key", ["church", "amber_bramble", "burning", "inkwell", "thicket"])
+def test_more_clips_to_report_hold_those_of_fewer(study: Study, key: str) -> None:
+    def asked(split: str, **counts: int) -> dict[str, list[tuple[str, int]]]:
+        settings = replace(study.settings, **counts)
+        roles = prompts_for(Study(settings, pipe=study.pipe, detectors=study.detectors), key, split)
+        return {role: [(p.text, p.seed) for p in prompts] for role, prompts in roles.items()}
+
+    few, many = asked("test", clips=8), asked("test", clips=8, test_clips=20)
+    assert many["target"][:8] == few["target"] and len(many["target"]) == 20
+    assert set(few["others"]) <= set(many["others"]) and len(many["others"]) > len(few["others"])
+    assert len(set(many["others"])) == len(many["others"])
+    assert asked("development", clips=8, test_clips=20) == asked("development", clips=8)
 
 
 def found(method: str, generative: float, others: float) -> compare.Compared:

@@ -35,9 +35,11 @@ def test_every_suite_that_comes_along_can_be_read(name: str) -> None:
 
 
 def test_the_suites_are_those_that_the_help_names() -> None:
-    assert set(SUITES) == {"quick", "objects", "styles", "identity", "attributes", "paper"}
+    assert set(SUITES) == {"quick", "objects", "styles", "identity", "attributes", "attacks", "paper"}
     kinds = {compare.concept_kind(captions.key_of(name)) for name in load_suite("paper").concepts}
     assert kinds == {"object", "style", "identity", "attribute"}
+    assert load_suite("attacks").attacks and not load_suite("paper").attacks
+    assert (load_suite("paper").clips, load_suite("paper").test_clips) == (12, 24)
     assert set(load_suite("paper").methods) == {"clear", "clear_paper", *METHODS} - {"none"}
 
 
@@ -46,7 +48,7 @@ def test_a_file_of_ones_own_sets_what_it_says_and_nothing_else(tmp_path: Path) -
     base = Settings(tmp_path / "out", split="test", progress=False)
     settings = load_suite(path).settings(base, str(path))
     assert (settings.concepts, settings.methods) == (("church", "inkwell"), ("clear", "safree"))
-    assert (settings.clips, settings.steps, settings.seed) == (2, 2, 0)
+    assert (settings.clips, settings.test_clips, settings.steps, settings.seed) == (2, None, 2, 0)
     assert (settings.folder, settings.split, settings.config) == (base.folder, base.split, base.config)
 
 
@@ -60,6 +62,8 @@ def test_a_file_of_ones_own_sets_what_it_says_and_nothing_else(tmp_path: Path) -
         (GOOD.replace("clips = 2", 'clips = "two"'), "clips has to be of type int, got 'two'"),
         (GOOD.replace("clips = 2", "clips = 0"), "clips has to be 1 or more, got 0"),
         (GOOD.replace("clips = 2", "clips = true"), "clips has to be of type int, got True"),
+        (GOOD + "attacks = 1", "attacks has to be of type bool, got 1"),
+        (GOOD + "test_clips = 1", "test_clips has to be 2 or more, got 1"),
         (GOOD.replace("safree", "saffree"), "knows no method 'saffree'; choose among clear,"),
         (GOOD.replace("church", "cathedral of glass"), "did you mean"),
     ],
@@ -79,15 +83,17 @@ def test_a_dry_run_draws_nothing_and_bounds_what_the_comparison_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Study, "config", SMALL)
-    path = written(tmp_path, GOOD.replace('"church", "inkwell"', '"church"').replace('"safree"', '"negative_prompt"'))
+    text = GOOD.replace('"church", "inkwell"', '"church"').replace('"safree"', '"negative_prompt"')
+    path = written(tmp_path, text + "test_clips = 4\n")
     settings = load_suite(path).settings(Settings(tmp_path / "out", progress=False), str(path))
     study = Study(settings, cache_folder=tmp_path / "clips")
     found = needs(study)
     assert study.runner.drawn == 0 and not (tmp_path / "clips").exists()
     sizes = [sum(map(len, prompts_for(study, "church", split).values())) for split in ("development", "test")]
+    assert sizes == [4, 8]  # as many others as target prompts
     assert found.clips == sum(sizes) + (4 * sizes[0] + sizes[1]) + (sizes[0] + sizes[1])
     assert found.bytes == found.clips * 9 * 64 * 64 * 3 and found.seconds > 0
-    table, _ = compare.evaluate_methods(study)
+    table, *_ = compare.evaluate_methods(study)
     assert {row[0] for row in table.rows} == {"none", "clear", "negative_prompt"}
     assert 0 < study.runner.drawn <= found.clips
 

@@ -2,9 +2,10 @@
 
     unseen evaluate methods
 
-Tuning is the same for all: each method has up to four values of the constant that says how strongly it acts, and the
-one with the best score (as in the sweep: nothing of the concept, others kept, rest of the prompt kept) on development
-wording is measured on test wording. What a method fits is fitted once; the values only change how it is applied.
+Tuning is the same for all: each method has up to four values of the constant that says how strongly it acts. Of those
+that keep enough of other subjects on development wording (of all, if none does), the one with the best score there (as
+in the sweep: nothing of the concept, others kept, rest of the prompt kept) is measured on test wording. What a method
+fits is fitted once; the values only change how it is applied.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from unseen.bench.attacks import Attacked, attack, attack_table
 from unseen.bench.cache import digest
 from unseen.bench.comparison import comparison_page, write_cells
+from unseen.bench.effect_tables import GONE, IDEAL, NONE, instead_table, picture_table
+from unseen.bench.effects import Effects, effects, ideal
 from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.readings import Readings
 from unseen.bench.run import UNEDITED, Method
@@ -57,7 +61,8 @@ SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings that a model of Diorama's size needs, beside those in `GRID`."""
 PRESERVING = 0.95
-"""Only methods that keep at least this share of the other subjects compete for the best residual."""
+"""Only settings that keep at least this share of the other subjects are chosen while there are any, and only methods
+that keep it compete for the best residual."""
 TIE = 0.02
 """Two residuals both this close to the detector's floor are equal."""
 _CLEAR = ("clear", "clear_paper")
@@ -81,13 +86,17 @@ class Compared:
     """All settings that were tried, on development wording."""
     best: Method | None = None
     """The method as it was measured."""
+    effects: Effects | None = None
+    """What it does besides, on test wording."""
 
 
 def evaluate_methods(study: Study) -> Iterator[Table]:
-    """A table per concept, then the residuals side by side."""
+    """Two tables per concept and one of its attacks, then over all concepts the picture, attacks and residuals."""
     summary: list[tuple[Cell, ...]] = []
     tables: list[Table] = []
     everything: dict[str, list[Compared]] = {}
+    besides: dict[str, dict[str, Effects]] = {}
+    attacked: list[Attacked] = []
     keys = study.chosen(CONCEPTS, captions.KEYS)
     plain = _seconds(study, None)
     for place, key in enumerate(keys, 1):
@@ -106,10 +115,29 @@ def evaluate_methods(study: Study) -> Iterator[Table]:
                 done.append(compare(study, key, name, before, plain))
             except FitError as error:
                 failed.append((name, str(error).split(".")[0], *[None] * 8))
+        everything[key] = done
+        besides[key] = {
+            NONE: effects(study, key, asked["test"]),
+            IDEAL: ideal(study, key, asked["test"]),
+            GONE: ideal(study, key, asked["test"], erased=True),
+        }
+        besides[key] |= {c.method: c.effects for c in _ranked(done) if c.effects is not None}
         tables.append(concept_table(study, key, before["test"]["target"], done, failed))
         yield tables[-1]
-        everything[key] = done
+        tables.append(instead_table(key, besides[key], [row[0] for row in failed]))
+        yield tables[-1]
+        if study.settings.attacks:
+            study.say(f"{captions.main_name(key)}: attacks")
+            attacked += attack(study, key, done)
+            tables.append(attack_table(study, [found for found in attacked if found.key == key]))
+            yield tables[-1]
         summary.append(_against_the_best(study, key, before["test"]["target"].prompts, done))
+    for role in ("target", "others"):
+        tables.append(picture_table(role, besides))
+        yield tables[-1]
+    if attacked and len(keys) > 1:
+        tables.append(attack_table(study, attacked))
+        yield tables[-1]
     columns = ("concept", "kind", "CLEAR's residual", "best other", "its residual", "ratio", "bar", "verdict")
     tables.append(
         Table(
@@ -122,8 +150,8 @@ def evaluate_methods(study: Study) -> Iterator[Table]:
         )
     )
     yield tables[-1]
-    store = write_cells(study, everything)
-    page = comparison_page(study, everything, tables)
+    store = write_cells(study, everything, {key: found[NONE] for key, found in besides.items()}, attacked)
+    page = comparison_page(study, everything, tables, attacked)
     study.say(f"every cell in {store}; report in {page}")
 
 
@@ -177,11 +205,23 @@ def compare(study: Study, key: str, name: str, before: Mapping[str, Mapping[str,
     study.prepare((readings.prompts, method) for _, method in tried for readings in development.values())
     cells = [measure_method(study, key, development, method, 0, 1.0) for _, method in tried]
     curve = tuple((label, cell) for (label, _), cell in zip(tried, cells, strict=True))
-    label, best = tried[max(range(len(cells)), key=lambda place: cells[place].score)]
+    label, best = tried[best_setting(cells)]
     study.prepare((readings.prompts, best) for readings in before["test"].values())
     cell = measure_method(study, key, dict(before["test"]), best, 0, 1.0)
     after = study.read(study.clips(before["test"]["target"].prompts, best))
-    return Compared(name, label, seconds, cell, after.shows(key), _seconds(study, best) / plain, curve, best)
+    took = _seconds(study, best) / plain
+    besides = effects(study, key, {role: readings.prompts for role, readings in before["test"].items()}, best)
+    return Compared(name, label, seconds, cell, after.shows(key), took, curve, best, besides)
+
+
+def best_setting(cells: Sequence[SweepCell]) -> int:
+    """Index of the cell with the best score among those that keep enough of other subjects; among all, if none does."""
+    enough = [place for place, cell in enumerate(cells) if cell.others.value >= PRESERVING]
+    return max(enough or range(len(cells)), key=lambda place: cells[place].score)
+
+
+def _ranked(done: Sequence[Compared]) -> list[Compared]:
+    return sorted(done, key=lambda c: -c.cell.score)
 
 
 def _seconds(study: Study, method: Method | None) -> float:
@@ -206,7 +246,7 @@ def concept_table(
     floor = floor_of(study.judge, key)
     count = len(before.prompts)
     rows: list[tuple[Cell, ...]] = [("none", "–", count, rate(before.shows(key), before.prompts), floor, *[None] * 5)]
-    for found in sorted(done, key=lambda c: -c.cell.score):
+    for found in _ranked(done):
         cell = found.cell
         rows.append(
             (found.method, found.setting, count, cell.generative, floor, cell.others, cell.rest, cell.score,
@@ -220,7 +260,8 @@ def concept_table(
         f"Methods: {captions.main_name(key)}",
         columns,
         (*rows, *failed),
-        "Settings were chosen on development wording; everything here is on test wording. Score: harmonic mean of 1 −"
+        f"Settings were chosen on development wording, the best score among those that keep ≥ {PRESERVING:.0%} of the"
+        " other subjects, or among all where none does; everything here is on test wording. Score: harmonic mean of 1 −"
         " generative rate, others kept and rest kept.",
     )
 

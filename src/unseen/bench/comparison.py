@@ -1,4 +1,4 @@
-"""What a comparison of methods leaves behind: every measured cell in one SQLite table, and a page to look at."""
+"""What a comparison of methods leaves behind: every measured cell in a SQLite database, and a page to look at."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unseen.bench import attacks
 from unseen.bench.charts import tradeoff_chart
-from unseen.bench.prompts import concept_kind
+from unseen.bench.effect_tables import NONE, columns, values
+from unseen.bench.effects import Effects
+from unseen.bench.prompts import Prompt, concept_kind
 from unseen.bench.report import PairGroup, Report, ShownPair
 from unseen.bench.study import Study, floor_of
 from unseen.bench.sweep import SweepCell, prompts_for
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "concept", "kind", "method", "setting", "split", "clips", "generative_rate", "generative_low", "generative_high",
     "floor", "others_kept", "others_low", "others_high", "rest_kept", "score", "fit_seconds", "relative_time",
+    *columns(),
 )  # fmt: skip
+"""Of the table `cells`; a row leaves empty what was not measured, such as all but the rates on development wording."""
 SHOWN = 2
 """Target prompts whose clips the page shows, for every method."""
 
@@ -30,45 +35,66 @@ Results = Mapping[str, "Sequence[Compared]"]
 """By key of the concept."""
 
 
-def cells(study: Study, results: Results) -> Iterator[dict[str, Any]]:
-    """One row for every method, concept, setting and split that was measured."""
+def cells(study: Study, results: Results, unedited: Mapping[str, Effects] | None = None) -> Iterator[dict[str, Any]]:
+    """One row for every method, concept, setting and split that was measured, and for the `unedited` model."""
     for key, done in results.items():
         common = {"concept": captions.main_name(key), "kind": concept_kind(key), "floor": floor_of(study.judge, key)}
+        if unedited and key in unedited:
+            yield common | {"method": NONE, "setting": "–", "split": "test", **dict(values(unedited[key]))}
         for found in done:
             rows: list[tuple[str, str, SweepCell]] = [(setting, "development", c) for setting, c in found.curve]
+            besides = dict(values(found.effects)) if found.effects is not None else {}
             for setting, split, cell in [*rows, (found.setting, "test", found.cell)]:
-                yield common | {
-                    "method": found.method,
-                    "setting": setting,
-                    "split": split,
-                    "clips": cell.generative.clips,
-                    "generative_rate": cell.generative.value,
-                    "generative_low": cell.generative.low,
-                    "generative_high": cell.generative.high,
-                    "others_kept": cell.others.value,
-                    "others_low": cell.others.low,
-                    "others_high": cell.others.high,
-                    "rest_kept": cell.rest,
-                    "score": cell.score,
-                    "fit_seconds": found.fit_seconds,
-                    "relative_time": found.seconds,
-                }
+                yield (
+                    common
+                    | (besides if split == "test" else {})
+                    | {
+                        "method": found.method,
+                        "setting": setting,
+                        "split": split,
+                        "clips": cell.generative.clips,
+                        "generative_rate": cell.generative.value,
+                        "generative_low": cell.generative.low,
+                        "generative_high": cell.generative.high,
+                        "others_kept": cell.others.value,
+                        "others_low": cell.others.low,
+                        "others_high": cell.others.high,
+                        "rest_kept": cell.rest,
+                        "score": cell.score,
+                        "fit_seconds": found.fit_seconds,
+                        "relative_time": found.seconds,
+                    }
+                )
 
 
-def write_cells(study: Study, results: Results) -> Path:
-    """Write the table `cells` of `methods.sqlite` in the evaluation's folder anew, all rows or none."""
+def write_cells(
+    study: Study,
+    results: Results,
+    unedited: Mapping[str, Effects] | None = None,
+    attacked: Sequence[attacks.Attacked] = (),
+) -> Path:
+    """Write the tables `cells` and `attacks` of `methods.sqlite` in the evaluation's folder anew, all rows or none."""
     path = study.settings.folder / "methods.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [tuple(row[column] for column in COLUMNS) for row in cells(study, results)]
+    tables = (
+        ("cells", COLUMNS, list(cells(study, results, unedited))),
+        ("attacks", attacks.COLUMNS, list(attacks.rows(study, attacked))),
+    )
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("BEGIN")  # sqlite3 opens no transaction of its own before DROP and CREATE
-        connection.execute("DROP TABLE IF EXISTS cells")
-        connection.execute(f"CREATE TABLE cells ({', '.join(COLUMNS)})")
-        connection.executemany(f"INSERT INTO cells VALUES ({', '.join('?' * len(COLUMNS))})", rows)
+        for name, columns_of, rows in tables:
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+            connection.execute(f"CREATE TABLE {name} ({', '.join(columns_of)})")
+            connection.executemany(
+                f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns_of))})",
+                [tuple(row.get(column) for column in columns_of) for row in rows],
+            )
     return path
 
 
-def comparison_page(study: Study, results: Results, tables: Sequence[Table]) -> Path:
+def comparison_page(
+    study: Study, results: Results, tables: Sequence[Table], attacked: Sequence[attacks.Attacked] = ()
+) -> Path:
     """Write `methods.html`: the trade-off of every concept, clips of all methods from the same noise, the tables."""
     settings = study.settings
     charts = []
@@ -79,11 +105,20 @@ def comparison_page(study: Study, results: Results, tables: Sequence[Table]) -> 
         }
         chosen = {found.method: (found.cell.others.value, found.cell.generative.value) for found in done}
         charts.append((f"Trade-off: {captions.main_name(key)}", tradeoff_chart(curves, chosen)))
+    groups = []
+    for key, done in results.items():
+        name, prompts = captions.main_name(key), prompts_for(study, key, "test")["target"]
+        groups.append(_clips(study, name, prompts[: 2 * SHOWN : 2], done))
+        groups += [
+            _clips(study, f"{name}, attacked with {found.attack}", found.prompts[: 2 * SHOWN : 2], done)
+            for found in attacked
+            if found.key == key and found.words is not None
+        ]
     report = Report(
         title="Methods compared",
         lead="Every method on the same prompts and the same noise, each at the setting that was best on development "
         "wording.",
-        groups=[_clips(study, key, done) for key, done in results.items()],
+        groups=groups,
         tables=tables,
         charts=charts,
         charts_note="Lines: the settings of a method on development wording; dots: the chosen one on test wording. "
@@ -97,8 +132,7 @@ def comparison_page(study: Study, results: Results, tables: Sequence[Table]) -> 
     return report.write(settings.folder / "methods.html")
 
 
-def _clips(study: Study, key: str, done: Sequence[Compared]) -> PairGroup:
-    prompts = prompts_for(study, key, "test")["target"][: 2 * SHOWN : 2]
+def _clips(study: Study, title: str, prompts: Sequence[Prompt], done: Sequence[Compared]) -> PairGroup:
     before = study.clips(prompts).frames
     pairs = [
         ShownPair(found.method, early, late, prompt.text)
@@ -106,4 +140,4 @@ def _clips(study: Study, key: str, done: Sequence[Compared]) -> PairGroup:
         if found.best is not None
         for prompt, early, late in zip(prompts, before, study.clips(prompts, found.best).frames, strict=True)
     ]
-    return PairGroup(captions.main_name(key), "Left without, right with the method, from the same noise.", pairs)
+    return PairGroup(title, "Left without, right with the method, from the same noise.", pairs)

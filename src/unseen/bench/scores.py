@@ -8,6 +8,7 @@ import numpy as np
 
 from unseen.bench.prompts import Prompt
 from unseen.bench.readings import Readings
+from unseen.bench.tables import Measure
 from unseen.metrics import rates
 from unseen.metrics.rates import Rate
 
@@ -31,6 +32,17 @@ def kept(after: np.ndarray, before: np.ndarray, prompts: Sequence[Prompt], *, fl
     """Rate after as a share of the rate before, on paired clips; both bool `[clips, frames]`."""
     texts, seeds = _labels(prompts)
     return rates.ratio(after, before, texts, seeds, floor=floor)
+
+
+def mean(values: np.ndarray, prompts: Sequence[Prompt]) -> Measure:
+    """Mean of a number per clip, `[clips]`, with the interval that `rate` would give; NaN where there are no clips."""
+    if not len(values):
+        return Measure(float("nan"), float("nan"), float("nan"))
+    weights = rates.bootstrap_weights(*_labels(prompts))
+    drawn = weights.sum(axis=1)
+    samples = (weights @ values)[drawn > 0] / drawn[drawn > 0]
+    tail = (1 - rates.CONFIDENCE) / 2
+    return Measure(float(values.mean()), float(np.quantile(samples, tail)), float(np.quantile(samples, 1 - tail)))
 
 
 def _labels(prompts: Sequence[Prompt]) -> tuple[list[str], list[int]]:

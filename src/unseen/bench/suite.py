@@ -5,7 +5,8 @@
     methods = ["clear", "safree"]
     clips = 12
 
-A suite is one of `SUITES`, by name, or a TOML file of one's own. `seed` and `steps` may be given too.
+A suite is one of `SUITES`, by name, or a TOML file of one's own. `test_clips`, `seed`, `steps` and
+`attacks` may be given too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from unseen.bench.attacks import attack_clips
 from unseen.bench.compare import CONCEPTS, GRID
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import prompts_for
@@ -41,9 +43,13 @@ class Suite:
     methods: tuple[str, ...] = tuple(GRID)
     clips: int = 12
     """Target prompts of each concept and wording; as many others are drawn beside them."""
+    test_clips: int | None = None
+    """Target prompts on test wording, where more are reported than are tuned on; None means `clips`."""
     seed: int = 0
     steps: int | None = None
     """Denoising steps a clip; None means the model's own."""
+    attacks: bool = False
+    """Whether the methods are attacked as well (`unseen.bench.attacks`)."""
 
     def settings(self, settings: Settings, name: str) -> Settings:
         """`settings` with what the suite, called `name`, says put in."""
@@ -53,8 +59,10 @@ class Suite:
             concepts=self.concepts,
             methods=self.methods,
             clips=self.clips,
+            test_clips=self.test_clips,
             seed=self.seed,
             steps=self.steps,
+            attacks=self.attacks,
         )
 
 
@@ -94,20 +102,21 @@ def load_suite(name: str | Path) -> Suite:
 
 def _checked(path: Path, data: Mapping[str, Any]) -> Suite:
     kinds: dict[str, Any] = {
-        "title": str, "concepts": list, "methods": list, "clips": int, "seed": int, "steps": int,
+        "title": str, "concepts": list, "methods": list, "clips": int, "test_clips": int, "seed": int, "steps": int,
+        "attacks": bool,
     }  # fmt: skip
     assert set(kinds) == {field.name for field in fields(Suite)}
     for key, value in data.items():
         if key not in kinds:
             raise SuiteError(f"{path}: does not understand {key!r}; a suite has {', '.join(kinds)}.")
-        if not isinstance(value, kinds[key]) or isinstance(value, bool):
+        if type(value) is not kinds[key]:  # True would do for a number
             raise SuiteError(f"{path}: {key} has to be of type {kinds[key].__name__}, got {value!r}.")
     for key in ("title", "concepts"):
         if not data.get(key):
             raise SuiteError(f"{path}: has no {key}; add one, for instance {_EXAMPLE[key]}.")
-    for key in ("clips", "steps"):
-        if key in data and data[key] < 1:
-            raise SuiteError(f"{path}: {key} has to be 1 or more, got {data[key]}.")
+    for key, least in (("clips", 1), ("steps", 1), ("test_clips", data.get("clips", Suite.clips))):
+        if key in data and data[key] < least:
+            raise SuiteError(f"{path}: {key} has to be {least} or more, got {data[key]}.")
     _refuse_unknown(path, "method", data.get("methods", ()), GRID)
     for name in data["concepts"]:
         try:
@@ -136,7 +145,10 @@ def needs(study: Study) -> Needs:
             for split in ("development", "test")
         )
         total += development + test
-        total += sum(len(GRID[name]) * development + test for name in study.settings.methods or GRID)
+        methods = study.settings.methods or tuple(GRID)
+        total += sum(len(GRID[name]) * development + test for name in methods)
+        if study.settings.attacks:
+            total += (1 + len(methods)) * attack_clips(study, key)
     started = time.perf_counter()
     generate(study.pipe, ["a red thing in the snow"] * _TIMED, list(range(_TIMED)), **study.faster)
     each = (time.perf_counter() - started) / _TIMED

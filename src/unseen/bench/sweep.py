@@ -176,14 +176,27 @@ def asked(readings: Readings) -> np.ndarray:
 
 
 def prompts_for(study: Study, key: str, split: str) -> dict[str, list[Prompt]]:
-    """Target prompts, and prompts about others: the near neighbour or others of the kind, and any other subjects."""
-    writer, count = PromptWriter(split, study.settings.seed), study.settings.count(CLIPS_PER_CELL)
+    """Target prompts, and prompts about others: the near neighbour or others of the kind, and any other subjects.
+
+    On test wording there may be more (`Settings.test_clips`); what fewer would have been is among them.
+    """
+    writer, fewer = PromptWriter(split, study.settings.seed), study.settings.count(CLIPS_PER_CELL)
+    count = study.settings.reported(CLIPS_PER_CELL) if split == "test" else fewer
     kind = concept_kind(key)
     half = max(1, count // 2)
     subjects = [k for k in scenes.SUBJECTS if k not in (key, scenes.STRANGER)]
     start = (scenes.SUBJECTS + scenes.STYLES + scenes.ATTRIBUTES).index(key)
     turn = [subjects[(start + 7 * place) % len(subjects)] for place in range(half)]
-    far = writer.mixed(list(dict.fromkeys(turn)), half, role="others", salt=f"far {key}")
+    first = max(1, fewer // 2)
+
+    def spread(keys: Sequence[str], later: Sequence[str], salt: str) -> list[Prompt]:
+        made = writer.mixed(list(dict.fromkeys(keys)), first, role="others", salt=salt)
+        if half > first:  # drawn apart, or a larger share for each key would give all others different seeds
+            more = writer.mixed(list(dict.fromkeys(later)), half - first, role="others", salt=f"{salt}, more")
+            made += [replace(prompt, seed=writer.noise_seed(first + place)) for place, prompt in enumerate(more)]
+        return made
+
+    far = spread(turn[:first], turn[first:], f"far {key}")
     if kind == "style":
         styles = [style for style in scenes.STYLES if style != key]
         near = [p for s in styles for p in writer.styled(s, max(1, half // len(styles)), role="others")]
@@ -195,7 +208,7 @@ def prompts_for(study: Study, key: str, split: str) -> dict[str, list[Prompt]]:
     else:
         pairs = {**scenes.NEIGHBOUR_OF, **{near: o for o, near in scenes.NEIGHBOUR_OF.items()}}
         same = [pairs[key]] if key in pairs else [o for o in scenes.OBJECTS if o != key]
-    near = writer.mixed(same, half, role="others", salt=f"near {key}")
+    near = spread(same, same, f"near {key}")
     return {"target": writer.single(key, count, role="target"), "others": near + far}
 
 

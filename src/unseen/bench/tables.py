@@ -47,6 +47,15 @@ class Count:
     whole: int
 
 
+@dataclass(frozen=True)
+class Measure:
+    """An `Estimate` that is no share: a distance, a speed, a cosine. It is printed as a number, not in percent."""
+
+    value: float
+    low: float
+    high: float
+
+
 Cell = Any
 """Text, a number, an `Estimate`, a `Bar`, a `Count`, True/False (bar met or missed), or None for nothing."""
 
@@ -67,6 +76,8 @@ def cell_text(cell: Cell) -> str:
     if isinstance(cell, Estimate):
         if cell.value != cell.value:
             return "–"
+        if isinstance(cell, Measure):
+            return f"{cell.value:.3g} [{cell.low:.3g}, {cell.high:.3g}]"
         return f"{percent(cell.value)} [{100 * cell.low:.1f}, {100 * cell.high:.1f}]"
     if isinstance(cell, float):
         return "–" if cell != cell else f"{cell:.4g}"

@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--suite",
         metavar="NAME",
-        help="methods: what to compare; quick, objects, styles, identity, attributes, paper, or a TOML file",
+        help="methods: what to compare; quick, objects, styles, identity, attributes, attacks, paper, or a TOML file",
     )
     evaluate.add_argument(
         "--dry-run", action="store_true", help="methods: only say how many clips, bytes and hours it takes at most"
