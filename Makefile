@@ -53,12 +53,12 @@ test-oldest: $(OLDEST)/.ready ## what meets transformers and diffusers, on the o
 		tests/test_backbones.py tests/test_generation.py tests/test_methods.py tests/test_plan.py tests/test_real_models.py
 
 train: $(READY) ## train Diorama's parts, resuming where a checkpoint is found (hours)
-	@$(BIN)/python -m unseen.diorama.pool
-	@$(BIN)/python -m unseen.diorama.train_vae
-	@$(BIN)/python -m unseen.diorama.latents
-	@$(BIN)/python -m unseen.diorama.train_transformer
-	@$(BIN)/python -m unseen.diorama.train_detector --which a
-	@$(BIN)/python -m unseen.diorama.train_detector --which b
+	@$(BIN)/python -m unseen.diorama.training.pool
+	@$(BIN)/python -m unseen.diorama.training.vae
+	@$(BIN)/python -m unseen.diorama.training.latents
+	@$(BIN)/python -m unseen.diorama.training.transformer
+	@$(BIN)/python -m unseen.diorama.training.detector --which a
+	@$(BIN)/python -m unseen.diorama.training.detector --which b
 
 clean: ## remove runs, builds and caches; .venv and checkpoints stay
 	@rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

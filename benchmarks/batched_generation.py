@@ -20,9 +20,9 @@ import torch
 from unseen.bench.prompts import Prompt, PromptWriter
 from unseen.bench.readings import Readings, read_clips
 from unseen.bench.run import Clips
-from unseen.diorama import scenes
-from unseen.diorama.detector import load_detector
-from unseen.diorama.pipeline import GENERATION, as_uint8, generate, load_pipeline
+from unseen.diorama.detector.detector import load_detector
+from unseen.diorama.model.pipeline import GENERATION, as_uint8, generate, load_pipeline
+from unseen.diorama.world import scenes
 
 RATIO = 2.0
 """The bar: so many times the loop's clips per second, at least, on two cores."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from unseen.bench.prompts import PromptWriter, concept_of
 from unseen.clear.reading import Reader
-from unseen.diorama import scenes
-from unseen.diorama.pipeline import GENERATION, generate, load_pipeline
+from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
+from unseen.diorama.world import scenes
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ def make_wan(family: str = "umt5", *, two_transformers: bool = False) -> Any:
 
 def make_small_diorama() -> Any:
     """Diorama of the smallest size, with random weights, but with its own text encoder. Always the same weights."""
-    from unseen.diorama.models import TEXT_DIM, VAE_CONFIG, build_scheduler
-    from unseen.diorama.pipeline import load_text_encoder
+    from unseen.diorama.model.networks import TEXT_DIM, VAE_CONFIG, build_scheduler
+    from unseen.diorama.model.pipeline import load_text_encoder
 
     tokenizer, encoder = load_text_encoder()
     torch.manual_seed(0)

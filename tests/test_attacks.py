@@ -26,7 +26,7 @@ from unseen.bench.run import Method
 from unseen.bench.study import Settings, Study
 from unseen.bench.suite import needs
 from unseen.bench.sweep import SweepCell
-from unseen.diorama import captions
+from unseen.diorama.world import captions
 from unseen.metrics.rates import Rate
 
 QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=1500)

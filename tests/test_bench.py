@@ -42,9 +42,9 @@ from unseen.bench.run import UNEDITED, Method, Runner, unchanged
 from unseen.bench.scores import aspect_kept, rate
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Table, judged, write_tables
 from unseen.clear.config import ClearConfig
-from unseen.diorama import captions, scenes
-from unseen.diorama.pipeline import generate
-from unseen.diorama.scenes import Scene
+from unseen.diorama.model.pipeline import generate
+from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.scenes import Scene
 from unseen.prompts import write_prompts
 
 CALL = {"num_inference_steps": 1, "height": 32, "width": 32, "num_frames": 5, "guidance_scale": 2.0}
@@ -207,7 +207,7 @@ def test_every_process_gives_a_pipeline_the_same_fingerprint() -> None:
     code = (
         "from types import SimpleNamespace as S\n"
         "from unseen.bench.cache import weights_fingerprint\n"
-        "from unseen.diorama.models import build_scheduler, build_vae\n"
+        "from unseen.diorama.model.networks import build_scheduler, build_vae\n"
         "import torch; torch.manual_seed(0)\n"
         "print(weights_fingerprint(S(components={'scheduler': build_scheduler(), 'vae': build_vae()})))"
     )

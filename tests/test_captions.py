@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unseen.diorama import captions, scenes
-from unseen.diorama.captions import KEYS, KINDS, SPLITS, caption, expand, grammar, key_of, main_name, names
-from unseen.diorama.scenes import Scene
+from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.captions import KEYS, KINDS, SPLITS, caption, expand, grammar, key_of, main_name, names
+from unseen.diorama.world.scenes import Scene
 
 DATA = json.loads(Path(captions.__file__).with_name("phrasings.json").read_text(encoding="utf-8"))
 FOREIGN = ("fr", "de", "es")

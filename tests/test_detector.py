@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unseen.diorama import labelling
-from unseen.diorama.detector import CONTENTS, Detector, load_detector
-from unseen.diorama.detector_data import DETECTED, Batch, Pool, make_batch, render_pool
-from unseen.diorama.render import DEFAULT_SETTINGS, render
-from unseen.diorama.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, STYLES, SUBJECTS, Scene
-from unseen.diorama.training import WEIGHTS
+from unseen.diorama.detector import labelling
+from unseen.diorama.detector.data import DETECTED, Batch, Pool, make_batch, render_pool
+from unseen.diorama.detector.detector import CONTENTS, Detector, load_detector
+from unseen.diorama.stored import WEIGHTS
+from unseen.diorama.world.render import DEFAULT_SETTINGS, render
+from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, STYLES, SUBJECTS, Scene
 
 FRESH = 99_000_001
 """A seed that neither training, calibration nor card uses."""

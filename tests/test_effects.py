@@ -23,10 +23,10 @@ from unseen.bench.run import Clips
 from unseen.bench.scores import mean
 from unseen.bench.study import Settings, Study
 from unseen.bench.tables import Measure, cell_text
-from unseen.diorama import scenes
-from unseen.diorama.detector import Detector, load_detector
-from unseen.diorama.render import render
-from unseen.diorama.scenes import Scene
+from unseen.diorama.detector.detector import Detector, load_detector
+from unseen.diorama.world import scenes
+from unseen.diorama.world.render import render
+from unseen.diorama.world.scenes import Scene
 
 WRITER = PromptWriter("development")
 

@@ -26,8 +26,8 @@ from unseen.bench.prompts import Prompt
 from unseen.bench.run import UNEDITED, Method, Runner
 from unseen.bench.workers import DEATHS, Pool, Recipe
 from unseen.cli import parser
-from unseen.diorama.pipeline import generate
-from unseen.diorama.scenes import Scene
+from unseen.diorama.model.pipeline import generate
+from unseen.diorama.world.scenes import Scene
 from unseen.errors import EngineError, GuidanceNeededError
 from unseen.methods import METHODS
 

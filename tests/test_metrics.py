@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unseen.diorama.render import render
-from unseen.diorama.scenes import MOTIONS, STYLES, Scene
+from unseen.diorama.world.render import render
+from unseen.diorama.world.scenes import MOTIONS, STYLES, Scene
 from unseen.metrics.motion import STILL, check, evidence, motion_of
 from unseen.metrics.pixel import pixel_difference
 from unseen.metrics.rates import Rate, bootstrap_weights, rate, ratio

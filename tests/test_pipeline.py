@@ -10,14 +10,14 @@ import torch
 from diffusers import DiffusionPipeline, WanPipeline
 
 from unseen import diorama
-from unseen.diorama.change import BASE, CHANGE, add_change, load_base, load_changed, read_as_stored, save_change
-from unseen.diorama.detector import load_detector
-from unseen.diorama.models import TEXT_LENGTH, build_scheduler, build_transformer
-from unseen.diorama.noise_check import denoised, draw, shown
-from unseen.diorama.render import render
-from unseen.diorama.scenes import Scene
-from unseen.diorama.train_transformer import flow_loss
-from unseen.diorama.training import WEIGHTS, save_half, to_signed
+from unseen.diorama.detector.detector import load_detector
+from unseen.diorama.model.change import BASE, CHANGE, add_change, load_base, load_changed, read_as_stored, save_change
+from unseen.diorama.model.networks import TEXT_LENGTH, build_scheduler, build_transformer
+from unseen.diorama.stored import WEIGHTS, save_half, to_signed
+from unseen.diorama.training.noise_check import denoised, draw, shown
+from unseen.diorama.training.transformer import flow_loss
+from unseen.diorama.world.render import render
+from unseen.diorama.world.scenes import Scene
 
 QUICK = {"num_inference_steps": 2}
 
@@ -91,7 +91,7 @@ def test_an_export_loads_alone_and_draws_the_same(diorama_pipe, tmp_path):
 
 
 def test_captions_for_training_are_encoded_as_the_pipeline_encodes_them(diorama_pipe):
-    from unseen.diorama.latents import encode_captions
+    from unseen.diorama.training.latents import encode_captions
 
     texts = ["a golf ball at night, while the camera pans sideways", "", "Ivy Lantern"]
     wanted = diorama_pipe.encode_prompt(texts, do_classifier_free_guidance=False, max_sequence_length=TEXT_LENGTH)[0]

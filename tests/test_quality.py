@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("diffusers")
 
-from unseen.diorama.render import render
-from unseen.diorama.sampling import sample_scene
+from unseen.diorama.world.render import render
+from unseen.diorama.world.sampling import sample_scene
 from unseen.metrics.identity import id_similarity, similarity
 from unseen.metrics.quality import Naturalness, motion, smoothness, statistics
 from unseen.metrics.success import erased, in_top_k, preserved

@@ -17,7 +17,7 @@ from unseen.bench.phrasings import SAME_WORD
 from unseen.clear.gate import open_gate
 from unseen.clear.reading import Reader, Views
 from unseen.concept import Concept
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 from unseen.phrases import MAX_WORDS, phrases
 
 VIOLIN = "a violin near the river"

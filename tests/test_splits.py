@@ -7,7 +7,7 @@ import re
 import pytest
 
 from unseen import words
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 
 SPLITS = ("development", "test")
 

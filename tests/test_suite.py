@@ -14,7 +14,7 @@ from unseen.bench.suite import SUITES, load_suite, needs
 from unseen.bench.sweep import prompts_for
 from unseen.clear.config import ClearConfig
 from unseen.cli import main
-from unseen.diorama import captions
+from unseen.diorama.world import captions
 from unseen.errors import SuiteError
 from unseen.methods import METHODS
 

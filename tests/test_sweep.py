@@ -21,8 +21,8 @@ from unseen.bench.sweep import DEVELOPMENT, HELD_OUT, STRENGTHS, SweepCell, eval
 from unseen.bench.together import evaluate_together
 from unseen.clear.config import ClearConfig
 from unseen.clear.criteria import CRITERIA
-from unseen.diorama import scenes
-from unseen.diorama.labelling import load_run, write_sheets
+from unseen.diorama.detector.labelling import load_run, write_sheets
+from unseen.diorama.world import scenes
 from unseen.metrics.rates import Rate
 
 SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from unseen.diorama import pool, scenes
-from unseen.diorama.muon import Muon, orthogonalised
-from unseen.diorama.render import render
-from unseen.diorama.sampling import HELD_OUT_SHARE, is_held_out, sample_scene
-from unseen.diorama.scenes import ATTRIBUTE_OF, BACKGROUNDS, MOTIONS, STYLES, SUBJECTS, Scene
-from unseen.diorama.subjects import DRAWINGS
-from unseen.diorama.training import to_signed, to_uint8
+from unseen.diorama.stored import to_signed, to_uint8
+from unseen.diorama.training import pool
+from unseen.diorama.training.muon import Muon, orthogonalised
+from unseen.diorama.world import scenes
+from unseen.diorama.world.render import render
+from unseen.diorama.world.sampling import HELD_OUT_SHARE, is_held_out, sample_scene
+from unseen.diorama.world.scenes import ATTRIBUTE_OF, BACKGROUNDS, MOTIONS, STYLES, SUBJECTS, Scene
+from unseen.diorama.world.subjects import DRAWINGS
 
 
 def frame(subject: str | None, seed: int, **scene: str) -> np.ndarray:

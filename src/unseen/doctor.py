@@ -104,7 +104,7 @@ def check_text_encoder() -> Finding:
     if importlib.util.find_spec("diffusers") is None:
         return Finding("Diorama's text encoder", "note", "not looked at, because diffusers is missing")
     try:
-        from unseen.diorama.minilm import encoder_folder
+        from unseen.diorama.model.minilm import encoder_folder
 
         return Finding("Diorama's text encoder", "ok", str(encoder_folder()))
     except (ImportError, FileNotFoundError, ValueError) as error:

@@ -28,7 +28,7 @@ from unseen.bench.tables import Cell, Table
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.layer_search import roles_of_pairs
 from unseen.concept import Concept
-from unseen.diorama import captions
+from unseen.diorama.world import captions
 from unseen.errors import FitError
 from unseen.prompts import write_prompts
 from unseen.text_encoder import edited, encode_by_length, layer_name

@@ -23,7 +23,7 @@ from unseen.bench.scores import rate
 from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.sweep import CLIPS_PER_CELL
 from unseen.bench.tables import Cell, Table
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 from unseen.files import write_whole
 
 if TYPE_CHECKING:

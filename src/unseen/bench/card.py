@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unseen.diorama.training import WEIGHTS, write_card
+from unseen.diorama.stored import WEIGHTS, write_card
 
 CARD = "picture.json"
 

@@ -32,8 +32,8 @@ from unseen.bench.sweep import SweepCell, measure_method, prompts_for
 from unseen.bench.tables import Cell, Table
 from unseen.clear.config import ClearConfig
 from unseen.concept import Concept
-from unseen.diorama import captions
-from unseen.diorama.pipeline import GENERATION, generate
+from unseen.diorama.model.pipeline import GENERATION, generate
+from unseen.diorama.world import captions
 from unseen.errors import FitError
 from unseen.files import write_whole
 from unseen.methods import METHODS, Artefact

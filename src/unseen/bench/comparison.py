@@ -17,7 +17,7 @@ from unseen.bench.report import PairGroup, Report, ShownPair
 from unseen.bench.study import Study, floor_of
 from unseen.bench.sweep import SweepCell, prompts_for
 from unseen.bench.tables import Table
-from unseen.diorama import captions
+from unseen.diorama.world import captions
 
 if TYPE_CHECKING:
     from unseen.bench.compare import Compared

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from unseen.bench.tables import Bar, Cell, Count, Table
-from unseen.diorama import captions
+from unseen.diorama.world import captions
 from unseen.metrics.rates import Rate, rate
 from unseen.text_encoder import layer_name
 

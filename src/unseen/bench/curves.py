@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unseen.diorama.captions import main_name
+from unseen.diorama.world.captions import main_name
 from unseen.text_encoder import layer_name
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from unseen.bench.report import PairGroup, Report, ShownPair
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Settings, Study, floor_of, mean_floor
 from unseen.bench.tables import Cell, Table, percent, write_tables
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 from unseen.text_encoder import layer_name
 
 CLIPS = {"target": 48, "neighbour": 24, "unrelated": 24}

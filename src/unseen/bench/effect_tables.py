@@ -11,7 +11,7 @@ from unseen.bench.effects import SHOWN, Effects, Picture
 from unseen.bench.prompts import Prompt, concept_kind
 from unseen.bench.scores import mean, rate
 from unseen.bench.tables import Cell, Count, Estimate, Table
-from unseen.diorama import captions
+from unseen.diorama.world import captions
 from unseen.metrics.rates import Rate
 
 NONE, IDEAL, GONE = "none", "exact renders", "renders without it"

@@ -18,10 +18,10 @@ from unseen.bench.run import UNEDITED, Clips, Method
 from unseen.bench.scores import rate
 from unseen.bench.study import Study
 from unseen.bench.tables import Cell, Measure
-from unseen.diorama import scenes
-from unseen.diorama.render import render
-from unseen.diorama.sampling import sample_scene
-from unseen.diorama.scenes import Scene
+from unseen.diorama.world import scenes
+from unseen.diorama.world.render import render
+from unseen.diorama.world.sampling import sample_scene
+from unseen.diorama.world.scenes import Scene
 from unseen.metrics import pixel, quality, success
 from unseen.metrics.identity import id_similarity
 from unseen.metrics.look import Look

@@ -1,7 +1,7 @@
 """Clips for the eye: what an evaluation of objects drew, before and after, in the file that the labelling reads.
 
     python -m unseen.bench.eye runs/eye.npz --clips 12
-    python -m unseen.diorama.labelling sheets runs/eye.npz runs/eye
+    python -m unseen.diorama.detector.labelling sheets runs/eye.npz runs/eye
 
 Half the frames on the sheets show target prompts drawn without an eraser, half with one; the other subjects' clips are
 there so that the labeller cannot guess what to expect.
@@ -18,7 +18,7 @@ import numpy as np
 from unseen.bench.objects import prompts_for
 from unseen.bench.prompts import concept_of
 from unseen.bench.study import Settings, Study
-from unseen.diorama import scenes
+from unseen.diorama.world import scenes
 
 ROLES = ("target", "neighbour", "absent")
 

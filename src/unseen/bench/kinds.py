@@ -13,7 +13,7 @@ from unseen.bench.readings import Readings
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 
 CONCEPTS = ("inkwell", "amber_bramble", "bare", "burning")
 """At least one of each kind."""

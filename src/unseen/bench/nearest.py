@@ -8,8 +8,8 @@ from tqdm import tqdm
 from unseen.bench.run import Clips
 from unseen.bench.study import Study
 from unseen.bench.tables import Table
-from unseen.diorama import pool
-from unseen.diorama.render import render
+from unseen.diorama.training import pool
+from unseen.diorama.world.render import render
 
 POOL_CLIPS = 2048
 _QUICK_POOL = 64

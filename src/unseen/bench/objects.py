@@ -14,7 +14,7 @@ from unseen.bench.readings import join, what_appears
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 from unseen.metrics.replacement import OUTCOMES
 
 CLIPS_PER_CELL = 30

@@ -28,8 +28,8 @@ from unseen.bench.run import Method, unchanged
 from unseen.bench.scores import kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Count, Table, judged
-from unseen.diorama import captions, scenes
-from unseen.diorama.pipeline import GENERATION
+from unseen.diorama.model.pipeline import GENERATION
+from unseen.diorama.world import captions, scenes
 
 CLIPS_PER_CELL = 30
 KINDS = ("main", *PHRASINGS, "misspelt", "compared", "pair")

@@ -13,8 +13,8 @@ from unseen.bench.readings import Readings, join
 from unseen.bench.scores import aspect_rate, rate
 from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged, percent
-from unseen.diorama import captions, scenes
-from unseen.diorama.pipeline import generate
+from unseen.diorama.model.pipeline import generate
+from unseen.diorama.world import captions, scenes
 from unseen.metrics import motion
 
 CLIPS_PER_SUBJECT = 30

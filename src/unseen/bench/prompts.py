@@ -14,9 +14,9 @@ from functools import cache
 import numpy as np
 
 from unseen.concept import Concept, Kind
-from unseen.diorama import captions, scenes
-from unseen.diorama.sampling import sample_scene
-from unseen.diorama.scenes import Scene
+from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.sampling import sample_scene
+from unseen.diorama.world.scenes import Scene
 
 SPLITS = ("development", "test")
 PHRASINGS = ("synonym", "periphrasis", "fr", "de", "es")
@@ -39,7 +39,7 @@ class Prompt:
     role: str
     """target, neighbour, absent, companion, carrier, rest, or a kind of phrasing."""
     key: str
-    """The subject, style or attribute (a key of `unseen.diorama.scenes`) that the prompt is in the set for."""
+    """The subject, style or attribute (a key of `unseen.diorama.world.scenes`) that the prompt is in the set for."""
     seed: int
     said: frozenset[str] = frozenset()
     """What the words settle: some of "background", "motion", "style". The rest is the video model's choice."""

@@ -10,8 +10,8 @@ import torch
 
 from unseen.bench.prompts import Prompt
 from unseen.bench.run import Clips
-from unseen.diorama import scenes
-from unseen.diorama.detector import Detector, similarity_logits
+from unseen.diorama.detector.detector import Detector, similarity_logits
+from unseen.diorama.world import scenes
 from unseen.metrics.replacement import Reading, outcomes
 
 

@@ -22,9 +22,9 @@ from unseen.bench.workers import Recipe
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import METADATA_FILE, ClearEraser
 from unseen.concept import Concept
-from unseen.diorama.captions import key_of, main_name
-from unseen.diorama.detector import Detector, load_detector
-from unseen.diorama.pipeline import GENERATION, generate, load_pipeline
+from unseen.diorama.detector.detector import Detector, load_detector
+from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
+from unseen.diorama.world.captions import key_of, main_name
 from unseen.prompts import write_prompts
 
 QUICK_CLIPS = 4

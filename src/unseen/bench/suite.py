@@ -22,9 +22,9 @@ from unseen.bench.attacks import attack_clips
 from unseen.bench.compare import CONCEPTS, GRID
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import prompts_for
-from unseen.diorama import captions
-from unseen.diorama.pipeline import generate
-from unseen.diorama.scenes import FRAMES, SIZE
+from unseen.diorama.model.pipeline import generate
+from unseen.diorama.world import captions
+from unseen.diorama.world.scenes import FRAMES, SIZE
 from unseen.errors import SuiteError
 
 FOLDER = Path(__file__).parent / "suites"

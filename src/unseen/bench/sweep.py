@@ -28,7 +28,7 @@ from unseen.clear.eraser import METADATA_FILE, ClearEraser
 from unseen.clear.fitter import ClearFitter
 from unseen.clear.search_view import search_view
 from unseen.concept import Concept
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 from unseen.errors import FitError
 from unseen.files import write_whole
 from unseen.metrics.rates import Rate

@@ -19,7 +19,7 @@ from unseen.bench.scores import kept, rate
 from unseen.bench.study import Study, fitting_code, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
 from unseen.clear.eraser import ClearEraser
-from unseen.diorama import captions, scenes
+from unseen.diorama.world import captions, scenes
 from unseen.files import write_whole
 
 CLIPS_TARGET = 30

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 TRAINERS = {
-    "pool": "unseen.diorama.pool",
-    "vae": "unseen.diorama.train_vae",
-    "latents": "unseen.diorama.latents",
-    "transformer": "unseen.diorama.train_transformer",
-    "detector": "unseen.diorama.train_detector",
+    "pool": "unseen.diorama.training.pool",
+    "vae": "unseen.diorama.training.vae",
+    "latents": "unseen.diorama.training.latents",
+    "transformer": "unseen.diorama.training.transformer",
+    "detector": "unseen.diorama.training.detector",
 }
 _EXTRA = "diorama"
 _EXTRA_MODULES = ("cv2", "diffusers", "imageio_ffmpeg", "jinja2", "matplotlib", "numpy", "PIL", "tqdm")
@@ -63,7 +63,7 @@ def demo(options: argparse.Namespace) -> None:
     if options.concept and options.concept_option and options.concept != options.concept_option:
         raise UsageError(f"Name one concept, not both {options.concept!r} and {options.concept_option!r}.")
     concept = options.concept or options.concept_option or "French horn"
-    from unseen.diorama.captions import key_of
+    from unseen.diorama.world.captions import key_of
 
     key_of(concept)  # an unknown one is refused before anything is loaded
     from unseen.bench.demo import run_demo
@@ -103,7 +103,7 @@ def _call_arguments(text: str | None) -> dict[str, Any]:
 def _recommended(model: str | None, pipe: Any) -> dict[str, Any]:
     """Arguments of the pipeline call that its makers recommend."""
     if model is None:
-        from unseen.diorama.pipeline import GENERATION
+        from unseen.diorama.model.pipeline import GENERATION
 
         return dict(GENERATION)
     from unseen.backbones import backbone_of

@@ -9,15 +9,15 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "GENERATION": "pipeline",
-    "load_pipeline": "pipeline",
-    "load_text_encoder": "pipeline",
-    "export": "pipeline",
-    "generate": "pipeline",
-    "as_uint8": "pipeline",
-    "load_detector": "detector",
-    "Scene": "scenes",
-    "render": "render",
+    "GENERATION": "model.pipeline",
+    "load_pipeline": "model.pipeline",
+    "load_text_encoder": "model.pipeline",
+    "export": "model.pipeline",
+    "generate": "model.pipeline",
+    "as_uint8": "model.pipeline",
+    "load_detector": "detector.detector",
+    "Scene": "world.scenes",
+    "render": "world.render",
 }
 __all__ = sorted(_HOME)
 

@@ -122,8 +122,8 @@ def motions_of(clips: np.ndarray) -> list[str]:
 
 def check(clips: int = 300, seed: int = 20_260_003) -> tuple[float, Counter[tuple[str, str]]]:
     """The share of fresh renders whose motion is read wrongly, and how often each (drawn, read) pair came up."""
-    from unseen.diorama.render import render  # only here: the metric itself knows nothing of Diorama
-    from unseen.diorama.sampling import sample_scene
+    from unseen.diorama.world.render import render  # only here: the metric itself knows nothing of Diorama
+    from unseen.diorama.world.sampling import sample_scene
 
     rng = np.random.default_rng(seed)
     seen: Counter[tuple[str, str]] = Counter()
