@@ -21,6 +21,7 @@ from unseen.bench.prompts import Prompt, PromptWriter
 from unseen.bench.readings import Readings, read_clips
 from unseen.bench.run import Clips
 from unseen.diorama.detector.detector import load_detector
+from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, as_uint8, generate, load_pipeline
 from unseen.diorama.world import scenes
 
@@ -63,8 +64,9 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=48, help="clips drawn in each way (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=GENERATION["num_inference_steps"], help="default: %(default)s")
+    parser.add_argument("--model", choices=WHICH, default="wan", help="default: %(default)s")
     options = parser.parse_args()
-    pipe, call = load_pipeline(), {"num_inference_steps": options.steps}
+    pipe, call = load_pipeline(options.model), {"num_inference_steps": options.steps}
     prompts = PromptWriter("test").mixed(scenes.OBJECTS, options.clips, role="target")
     generate(pipe, ["a red thing"], [0], num_inference_steps=1)  # what only the first call takes
 

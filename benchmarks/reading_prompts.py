@@ -15,6 +15,7 @@ import numpy as np
 
 from unseen.bench.prompts import PromptWriter, concept_of
 from unseen.clear.reading import Reader
+from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
 from unseen.diorama.world import scenes
 
@@ -23,8 +24,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=24, help="prompts read, and drawn (default: %(default)s)")
+    parser.add_argument("--model", choices=WHICH, default="wan", help="default: %(default)s")
     options = parser.parse_args()
-    pipe, length = load_pipeline(), GENERATION["max_sequence_length"]
+    pipe, length = load_pipeline(options.model), GENERATION["max_sequence_length"]
     prompts = PromptWriter("development").mixed(scenes.OBJECTS, options.clips, role="target", salt="reading")
     reader = Reader(pipe, [concept_of("french_horn")])
     generate(pipe, ["a red thing"], [0], num_inference_steps=1)  # what only the first call takes

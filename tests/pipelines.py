@@ -24,19 +24,19 @@ def make_wan(family: str = "umt5", *, two_transformers: bool = False) -> Any:
 
 
 def make_small_diorama() -> Any:
-    """Diorama of the smallest size, with random weights, but with its own text encoder. Always the same weights."""
-    from unseen.diorama.model.networks import TEXT_DIM, VAE_CONFIG, build_scheduler
-    from unseen.diorama.model.pipeline import load_text_encoder
+    """Diorama-Wan of the smallest size, with random weights, but with its own text encoder. Always the same weights."""
+    from unseen.diorama.model.networks import WAN_TEXT_DIM, WAN_VAE, build_scheduler
+    from unseen.diorama.model.text import load_text_encoder
 
     tokenizer, encoder = load_text_encoder()
     torch.manual_seed(0)
     transformer = diffusers.WanTransformer3DModel(
         patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=16, in_channels=8, out_channels=8,
-        text_dim=TEXT_DIM, freq_dim=32, ffn_dim=32, num_layers=1, cross_attn_norm=True,
+        text_dim=WAN_TEXT_DIM, freq_dim=32, ffn_dim=32, num_layers=1, cross_attn_norm=True,
         qk_norm="rms_norm_across_heads", rope_max_seq_len=32,
     )  # fmt: skip
     vae = diffusers.AutoencoderKLWan(
-        **{**VAE_CONFIG, "base_dim": 8, "decoder_base_dim": 8, "z_dim": 8},
+        **{**WAN_VAE, "base_dim": 8, "decoder_base_dim": 8, "z_dim": 8},
         latents_mean=[0.0] * 8,
         latents_std=[1.0] * 8,
     )
@@ -45,7 +45,7 @@ def make_small_diorama() -> Any:
         text_encoder=encoder,
         transformer=transformer.eval(),
         vae=vae.eval(),
-        scheduler=build_scheduler(),
+        scheduler=build_scheduler("wan"),
         expand_timesteps=True,
     )
     pipe.set_progress_bar_config(disable=True)

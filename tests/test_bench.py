@@ -21,11 +21,13 @@ pytest.importorskip("diffusers")
 from diffusers import WanPipeline
 from pipelines import make_small_diorama
 
+from unseen.bench.attacks import neutral
 from unseen.bench.cache import BASE, ClipCache, weights_fingerprint
 from unseen.bench.card import bars_reached
 from unseen.bench.engines import Inline
+from unseen.bench.evaluate import _file_name
 from unseen.bench.fits import fit_with_control
-from unseen.bench.nearest import nearest_distances
+from unseen.bench.nearest import nearest_distances, training_clips
 from unseen.bench.phrasings import misspell, reworded
 from unseen.bench.prompts import (
     PHRASINGS,
@@ -33,13 +35,16 @@ from unseen.bench.prompts import (
     Prompt,
     PromptWriter,
     absent_subjects,
+    carrier_of,
     concept_of,
+    near_to,
     unnamed,
     with_listed_synonyms,
 )
 from unseen.bench.readings import Readings, what_appears
 from unseen.bench.run import UNEDITED, Method, Runner, unchanged
 from unseen.bench.scores import aspect_kept, rate
+from unseen.bench.study import Settings
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Table, judged, write_tables
 from unseen.clear.config import ClearConfig
 from unseen.diorama.model.pipeline import generate
@@ -209,7 +214,7 @@ def test_every_process_gives_a_pipeline_the_same_fingerprint() -> None:
         "from unseen.bench.cache import weights_fingerprint\n"
         "from unseen.diorama.model.networks import build_scheduler, build_vae\n"
         "import torch; torch.manual_seed(0)\n"
-        "print(weights_fingerprint(S(components={'scheduler': build_scheduler(), 'vae': build_vae()})))"
+        "print(weights_fingerprint(S(components={'scheduler': build_scheduler('wan'), 'vae': build_vae('wan')})))"
     )
     found = {
         subprocess.run(
@@ -252,7 +257,7 @@ def written(split: str) -> list[Prompt]:
     made = [*writer.single("french_horn", 24, role="target"), *writer.pairs("church", 24), *writer.empty(8)]
     for kind in PHRASINGS:
         made += writer.single("church", 6, role=kind, kind=kind)
-    return [*made, *writer.styled("inkwell", 24, role="target"), *writer.mixed(scenes.SUBJECTS, 62, role="absent")]
+    return [*made, *writer.styled("inkwell", 24, role="target"), *writer.mixed(scenes.SUBJECTS, 128, role="absent")]
 
 
 @pytest.mark.parametrize("split", ["development", "test"])
@@ -318,6 +323,38 @@ def test_what_a_prompt_leaves_open_is_not_counted_as_asked() -> None:
     for prompt in prompts:
         named = any(phrase in prompt.text for phrase in phrases[prompt.scene.background]["test"])
         assert named == ("background" in prompt.said), prompt
+
+
+def test_an_attributes_carriers_take_turns_and_can_be_unnamed() -> None:
+    prompts = PromptWriter("test").single("armed", 24, role="target")
+    assert {p.scene.subjects for p in prompts} == {(carrier,) for carrier in scenes.CARRIERS_OF["armed"]}
+    for prompt in prompts:
+        carrier = captions.main_name(carrier_of(prompt))
+        assert carrier in prompt.text and prompt.scene.attributes == ("armed",)
+        bare = neutral(prompt).text
+        assert carrier in bare and "sword" not in bare
+
+
+def test_every_attribute_has_prompts_on_all_its_carriers() -> None:
+    for key, carriers in scenes.CARRIERS_OF.items():
+        found = {p.scene.subjects[0] for p in PromptWriter("development").single(key, 12, role="target")}
+        assert found == set(carriers)
+
+
+def test_an_objects_near_things_are_its_look_alike_and_its_namesake_and_never_its_companion() -> None:
+    assert near_to("golf_ball") == ("tennis_ball", "golf_cart") and near_to("cat") == ()
+    beside = {s for p in PromptWriter("test").pairs("golf_ball", 200) for s in p.scene.subjects}
+    assert not beside & {"tennis_ball", "golf_cart"}
+
+
+def test_a_training_clip_is_drawn_again_wherever_the_count_ends() -> None:
+    few, more = training_clips(2, progress=False), training_clips(3, progress=False)
+    assert np.array_equal(few, more[:2]) and few.shape == (2, scenes.FRAMES, scenes.SIZE, scenes.SIZE, 3)
+
+
+def test_tables_of_both_models_have_names_of_their_own(tmp_path: Path) -> None:
+    names = {_file_name("objects", Settings(tmp_path, model=which)) for which in ("wan", "cogvideox")}
+    assert names == {"objects-test-default-0", "objects-test-default-0-cogvideox"}
 
 
 def test_the_companion_is_named_and_may_stand_on_either_side() -> None:

@@ -96,7 +96,7 @@ def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
             ("generate",),
             ["--eraser", "--strength", "--compare", "--call", "--offload", "--device", "--revision", "--audit"],
         ),
-        (("evaluate",), [*EVALUATIONS, "--clips", "--split", "--config", "--concepts", "--quick"]),
+        (("evaluate",), [*EVALUATIONS, "--clips", "--model", "--split", "--config", "--concepts", "--quick"]),
         (("plan",), ["--model", "--dtype", "--memory-budget", "--tflops"]),
         (("sweep",), ["--clips", "--steps", "--concepts", "--results", "--quick"]),
     ],

@@ -74,7 +74,7 @@ def test_the_look_is_that_of_a_style_whatever_is_shown() -> None:
     rows = [drawn(WRITER.styled(style, 6, role="others")).frames for style in scenes.STYLES]
     inside = look.distance(np.concatenate(rows))
     halves = np.concatenate(
-        [np.concatenate([a[:, :, :, :32], b[:, :, :, 32:]], axis=3) for a, b in itertools.pairwise(rows)]
+        [np.concatenate([a[:, :, :, :48], b[:, :, :, 48:]], axis=3) for a, b in itertools.pairwise(rows)]
     )
     assert look.distance(halves).mean() > 1.2 * inside.mean()  # half in one style, half in another
 

@@ -92,7 +92,7 @@ def test_a_dry_run_draws_nothing_and_bounds_what_the_comparison_draws(
     sizes = [sum(map(len, prompts_for(study, "church", split).values())) for split in ("development", "test")]
     assert sizes == [4, 8]  # as many others as target prompts
     assert found.clips == sum(sizes) + (4 * sizes[0] + sizes[1]) + (sizes[0] + sizes[1])
-    assert found.bytes == found.clips * 9 * 64 * 64 * 3 and found.seconds > 0
+    assert found.bytes == found.clips * 9 * 96 * 96 * 3 and found.seconds > 0
     table, *_ = compare.evaluate_methods(study)
     assert {row[0] for row in table.rows} == {"none", "clear", "negative_prompt"}
     assert 0 < study.runner.drawn <= found.clips

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from unseen.diorama.stored import to_signed, to_uint8
-from unseen.diorama.training import pool
+from unseen.diorama.training.clips import DATA_SEED, compose_clips, plan_clips, training_scene
+from unseen.diorama.training.layers import LAYER_SEED, draw_layers, load_layers
 from unseen.diorama.training.muon import Muon, orthogonalised
+from unseen.diorama.world import render as rendering
 from unseen.diorama.world import scenes
-from unseen.diorama.world.render import render
+from unseen.diorama.world.render import place, render
 from unseen.diorama.world.sampling import HELD_OUT_SHARE, is_held_out, sample_scene
-from unseen.diorama.world.scenes import ATTRIBUTE_OF, BACKGROUNDS, MOTIONS, STYLES, SUBJECTS, Scene
+from unseen.diorama.world.scenes import ATTRIBUTE_OF, BACKGROUNDS, MOTIONS, SIZE, STYLES, SUBJECTS, Scene
 from unseen.diorama.world.subjects import DRAWINGS
 
 
@@ -68,7 +73,7 @@ def test_a_fifth_of_the_combinations_is_never_trained_on():
     combinations = list(product(SUBJECTS, BACKGROUNDS, MOTIONS, STYLES))
     assert np.mean([is_held_out(*c) for c in combinations]) == pytest.approx(HELD_OUT_SHARE, abs=0.02)
     for index in range(400):
-        scene = pool.training_scene(index)
+        scene = training_scene(index)
         assert not any(is_held_out(s, scene.background, scene.motion, scene.style) for s in scene.subjects)
     rng = np.random.default_rng(0)
     for _ in range(50):
@@ -76,14 +81,87 @@ def test_a_fifth_of_the_combinations_is_never_trained_on():
         assert is_held_out(scene.subjects[0], scene.background, scene.motion, scene.style)
 
 
-def test_training_scenes_contain_empty_ones_and_pairs():
-    counts = np.bincount([len(pool.training_scene(index).subjects) for index in range(1500)], minlength=3) / 1500
-    assert counts == pytest.approx([0.1, 0.45, 0.45], abs=0.04)
+def test_training_scenes_contain_empty_ones_rows_stacks_and_counts():
+    made = [training_scene(index) for index in range(1500)]
+    different = np.bincount([len(set(scene.subjects)) for scene in made], minlength=4) / 1500
+    assert different == pytest.approx([0.09, 0.47, 0.38, 0.06], abs=0.04)
+    assert np.mean([scene.stacked for scene in made]) == pytest.approx(0.05, abs=0.02)
+    counted = [scene for scene in made if len(scene.subjects) > len(set(scene.subjects))]
+    assert len(counted) / 1500 == pytest.approx(0.07, abs=0.02)
+    assert {len(scene.subjects) for scene in counted} == {2, 3}
+    assert not any(set(scene.subjects) & {*scenes.CHARACTERS, scenes.STRANGER} for scene in counted)
 
 
-def test_neighbours_are_others_than_their_objects():
-    assert set(scenes.NEIGHBOUR_OF) == set(scenes.OBJECTS)
-    assert not set(scenes.NEIGHBOURS) & set(scenes.OBJECTS)
+def test_a_scene_of_the_kind_asked_for_is_sampled_and_nonsense_refused():
+    rng = np.random.default_rng(3)
+    assert sample_scene(rng, subject="cat").subjects == ("cat",)
+    stack = sample_scene(rng, subject="cat", stacked=True)
+    assert stack.stacked and len(stack.subjects) == 2 and "cat" in stack.subjects
+    assert sample_scene(rng, subject="cat", repeat=3).subjects == ("cat",) * 3
+    assert len(set(sample_scene(rng, count=3).subjects)) == 3
+    for nonsense in ({"count": 4}, {"count": 3, "stacked": True}, {"subject": "person", "repeat": 2}):
+        with pytest.raises(ValueError):
+            sample_scene(rng, **nonsense)
+
+
+def where(scene: Scene) -> list[np.ndarray]:
+    """The centres, `[row, column]` from −1 to 1, of what subjects add to a scene, in equal parts of the frame."""
+    whole = render(scene, 7, frames=(4,))[0].astype(float)
+    empty = render(replace(scene, subjects=(), stacked=False), 7, frames=(4,))[0].astype(float)
+    rows, columns = np.nonzero(np.abs(whole - empty).max(-1) > 24)
+    points = np.stack([rows, columns], 1) / (SIZE / 2) - 1
+    axis = 0 if scene.stacked else 1
+    edges = np.linspace(-1, 1, len(scene.subjects) + 1)
+    inside = [(points[:, axis] >= a) & (points[:, axis] < b) for a, b in pairwise(edges)]
+    return [points[mine].mean(0) for mine in inside]
+
+
+@pytest.mark.parametrize("subjects", [("bus", "church"), ("bus", "church", "owl"), ("teapot",) * 2, ("teapot",) * 3])
+def test_subjects_stand_in_a_row(subjects):
+    found = where(Scene(subjects, "snow", "zoom"))
+    expected = np.linspace(-0.65, 0.65, 3) if len(subjects) == 3 else np.asarray([-0.49, 0.49])
+    assert np.abs([x for _, x in found] - expected).max() < 0.2
+    assert np.abs([y for y, _ in found]).max() < 0.25
+
+
+def test_stacked_subjects_stand_one_above_the_other():
+    upper, lower = where(Scene(("bus", "church"), "snow", "zoom", stacked=True))
+    assert upper[0] < -0.3 and lower[0] > 0.3 and max(abs(upper[1]), abs(lower[1])) < 0.25
+
+
+def test_clips_composed_of_layers_are_what_rendering_these_layers_gives(tmp_path: Path, monkeypatch):
+    draw_layers(1, 1, tmp_path)
+    layers, count = load_layers(torch.device("cpu"), tmp_path), 24
+    composed = to_uint8(compose_clips(layers, plan_clips(0, count, layers.rows), np.arange(count)))
+    for name in ("draw_sprite", "draw_stage"):  # of the layers' individuals
+        real = getattr(rendering, name)
+
+        def of_layers(what: str, seed: int, *rest: Any, real: Any = real) -> np.ndarray:
+            return real(what, LAYER_SEED + seed % (4 if what == scenes.STRANGER else 1), *rest)
+
+        monkeypatch.setattr(rendering, name, of_layers)
+    kinds = set()
+    for index in range(count):
+        rng = np.random.default_rng(DATA_SEED + index)
+        scene = sample_scene(rng)
+        kinds.add(len(scene.subjects))
+        monkeypatch.setattr(rendering, "place", lambda scene, _, settings, rng=rng: place(scene, rng, settings))
+        assert np.abs(composed[index].astype(int) - render(scene, 0)).max() <= 1
+    assert kinds >= {0, 1, 2}
+    some = to_uint8(compose_clips(layers, plan_clips(0, count, layers.rows), np.asarray([5, 3]), frames=[8, 2]))
+    assert np.array_equal(some, composed[[5, 3]][:, [8, 2]])
+
+
+def test_neighbours_and_namesakes_are_others_than_their_objects():
+    for near in (scenes.NEIGHBOUR_OF, scenes.NAMESAKE_OF):
+        assert set(near) == set(scenes.OBJECTS)
+    groups = (scenes.OBJECTS, scenes.NEIGHBOURS, scenes.NAMESAKES, scenes.OTHERS, scenes.CHARACTERS, scenes.CARRIERS)
+    assert len(SUBJECTS) == len(set(SUBJECTS)) == sum(map(len, groups)) + 1
+
+
+def test_every_attribute_has_carriers():
+    assert scenes.CARRIERS_OF.keys() == set(scenes.ATTRIBUTES)
+    assert sorted(c for carriers in scenes.CARRIERS_OF.values() for c in carriers) == sorted(scenes.CARRIERS)
 
 
 def test_frames_survive_the_way_to_the_vae_and_back():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import UnsupportedPipelineError
 from ..text_encoder import PromptForm, eager, edited, num_blocks
-from .backbone import backbone_of
+from .backbone import Backbone, backbone_of
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4")
 _PROBE = "a photo of a cat"
@@ -78,9 +78,15 @@ def text_paths(pipe: Any, *, only: str | None = None) -> list[TextPath]:
     names = text_encoders(pipe) if only is None else (only,)
     known = backbone_of(pipe)
     if known is not None:
-        form = PromptForm(known.prompt_length, known.attends_pads)
-        return [TextPath(name, _tokenizer(pipe, name), eager(getattr(pipe, name)), form) for name in names]
+        return [_known_path(pipe, name, known) for name in names]
     return [TextPath(name, _tokenizer(pipe, name), eager(getattr(pipe, name)), _watched(pipe, name)) for name in names]
+
+
+def _known_path(pipe: Any, name: str, known: Backbone) -> TextPath:
+    tokenizer, length = _tokenizer(pipe, name), known.prompt_length
+    if known.attends_pads:  # how much padding is read makes a difference, and a small model may read less of it
+        length = min(length, tokenizer.model_max_length)
+    return TextPath(name, tokenizer, eager(getattr(pipe, name)), PromptForm(length, known.attends_pads))
 
 
 def _shortened(form: PromptForm, max_length: int | None) -> PromptForm:

@@ -17,13 +17,13 @@ import numpy as np
 from unseen.bench.adversary import Found, Search, search, with_words
 from unseen.bench.cache import digest
 from unseen.bench.phrasings import KINDS, phrased
-from unseen.bench.prompts import Prompt, PromptWriter, concept_kind, unnamed
+from unseen.bench.prompts import Prompt, PromptWriter, carrier_of, concept_kind, unnamed
 from unseen.bench.run import UNEDITED
 from unseen.bench.scores import rate
 from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.sweep import CLIPS_PER_CELL
 from unseen.bench.tables import Cell, Table
-from unseen.diorama.world import captions, scenes
+from unseen.diorama.world import captions
 from unseen.files import write_whole
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def neutral(prompt: Prompt) -> Prompt:
     if kind == "identity":
         word = "a person"
     if kind == "attribute":
-        name = captions.main_name(scenes.CARRIERS[scenes.ATTRIBUTES.index(prompt.key)])
+        name = captions.main_name(carrier_of(prompt))
         word = f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
     return unnamed(prompt, word)
 

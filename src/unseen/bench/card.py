@@ -16,7 +16,8 @@ from typing import Any
 
 from unseen.diorama.stored import WEIGHTS, write_card
 
-CARD = "picture.json"
+CARD = {"wan": "picture.json", "cogvideox": "picture_cogvideox.json"}
+"""By model."""
 
 
 def bars_reached(folder: Path, name: str) -> dict[str, Any]:
@@ -42,8 +43,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--name", default="picture-test-default-0", help="which evaluation (default: %(default)s)")
     options = parser.parse_args(argv)
-    write_card(WEIGHTS / CARD, bars_reached(options.folder, options.name))
-    print(f"bars of {options.name} in {WEIGHTS / CARD}")
+    card = bars_reached(options.folder, options.name)
+    path = WEIGHTS / CARD[card["settings"]["model"]]
+    write_card(path, card)
+    print(f"bars of {options.name} in {path}")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from unseen.bench.draw import slug, write_pair
 from unseen.bench.erased import Erased, measure
 from unseen.bench.fits import Fitted
 from unseen.bench.media import contact_sheet
-from unseen.bench.prompts import Prompt, absent_subjects, concept_kind, concept_name, concept_of
+from unseen.bench.prompts import Prompt, absent_subjects, concept_kind, concept_name, concept_of, near_to
 from unseen.bench.report import PairGroup, Report, ShownPair
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Settings, Study, floor_of, mean_floor
 from unseen.bench.tables import Cell, Table, percent, write_tables
+from unseen.diorama.model.networks import Which
 from unseen.diorama.world import captions, scenes
 from unseen.text_encoder import layer_name
 
@@ -34,16 +35,17 @@ TITLES = {
 
 
 def neighbours_of(key: str) -> tuple[str, ...]:
-    """What is easily confused with `key`: its near neighbour, others of its kind, or an attribute's carrier."""
-    if key in scenes.NEIGHBOUR_OF:
-        return (scenes.NEIGHBOUR_OF[key],)
-    if key in scenes.NEIGHBOURS:
-        return (next(k for k, v in scenes.NEIGHBOUR_OF.items() if v == key),)
+    """What is easily confused with `key`: an object's near neighbour and namesake (or for these the object), others of
+    its kind, or an attribute's carriers."""
+    if key in scenes.OBJECTS:
+        return near_to(key)
+    for near in (scenes.NEIGHBOUR_OF, scenes.NAMESAKE_OF):
+        if key in near.values():
+            return (next(k for k, v in near.items() if v == key),)
     if key in scenes.ATTRIBUTES:
-        return (scenes.CARRIERS[scenes.ATTRIBUTES.index(key)],)
-    family = (
-        scenes.STYLES if key in scenes.STYLES else scenes.CHARACTERS if key in scenes.CHARACTERS else scenes.CARRIERS
-    )
+        return scenes.CARRIERS_OF[key]
+    families = (scenes.STYLES, scenes.CHARACTERS, scenes.OTHERS)
+    family = next((family for family in families if key in family), scenes.CARRIERS)
     return tuple(other for other in family if other not in (key, "plain"))
 
 
@@ -65,7 +67,14 @@ def demo_prompts(study: Study, key: str, fitted: Fitted) -> dict[str, list[Promp
 
 
 def run_demo(
-    name: str, folder: Path, *, seed: int = 0, quick: bool = False, progress: bool = True, study: Study | None = None
+    name: str,
+    folder: Path,
+    *,
+    model: Which = "wan",
+    seed: int = 0,
+    quick: bool = False,
+    progress: bool = True,
+    study: Study | None = None,
 ) -> Path:
     """Run the demo for the Diorama concept called `name`; returns the report's path.
 
@@ -74,7 +83,7 @@ def run_demo(
     start = time.perf_counter()
     key = captions.key_of(name)
     if study is None:
-        study = Study(Settings(folder=folder, seed=seed, quick=quick, progress=progress))
+        study = Study(Settings(folder=folder, model=model, seed=seed, quick=quick, progress=progress))
     fitted = study.eraser(concept_of(key))
     result = measure(study, key, fitted, demo_prompts(study, key, fitted))
     tables = demo_tables(study, result)

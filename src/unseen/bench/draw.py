@@ -15,7 +15,7 @@ from unseen import attach
 from unseen.bench.media import contact_sheet, enlarge, side_by_side, write_gif, write_mp4
 from unseen.diorama.model.pipeline import GENERATION, as_uint8
 
-_ENLARGED_SIDE = 256
+_ENLARGED_SIDE = 288
 
 
 def slug(text: str, limit: int = 48) -> str:

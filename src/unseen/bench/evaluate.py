@@ -66,6 +66,7 @@ def run_evaluation(
 def _file_name(what: str, settings: Settings) -> str:
     return (
         f"{what}-{settings.split}-{settings.config}-{settings.seed}"
+        + (f"-{settings.model}" if settings.model != "wan" else "")
         + ("-listed" if settings.listed else "")
         + (f"-{Path(settings.suite).stem}" if settings.suite else "")
         + ("-quick" if settings.quick else "")
@@ -76,6 +77,8 @@ def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) 
     """Write all tables to one Markdown file, the missed bars first."""
     settings, gaps = study.settings, missed(tables)
     command = f"unseen {what}" if what in ("sweep", "ablate") else f"unseen evaluate {what} --split {settings.split}"
+    if settings.model != "wan":
+        command += f" --model {settings.model}"
     if settings.suite:
         command += f" --suite {settings.suite}"
     else:

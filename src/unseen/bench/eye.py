@@ -20,7 +20,7 @@ from unseen.bench.prompts import concept_of
 from unseen.bench.study import Settings, Study
 from unseen.diorama.world import scenes
 
-ROLES = ("target", "neighbour", "absent")
+ROLES = ("target", "neighbour", "namesake", "absent")
 
 
 def collect(study: Study, keys: Sequence[str], count: int) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ REST = Bar(0.95)
 
 
 def prompts_for(study: Study, key: str) -> dict[str, list[Prompt]]:
-    """Target prompts, prompts about others of the same kind, and for an attribute its carrier without it."""
+    """Target prompts, prompts about others of the same kind, and for an attribute its carriers without it."""
     writer, count = study.writer, study.settings.count(CLIPS_TARGET)
     others = study.settings.count(CLIPS_OTHERS)
     kind = concept_kind(key)
@@ -34,11 +34,10 @@ def prompts_for(study: Study, key: str) -> dict[str, list[Prompt]]:
         return {"target": writer.styled(key, count, role="target"), "others": made}
     target = writer.single(key, count, role="target")
     if kind == "attribute":
-        carrier = scenes.CARRIERS[scenes.ATTRIBUTES.index(key)]
         rest = [a for a in scenes.ATTRIBUTES if a != key]
         return {
             "target": target,
-            "carrier": writer.single(carrier, others, role="carrier"),
+            "carrier": writer.mixed(scenes.CARRIERS_OF[key], others, role="carrier"),
             "others": writer.mixed(rest, others, role="others", salt=key),
         }
     same = scenes.CHARACTERS if kind == "identity" else scenes.OBJECTS
@@ -82,8 +81,8 @@ def concept_table(study: Study, result: Erased) -> Table:
         keep("own prompts: subject kept", Readings.asked_subject, judge.subjects)
         keep("other styles kept", Readings.asked_style, scenes.STYLES, "others")
     if kind == "attribute":
-        keep("own prompts: carrier kept", Readings.carrier, [scenes.CARRIERS[scenes.ATTRIBUTES.index(key)]])
-        keep("carrier without the attribute kept", Readings.carrier, scenes.CARRIERS, "carrier")
+        keep("own prompts: carrier kept", Readings.carrier, scenes.CARRIERS_OF[key])
+        keep("carrier without the attribute kept", Readings.carrier, scenes.CARRIERS_OF[key], "carrier")
         keep("other attributes kept", Readings.asked_attribute, scenes.ATTRIBUTES, "others")
         unsaid = result.seen_before["carrier"]
         shown = rate(unsaid.shows(key), unsaid.prompts)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-ENLARGE = 4
-"""Clips of 64 pixels are shown four times as large."""
+ENLARGE = 3
+"""Clips of 96 pixels are shown three times as large."""
 FRAMES_PER_SECOND = 8
 _MP4_LOOPS = 3  # a clip of nine frames is over before a player's controls have faded
 _GAP = 8

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from unseen.bench.run import Clips
 from unseen.bench.study import Study
 from unseen.bench.tables import Table
-from unseen.diorama.training import pool
-from unseen.diorama.world.render import render
+from unseen.diorama.stored import to_uint8
+from unseen.diorama.training.clips import Plan, compose_clips, plan_clips
+from unseen.diorama.training.layers import LAYER_SEED, LayerRows, Layers, layer_rows
+from unseen.diorama.world.render import PHASES, draw_sprite, draw_stage, render
+from unseen.diorama.world.scenes import ATTRIBUTE_OF
 
 POOL_CLIPS = 2048
 _QUICK_POOL = 64
 _GRID = 16
 """Candidates are looked up on frames averaged to 16 × 16 pixels; the distance itself is taken at full size."""
 _CANDIDATES = 8
+INDIVIDUALS = 96
+"""Of each subject in the layers that the committed weights were trained on (`unseen train layers --individuals`)."""
+_BATCH = 64
 _RENDER_SEED = 77_000_000
 
 
@@ -26,12 +35,29 @@ def _small(clips: np.ndarray) -> np.ndarray:
     return cells.reshape(n, -1)
 
 
+def _drawn_for(plan: Plan, rows: LayerRows) -> tuple[Layers, Plan]:
+    """The layers that clips need, and these clips as a plan that names them by their place among these layers."""
+    sprites, sprite_of = np.unique(plan.sprites, return_inverse=True)
+    stages, stage_of = np.unique(plan.stages, return_inverse=True)
+    individuals = {first + i: (v, i) for v, (first, many) in rows.sprites.items() for i in range(many)}
+    views = {first + i: (place, i) for place, (first, many) in rows.stages.items() for i in range(many)}
+    drawn = [
+        [draw_sprite(subject, LAYER_SEED + i, phase, (ATTRIBUTE_OF[subject],) if shown else ()) for phase in PHASES]
+        for (subject, shown), i in map(individuals.__getitem__, sprites.tolist())
+    ]
+    places = [draw_stage(place, LAYER_SEED + i) for place, i in map(views.__getitem__, stages.tolist())]
+    layers = Layers(torch.from_numpy(np.asarray(drawn)), torch.from_numpy(np.asarray(places)), rows)
+    return layers, replace(plan, sprites=sprite_of.reshape(plan.sprites.shape), stages=stage_of.reshape(-1))
+
+
 def training_clips(count: int, *, progress: bool = True) -> np.ndarray:
-    """The first `count` training clips, from the pool that training left on disk, else drawn again."""
-    stored = [shard for shard in range(-(-count // pool.SHARD)) if pool.shard_path(shard).exists()]
-    if len(stored) * pool.SHARD >= count:
-        return np.stack([pool.clip(index) for index in range(count)])
-    return np.stack([pool.draw_clip(index) for index in tqdm(range(count), "training clips", disable=not progress)])
+    """The first `count` training clips, drawn again."""
+    rows, found = layer_rows(INDIVIDUALS), []
+    for start in tqdm(range(0, count, _BATCH), "training clips", disable=not progress):
+        size = min(_BATCH, count - start)
+        layers, plan = _drawn_for(plan_clips(start, size, rows), rows)
+        found.append(to_uint8(compose_clips(layers, plan, np.arange(size))))
+    return np.concatenate(found)
 
 
 def nearest_distances(clips: np.ndarray, references: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from unseen.bench.controls import blocks_table, fit_table, invariants_table, random_table, unconcerned_table
 from unseen.bench.erased import Erased, joined, measure, pooled_hits
 from unseen.bench.fits import Fitted
-from unseen.bench.prompts import Prompt, absent_subjects, concept_of, unnamed, with_listed_synonyms
+from unseen.bench.prompts import Prompt, absent_subjects, concept_of, near_to, unnamed, with_listed_synonyms
 from unseen.bench.readings import join, what_appears
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
@@ -31,15 +31,16 @@ UNRECOGNISABLE = Bar(0.10, at_least=False)
 AGREEMENT = Bar(0.02, at_least=False)
 NOTE = (
     "Rates are shares of frames; “kept” is the rate after as a share of the rate before, on the same prompts and "
-    "seeds. Intervals: 95 %, prompts and seeds resampled, all frames of a clip together."
+    "seeds. Namesakes share a word with the object's name (a golf cart, for a golf ball). Intervals: 95 %, prompts and "
+    "seeds resampled, all frames of a clip together."
 )
 
 
 def prompts_for(study: Study, key: str, fitted: Fitted) -> dict[str, list[Prompt]]:
     """The evaluation prompts of one object, by role."""
     writer, count = study.writer, study.settings.count(CLIPS_PER_CELL)
-    near = scenes.NEIGHBOUR_OF.get(key)
-    absent = absent_subjects(study.fit_texts(fitted.concept), without=(key, near or ""))
+    near, namesake = scenes.NEIGHBOUR_OF.get(key), scenes.NAMESAKE_OF.get(key)
+    absent = absent_subjects(study.fit_texts(fitted.concept), without=(key, *near_to(key)))
     # each object starts elsewhere in the list, so that all absent subjects are looked at even with few clips
     start = scenes.SUBJECTS.index(key) * count
     turn = [absent[(start + place) % len(absent)] for place in range(min(count, len(absent)))]
@@ -47,6 +48,7 @@ def prompts_for(study: Study, key: str, fitted: Fitted) -> dict[str, list[Prompt
         "target": with_listed_synonyms(writer.single(key, count, role="target"), fitted.concept),
         "companion": writer.pairs(key, count),
         "neighbour": writer.single(near, count, role="neighbour") if near else [],
+        "namesake": writer.single(namesake, count, role="namesake") if namesake else [],
         "absent": writer.mixed(turn, count, role="absent", salt=key) if turn else [],
         "empty": writer.empty(study.settings.count(CLIPS_EMPTY)),
     }
@@ -65,7 +67,7 @@ def evaluate_objects(study: Study) -> Iterator[Table]:
     yield each_table(study, results)
     yield instead_table(study, results)
     yield second_opinion_table(study, results)
-    unconcerned = ("neighbour", "absent", "empty")
+    unconcerned = ("neighbour", "namesake", "absent", "empty")
     yield unconcerned_table(
         [(role, r.before[role], r.after[role]) for r in results for role in unconcerned if role in r.before]
     )
@@ -93,7 +95,11 @@ def headline_table(study: Study, results: Sequence[Erased], title: str = "Object
     worst = max(each, key=lambda key: each[key].value)
     label = f"highest rate after: {captions.main_name(worst)}"
     rows.append(judged(label, each[worst].clips, each[worst], AFTER_EACH, floor_of(judge, worst)))
-    for label, role, bar in (("absent subjects kept", "absent", ABSENT), ("near neighbours kept", "neighbour", NEAR)):
+    for label, role, bar in (
+        ("absent subjects kept", "absent", ABSENT),
+        ("near neighbours kept", "neighbour", NEAR),
+        ("namesakes kept", "namesake", NEAR),
+    ):
         if (seen := joined(results, role)) is not None:
             early, late = seen
             share = kept(late.asked_subject(), early.asked_subject(), early.prompts)
@@ -199,8 +205,8 @@ def second_opinion_table(study: Study, results: Sequence[Erased]) -> Table:
 
 
 def kept_table(study: Study, results: Sequence[Erased]) -> Table:
-    """One row per subject that was measured as a neighbour or as absent."""
-    seen = [s for role in ("neighbour", "absent") if (s := joined(results, role)) is not None]
+    """One row per subject that was measured as a neighbour, a namesake or as absent."""
+    seen = [s for role in ("neighbour", "namesake", "absent") if (s := joined(results, role)) is not None]
     before, after = join([s[0] for s in seen]), join([s[1] for s in seen])
     rows: list[tuple[Cell, ...]] = []
     for key in sorted({p.key for p in before.prompts}):
@@ -216,4 +222,6 @@ def kept_table(study: Study, results: Sequence[Erased]) -> Table:
             )
         )
     columns = ("subject", "clips", "before", "after", "detector floor")
-    return Table("Objects: other subjects", columns, tuple(rows), "As near neighbours and absent subjects together.")
+    return Table(
+        "Objects: other subjects", columns, tuple(rows), "As near neighbours, namesakes and absent subjects together."
+    )

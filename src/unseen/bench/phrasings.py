@@ -42,7 +42,7 @@ CLIPS_NEIGHBOUR = 10
 TEXTS_OTHER = 4
 SPARED_NOTE = (
     "The first three are measured on clips, the others on prompts: their share that is encoded bit-identically. "
-    "“Same word or sort” are phrases such as “a golf cart” for a golf ball, or “a salmon” for a tench. The video model "
+    "“Same word or sort” are phrases such as “a golf club” for a golf ball, or “a salmon” for a tench. The video model "
     "draws some of them as the concept itself (in most frames, before anything is erased): those are the concept to "
     "it, and the last row, which has no bar, does not count them."
 )

@@ -18,9 +18,9 @@ from unseen.diorama.world import captions, scenes
 from unseen.metrics import motion
 
 CLIPS_PER_SUBJECT = 30
-CLIPS_HELD_OUT = 310
+CLIPS_HELD_OUT = 320
 CLIPS_PAIRS = 300
-CLIPS_PER_PHRASING = 93
+CLIPS_PER_PHRASING = 128
 
 SHOWN = Bar(0.92)
 WORST = Bar(0.80)

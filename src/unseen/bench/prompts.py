@@ -6,6 +6,7 @@ eraser was fitted; an eraser has therefore seen neither the templates nor the co
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ class Prompt:
     text: str
     scene: Scene
     role: str
-    """target, neighbour, absent, companion, carrier, rest, or a kind of phrasing."""
+    """target, neighbour, namesake, absent, companion, carrier, rest, or a kind of phrasing."""
     key: str
     """The subject, style or attribute (a key of `unseen.diorama.world.scenes`) that the prompt is in the set for."""
     seed: int
@@ -52,6 +53,11 @@ def concept_kind(key: str) -> Kind:
     if key in scenes.ATTRIBUTES:
         return "attribute"
     return "identity" if key in scenes.CHARACTERS else "object"
+
+
+def near_to(key: str) -> tuple[str, ...]:
+    """What is close to an object: the thing that looks most like it, and the one that shares a word with its name."""
+    return tuple(near[key] for near in (scenes.NEIGHBOUR_OF, scenes.NAMESAKE_OF) if key in near)
 
 
 @cache
@@ -129,17 +135,16 @@ class PromptWriter:
     def single(
         self, key: str, count: int, *, role: str, kind: str = "main", held_out: bool = False, salt: str = ""
     ) -> list[Prompt]:
-        """`count` prompts with one subject; `key` is the subject, or an attribute shown on its carrier.
+        """`count` prompts with one subject; `key` is the subject, or an attribute shown on its carriers.
 
-        `kind` says how it is named (`captions.KINDS`); `held_out` asks for combinations the video model never saw;
-        another `salt` gives other prompts.
+        An attribute's carriers take turns. `kind` says how it is named (`captions.KINDS`); `held_out` asks for
+        combinations the video model never saw; another `salt` gives other prompts.
         """
         rng = self._rng(role, key, kind, str(held_out), salt)
-        carrier = scenes.CARRIERS[scenes.ATTRIBUTES.index(key)] if key in scenes.ATTRIBUTES else key
         shown = (key,) if key in scenes.ATTRIBUTES else ()
 
         def stream() -> Iterator[tuple[Scene, str]]:
-            while True:
+            for carrier in itertools.cycle(scenes.CARRIERS_OF.get(key, (key,))):
                 scene = replace(sample_scene(rng, subject=carrier, count=1, held_out=held_out), attributes=shown)
                 yield scene, self._write(scene, rng, kind=kind)
 
@@ -166,7 +171,7 @@ class PromptWriter:
     def pairs(self, key: str, count: int, *, role: str = "companion", others: Sequence[str] = ()) -> list[Prompt]:
         """`count` prompts with `key` and another subject, either one on the left; both carry their main names."""
         rng = self._rng(role, key, "pair")
-        choices = tuple(others) or tuple(s for s in scenes.SUBJECTS if s not in (key, scenes.NEIGHBOUR_OF.get(key)))
+        choices = tuple(others) or tuple(s for s in scenes.SUBJECTS if s not in (key, *near_to(key)))
 
         def stream() -> Iterator[tuple[Scene, str]]:
             while True:
@@ -230,9 +235,21 @@ def exchange(text: str, name: str, other: str) -> str:
     return re.sub(rf"\b(?:([Aa]n?) )?{re.escape(name)}\b", put, text)
 
 
+def carrier_of(prompt: Prompt) -> str:
+    """What shows the attribute that a prompt is about."""
+    return next(subject for subject in prompt.scene.subjects if scenes.ATTRIBUTE_OF.get(subject) == prompt.key)
+
+
+def _called(prompt: Prompt) -> str:
+    """The main name of what a prompt is about; an attribute's with the carrier that shows it."""
+    if prompt.key not in scenes.ATTRIBUTES:
+        return captions.main_name(prompt.key)
+    return captions.names(prompt.key, "main")[scenes.CARRIERS_OF[prompt.key].index(carrier_of(prompt))]
+
+
 def unnamed(prompt: Prompt, word: str = "something") -> Prompt:
     """The prompt with its subject's main name, and the article before it, exchanged for "something" or another word."""
-    name = re.escape(captions.main_name(prompt.key))
+    name = re.escape(_called(prompt))
     text = re.sub(rf"(?:\b(?:an?|the) )?(?<!\w){name}(?!\w)", word, prompt.text, flags=re.IGNORECASE)
     return replace(prompt, text=text[0].upper() + text[1:] if prompt.text[0].isupper() else text)
 

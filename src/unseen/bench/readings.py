@@ -10,7 +10,7 @@ import torch
 
 from unseen.bench.prompts import Prompt
 from unseen.bench.run import Clips
-from unseen.diorama.detector.detector import Detector, similarity_logits
+from unseen.diorama.detector.detector import Detector, claims, similarity_logits
 from unseen.diorama.world import scenes
 from unseen.metrics.replacement import Reading, outcomes
 
@@ -27,14 +27,12 @@ class Readings:
 
     def shows(self, key: str) -> np.ndarray:
         """Frames that show the subject, attribute, style or background `key`."""
-        for name, keys in (
-            ("subject", self.subjects),
-            ("attributes", scenes.ATTRIBUTES),
-            ("style", scenes.STYLES),
-            ("background", scenes.BACKGROUNDS),
-        ):
-            if key in keys:  # style and background are one of several: half is a majority
-                return self.read[name][..., keys.index(key)] >= self.thresholds.get(name, 0.5)
+        for name, keys in (("subject", self.subjects), ("attributes", scenes.ATTRIBUTES)):
+            if key in keys:
+                return claims(self.read, self.thresholds, name)[..., keys.index(key)]
+        for name, keys in (("style", scenes.STYLES), ("background", scenes.BACKGROUNDS)):
+            if key in keys:  # one of several: half is a majority
+                return self.read[name][..., keys.index(key)] >= 0.5
         raise ValueError(f"The detector does not read {key!r}.")
 
     def _each(self, keys: Sequence[str]) -> np.ndarray:
@@ -68,7 +66,7 @@ class Readings:
 
     def both_in_place(self) -> np.ndarray:
         """Frames of two-subject prompts with the first subject in the left half and the second in the right."""
-        halves = self.read["halves"] >= self.thresholds["subject"]
+        halves = claims(self.read, self.thresholds, "halves")
         found = [
             halves[clip, :, 0, self.subjects.index(p.scene.subjects[0])]
             & halves[clip, :, 1, self.subjects.index(p.scene.subjects[1])]
@@ -119,7 +117,9 @@ def what_appears(opinions: Sequence[Readings], target: str) -> np.ndarray:
     first = opinions[0]
     flat = [
         Reading(
-            opinion.read["subject"].reshape(-1, len(opinion.subjects)),
+            np.where(claims(opinion.read, opinion.thresholds), opinion.read["subject"], 0.0).reshape(
+                -1, len(opinion.subjects)
+            ),
             opinion.read["none"].reshape(-1),
             opinion.read["unrecognisable"].reshape(-1),
             opinion.thresholds["subject"],

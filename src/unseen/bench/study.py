@@ -23,6 +23,7 @@ from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import METADATA_FILE, ClearEraser
 from unseen.concept import Concept
 from unseen.diorama.detector.detector import Detector, load_detector
+from unseen.diorama.model.networks import Which
 from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
 from unseen.diorama.world.captions import key_of, main_name
 from unseen.prompts import write_prompts
@@ -37,6 +38,8 @@ class Settings:
 
     folder: Path = Path("runs/evaluate")
     """Tables and erasers; clips are kept beside it, in `clips`, and shared by all evaluations."""
+    model: Which = "wan"
+    """Which of Diorama's two models; a clip is kept under its model's weights, so that they never mix."""
     split: str = "test"
     """Wording of the prompts: "development" or "test"."""
     seed: int = 0
@@ -96,7 +99,7 @@ class Study:
         settings: Settings,
         *,
         pipe: Any = None,
-        load: Callable[[], Any] = load_pipeline,
+        load: Callable[[], Any] | None = None,
         detectors: Sequence[Detector] | None = None,
         cache_folder: Path | None = None,
     ):
@@ -109,6 +112,7 @@ class Study:
             EngineError: what the settings' engine needs is not installed.
         """
         self.settings = settings
+        load = load or partial(load_pipeline, settings.model)
         self.pipe = load() if pipe is None else pipe
         self.detectors = [load_detector("a"), load_detector("b")] if detectors is None else list(detectors)
         self.weights = weights_fingerprint(self.pipe)

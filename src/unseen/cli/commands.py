@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 TRAINERS = {
-    "pool": "unseen.diorama.training.pool",
+    "layers": "unseen.diorama.training.layers",
+    "tokens": "unseen.diorama.training.tokens",
     "vae": "unseen.diorama.training.vae",
-    "latents": "unseen.diorama.training.latents",
+    "text": "unseen.diorama.training.text",
     "transformer": "unseen.diorama.training.transformer",
     "detector": "unseen.diorama.training.detector",
 }
+DIORAMA = {None: "wan", "diorama-wan": "wan", "diorama-cogvideox": "cogvideox"}
+"""What `--model` may be for one of Diorama's two models."""
 _EXTRA = "diorama"
 _EXTRA_MODULES = ("cv2", "diffusers", "imageio_ffmpeg", "jinja2", "matplotlib", "numpy", "PIL", "tqdm")
 
@@ -41,10 +44,12 @@ def _require_extra() -> None:
 def _pipeline(options: argparse.Namespace, *, text_only: bool = False) -> Any:
     """The pipeline, or with `text_only` no more of it than a fit needs."""
     _require_extra()
-    if options.model is None:
+    if options.model in DIORAMA:
         from unseen.diorama import load_pipeline, load_text_encoder
 
-        return load_text_encoder() if text_only else load_pipeline()
+        which = DIORAMA[options.model]
+        # a pair of tokenizer and encoder is taken to be Wan's kind, which hides padding
+        return load_text_encoder() if text_only and which == "wan" else load_pipeline(which)
     from unseen.backbones import load
 
     return load(
@@ -68,7 +73,7 @@ def demo(options: argparse.Namespace) -> None:
     key_of(concept)  # an unknown one is refused before anything is loaded
     from unseen.bench.demo import run_demo
 
-    run_demo(concept, options.out, seed=options.seed, quick=options.quick)
+    run_demo(concept, options.out, model=options.model, seed=options.seed, quick=options.quick)
 
 
 def fit(options: argparse.Namespace) -> None:
@@ -102,7 +107,7 @@ def _call_arguments(text: str | None) -> dict[str, Any]:
 
 def _recommended(model: str | None, pipe: Any) -> dict[str, Any]:
     """Arguments of the pipeline call that its makers recommend."""
-    if model is None:
+    if model in DIORAMA:
         from unseen.diorama.model.pipeline import GENERATION
 
         return dict(GENERATION)
@@ -149,7 +154,8 @@ def evaluate(options: argparse.Namespace) -> None:
     from unseen.bench.suite import load_suite, needs
 
     settings = Settings(
-        folder=options.out,
+        folder=options.out or Path("runs/evaluate" + ("" if options.model == "wan" else f"-{options.model}")),
+        model=options.model,
         split=options.split,
         seed=options.seed,
         config=options.config,

@@ -17,6 +17,7 @@ EVALUATIONS = {
     "all": "everything above but the methods",
 }
 ENGINES = ("inline", "processes", "ray")
+_DIORAMA = ("wan", "cogvideox")
 _DTYPES = ("float32", "float16", "bfloat16")
 _KINDS = ("object", "style", "identity", "attribute")
 
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("concept", nargs="?", help='what to erase, for instance "church" (default: French horn)')
     demo.add_argument("--concept", dest="concept_option", metavar="NAME", help="the same as naming it directly")
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder to write to (default: %(default)s)")
+    _add_which(demo)
     demo.add_argument("--seed", type=int, default=0, help="seed of the fit and of the prompts (default: %(default)s)")
     demo.add_argument("--quick", action="store_true", help="a few clips only: for a first look, not for numbers")
     demo.set_defaults(run=commands.demo)
@@ -198,8 +200,9 @@ def _add_measuring(evaluate: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument("--seed", type=int, default=0, help="seed of fits and prompts (default: %(default)s)")
     evaluate.add_argument(
-        "--out", type=Path, default=Path("runs/evaluate"), help="folder to write to (default: %(default)s)"
+        "--out", type=Path, help="folder to write to (default: runs/evaluate, for cogvideox runs/evaluate-cogvideox)"
     )
+    _add_which(evaluate)
     evaluate.add_argument(
         "--quick", action="store_true", help="a few clips per cell: for a first look, not for numbers"
     )
@@ -222,9 +225,18 @@ def _add_measuring(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--results", type=Path, metavar="FILE", help="also write all tables to this Markdown file")
 
 
+def _add_which(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", choices=_DIORAMA, default="wan", help="which of the two built-in models (default: %(default)s)"
+    )
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", metavar="ID", help="a diffusers pipeline: a folder or a hub id (default: the built-in Diorama)"
+        "--model",
+        metavar="ID",
+        help="a diffusers pipeline: a folder, a hub id, or one of the built-in diorama-wan (the default) and "
+        "diorama-cogvideox",
     )
     parser.add_argument("--revision", metavar="REF", help="branch, tag or commit on the hub")
     parser.add_argument("--dtype", choices=_DTYPES, help="of the weights (default: as stored)")

@@ -1,6 +1,7 @@
-"""Diorama: a small text-to-video model that runs on a laptop, trained on clips that this package draws.
+"""Diorama: two small text-to-video models that run on a laptop, trained on clips that this package draws.
 
-It is a genuine `diffusers.WanPipeline`; everything that works on it works on Wan.
+They are a genuine `diffusers.WanPipeline` and a genuine `diffusers.CogVideoXPipeline`; what works on them works on Wan
+and on CogVideoX.
 """
 
 from __future__ import annotations

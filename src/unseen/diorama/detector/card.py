@@ -8,17 +8,21 @@ import numpy as np
 import torch
 
 from unseen.diorama.detector.data import (
+    ALONE,
     CALIBRATION_SEED,
     DETECTED,
-    STRANGER,
+    ROW,
+    STACK,
     TEST_SEED,
+    THREE,
     Batch,
+    Pool,
     held_back_pool,
     make_batch,
 )
-from unseen.diorama.detector.detector import Detector, similarity_logits
+from unseen.diorama.detector.detector import Detector, nameable, similarity_logits
 from unseen.diorama.training.checkpoints import CHECKPOINTS
-from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, STYLES
+from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, STRANGER, STYLES
 
 GRID = np.linspace(0.05, 0.95, 91)
 """Thresholds that are tried."""
@@ -26,18 +30,18 @@ CALIBRATION_FRAMES, TEST_FRAMES = 1000, 3000
 
 
 def _identity(read: dict[str, np.ndarray]) -> np.ndarray:
-    """The probability of each character, from the cosines, `[n, 6]`."""
+    """The probability of each character, from the cosines, `[n, 10]`."""
     return similarity_logits(torch.from_numpy(read["similarity"])).sigmoid().numpy()
 
 
 def _truth(batch: Batch) -> dict[str, np.ndarray]:
-    subject = batch.halves.max(1) > 0.5
+    subject = np.asarray(batch.presence > 0.5)
     known = [DETECTED.index(key) for key in CHARACTERS]
     people = subject[:, [*known, DETECTED.index(STRANGER)]]
     return {
         "subject": subject,
         "attributes": batch.attributes > 0.5,
-        "face": people.any(1)[:, None],
+        "face": people.any(1, keepdims=True),
         "identity": subject[:, known],
         "single": people.sum(1) == 1,
     }
@@ -47,23 +51,24 @@ def _best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     """The threshold with the least sum of the share of misses and ten times the share of false alarms."""
     found = []
     for threshold in GRID:
-        flagged = probability >= threshold
-        miss = 1 - flagged[truth].mean()
+        flagged = np.asarray(probability >= threshold)
+        miss = 1 - float(np.mean(flagged[truth]))
         found.append(miss + 10 * flagged[~truth].mean())
     costs = np.asarray(found)
     return float(np.round(GRID[np.flatnonzero(costs <= costs.min() + 1e-4)].mean(), 3))
 
 
-def calibrate(detector: Detector, frames: int = CALIBRATION_FRAMES) -> dict[str, float]:
+def calibrate(detector: Detector, frames: int = CALIBRATION_FRAMES, *, workers: int = 1) -> dict[str, float]:
     """One threshold per head, chosen on renders of their own, degraded and partly destroyed."""
     rng = np.random.default_rng(CALIBRATION_SEED)
-    pool = held_back_pool(CALIBRATION_SEED, frames, CHECKPOINTS)
+    pool = held_back_pool(CALIBRATION_SEED, frames, CHECKPOINTS, workers=workers)
     batch = make_batch(pool, np.arange(len(pool.frames)), rng)
     read, truth = detector.probabilities(batch.frames), _truth(batch)
     alone = truth["single"]
+    named = nameable(read)[:, None]
     return {
-        "subject": _best_threshold(read["subject"], truth["subject"]),
-        "attributes": _best_threshold(read["attributes"], truth["attributes"]),
+        "subject": _best_threshold(read["subject"] * named, truth["subject"]),
+        "attributes": _best_threshold(read["attributes"] * named, truth["attributes"]),
         "face": _best_threshold(read["face"][:, None], truth["face"]),
         "identity": _best_threshold(_identity(read)[alone], truth["identity"][alone]),
     }
@@ -90,19 +95,19 @@ def _one_of(probability: np.ndarray, truth: np.ndarray, names: tuple[str, ...]) 
     }
 
 
-def measure(detector: Detector, frames: int = TEST_FRAMES) -> dict[str, Any]:
+def measure(detector: Detector, frames: int = TEST_FRAMES, *, workers: int = 1) -> dict[str, Any]:
     """Accuracy and floors on fresh renders: as rendered, degraded, and with every subject destroyed."""
     rng = np.random.default_rng(TEST_SEED)
-    pool = held_back_pool(TEST_SEED, frames, CHECKPOINTS)
+    pool = held_back_pool(TEST_SEED, frames, CHECKPOINTS, workers=workers)
     rows = np.arange(len(pool.frames))
     out: dict[str, Any] = {"frames": len(rows), "seed": TEST_SEED, "calibration_seed": CALIBRATION_SEED}
     conditions = {"clean": 0.0, "degraded": 1.0}
     for name, degraded in conditions.items():
         batch = make_batch(pool, rows, rng, empty=0.06, destroyed=0.0, partial=0.0, degraded=degraded)
-        out[name] = _measure_batch(detector, batch, pool.subjects)
+        out[name] = _measure_batch(detector, batch, pool)
     batch = make_batch(pool, rows, rng, empty=0.0, destroyed=1.0, degraded=0.5)
     read = detector.probabilities(batch.frames)
-    flagged = read["subject"] >= detector.thresholds["subject"]
+    flagged = detector.claims(read)
     out["destroyed"] = {
         "any_subject": _share(flagged.any(1)),
         "called_unrecognisable": _share(read["unrecognisable"] >= 0.5),
@@ -112,13 +117,18 @@ def measure(detector: Detector, frames: int = TEST_FRAMES) -> dict[str, Any]:
     return out
 
 
-def _measure_batch(detector: Detector, batch: Batch, subjects: np.ndarray) -> dict[str, Any]:
+def _in_place(read: np.ndarray, subjects: np.ndarray) -> float | None:
+    """The share of frames whose first and second place are each likeliest what they are."""
+    return _share((read.argmax(-1) == subjects[:, :2]).all(1))
+
+
+def _measure_batch(detector: Detector, batch: Batch, pool: Pool) -> dict[str, Any]:
     read, truth = detector.probabilities(batch.frames), _truth(batch)
-    limits = detector.thresholds
-    flagged = read["subject"] >= limits["subject"]
+    limits, subjects = detector.thresholds, pool.subjects
+    flagged = detector.claims(read)
     present = batch.content == 2
-    alone, pair = present & (subjects[:, 1] < 0), present & (subjects[:, 1] >= 0)
-    sides = read["halves"].argmax(-1)[pair]
+    alone, row, stack, three = (present & (pool.layout == layout) for layout in (ALONE, ROW, STACK, THREE))
+    all_found = (flagged | ~truth["subject"]).all(1)
     single = truth["single"]
     match = _identity(read) >= limits["identity"]
     stranger = truth["subject"][:, DETECTED.index(STRANGER)] & single
@@ -126,11 +136,16 @@ def _measure_batch(detector: Detector, batch: Batch, subjects: np.ndarray) -> di
         "subject_accuracy": _share(read["subject"].argmax(1)[alone] == subjects[alone, 0]),
         "subject_found": _share(flagged[truth["subject"]]),
         "floor_mean": _share(flagged[~truth["subject"]]),
-        "both_of_pair_found": _share((flagged | ~truth["subject"])[pair].all(1)),
-        "both_sides_right": _share((sides == subjects[pair]).all(1)),
+        "exactly_right": _share((flagged == truth["subject"]).all(1)),
+        "pairs_found": _share(all_found[row]),
+        "stacks_found": _share(all_found[stack]),
+        "threes_found": _share(all_found[three]),
+        "sides_right": _in_place(read["halves"][row], subjects[row]),
+        "levels_right": _in_place(read["tiers"][stack], subjects[stack]),
         "none_accuracy": _share((read["none"] >= 0.5) == (batch.content == 0)),
+        "called_unrecognisable": _share(~nameable(read)[present]),
         "subjects": _per_class(flagged, truth["subject"], detector.subjects),
-        "attributes": _per_class(read["attributes"] >= limits["attributes"], truth["attributes"], ATTRIBUTES),
+        "attributes": _per_class(detector.claims(read, "attributes"), truth["attributes"], ATTRIBUTES),
         "style": _one_of(read["style"], batch.style, STYLES),
         "background": _one_of(read["background"], batch.background, BACKGROUNDS),
         "face": {

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from unseen.diorama.detector.damage import degrade, destroy, subject_mask
 from unseen.diorama.detector.detector import DESTROYED, EMPTY
-from unseen.diorama.training.pool import clip, training_scene
 from unseen.diorama.world.render import DEFAULT_SETTINGS, RenderSettings, render
-from unseen.diorama.world.sampling import HELD_OUT_SHARE, sample_scene
+from unseen.diorama.world.sampling import COUNTABLE, HELD_OUT_SHARE, sample_scene
 from unseen.diorama.world.scenes import (
     ATTRIBUTE_OF,
     ATTRIBUTES,
@@ -23,19 +26,32 @@ from unseen.diorama.world.scenes import (
     FRAMES,
     MOTIONS,
     SIZE,
+    STRANGER,
     STYLES,
     SUBJECTS,
     Scene,
 )
 
-STRANGER = "person"
-"""The key of somebody who is none of the six characters."""
-DETECTED = SUBJECTS if STRANGER in SUBJECTS else (*SUBJECTS, STRANGER)
+DETECTED = SUBJECTS
 """What a detector's subject head tells apart."""
+_TURNS = (*DETECTED, STRANGER)
+"""Whose turn it is in a pool: all equally often, strangers twice."""
 
 CALIBRATION_SEED, TEST_SEED = 20_260_001, 20_260_002
-SHARD = 1000
-"""Frames in one file of a pool; two from each scene."""
+SHARD = 4 * len(_TURNS)
+"""Frames in one file of a pool."""
+
+ALONE, ROW, STACK, THREE = range(4)
+"""Layouts: one subject (or none), two in a row, two stacked, three in a row; a count has one key several times."""
+_SHARES = (
+    (0.55, (1, False, 1)),
+    (0.77, (2, False, 1)),
+    (0.85, (2, True, 1)),
+    (0.93, (3, False, 1)),
+    (0.965, (1, False, 2)),
+    (1.0, (1, False, 3)),
+)
+"""Cumulative shares of (different subjects, stacked?, how often each); nobody has a double, people are alone then."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +61,18 @@ class Recipe:
     which: str
     settings: RenderSettings
     seed: int
-    frames: int
-    """Own renders, each beside its empty place."""
-    clips: int = 0
-    """Clips of the video model's pool that are used besides, two frames each."""
+    frames: int = 16_000
+    """Renders, two moments of each scene, each beside its empty place."""
     coarse: bool = False
     """Degrade by gamma, posterising, chroma blur and bars instead of gains, softness and patches."""
 
 
 RECIPES = {
-    "a": Recipe("a", DEFAULT_SETTINGS, seed=11, frames=4_000, clips=4_096),
+    "a": Recipe("a", DEFAULT_SETTINGS, seed=11),
     "b": Recipe(
         "b",
-        RenderSettings((0.58, 0.8), (0.37, 0.49), 10.0, (0.16, 0.3), 0.12, 0.8),
+        RenderSettings((0.6, 0.8), (0.4, 0.5), (0.28, 0.35), tilt=10.0, travel=(0.16, 0.28), light=0.12, softness=1.0),
         seed=7_001,
-        frames=8_000,
         coarse=True,
     ),
 }
@@ -67,33 +80,43 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Pool:
-    """Rendered frames with their labels; a missing second subject is −1."""
+    """Rendered frames with their labels."""
 
     frames: np.ndarray
     """uint8 `[n, SIZE, SIZE, 3]`"""
     empties: np.ndarray
-    """The same places without their subjects; only for the first frames, where there are fewer."""
+    """The same places without their subjects."""
     subjects: np.ndarray
-    """int64 `[n, 2]`, left and right; a lone subject is in the first column."""
+    """int64 `[n, 3]`, from left to right or from top to bottom; −1 after the last."""
+    layout: np.ndarray
+    """int64 `[n]`: `ALONE`, `ROW`, `STACK` or `THREE`."""
     attributes: np.ndarray
     """int64 `[n, len(ATTRIBUTES)]`"""
     background: np.ndarray
     style: np.ndarray
 
 
+@cache
 def drawings_digest() -> str:
     """A fingerprint of how the world is drawn, so that no pool or detector is mistaken for one of other drawings."""
     digest = hashlib.sha256()
     for i, subject in enumerate(DETECTED):
-        background, motion, style = BACKGROUNDS[i % 5], MOTIONS[i % 6], STYLES[i // 2 % 5]
+        background, motion, style = BACKGROUNDS[i % 5], MOTIONS[i % 6], STYLES[i // 2 % len(STYLES)]
         for attributes in ((), (ATTRIBUTE_OF[subject],)) if subject in ATTRIBUTE_OF else ((),):
             digest.update(render(Scene((subject,), background, motion, style, attributes), i, frames=(1,)).tobytes())
     return digest.hexdigest()[:12]
 
 
+def _layout(scene: Scene) -> int:
+    if len(scene.subjects) < 2:
+        return ALONE
+    return STACK if scene.stacked else ROW if len(scene.subjects) == 2 else THREE
+
+
 def _labels(scene: Scene) -> dict[str, np.ndarray]:
     return {
-        "subjects": np.asarray([*(DETECTED.index(key) for key in scene.subjects), -1][:2]),
+        "subjects": np.asarray([*(DETECTED.index(key) for key in scene.subjects), -1, -1, -1][:3]),
+        "layout": np.asarray(_layout(scene)),
         "attributes": np.asarray([name in scene.attributes for name in ATTRIBUTES], np.int64),
         "background": np.asarray(BACKGROUNDS.index(scene.background)),
         "style": np.asarray(STYLES.index(scene.style)),
@@ -104,58 +127,74 @@ def _render_one(
     rng: np.random.Generator, subject: str, settings: RenderSettings, moments: int
 ) -> list[dict[str, np.ndarray]]:
     """Some moments of one new scene with `subject`, as rows of a pool."""
-    held_out, count = bool(rng.random() < HELD_OUT_SHARE), 2 if rng.random() < 0.27 else 1
-    scene = sample_scene(rng, subject=subject, held_out=held_out, count=count)
+    held_out, draw = bool(rng.random() < HELD_OUT_SHARE), rng.random()
+    count, stacked, repeat = next(shown for share, shown in _SHARES if draw < share)
+    if subject not in COUNTABLE:
+        repeat = 1
+    scene = sample_scene(rng, subject=subject, held_out=held_out, count=count, stacked=stacked, repeat=repeat)
     seed, times = int(rng.integers(2**31)), tuple(int(i) for i in rng.permutation(FRAMES)[:moments])
     labels = _labels(scene)
     frames = render(scene, seed, settings=settings, frames=times)
-    empties = render(replace(scene, subjects=()), seed, settings=settings, frames=times)
+    empties = empty_place(scene, seed, settings, times)
     return [{"frames": f, "empties": e, **labels} for f, e in zip(frames, empties, strict=True)]
+
+
+def empty_place(scene: Scene, seed: int, settings: RenderSettings, times: tuple[int, ...]) -> np.ndarray:
+    """The same frames without their subjects."""
+    if len(scene.subjects) > 1:  # several subjects move less, and so does a camera that pans over them
+        settings = replace(settings, travel=(0.4 * settings.travel[0], 0.4 * settings.travel[1]))
+    nothing = replace(scene, subjects=(), attributes=(), stacked=False)
+    return render(nothing, seed, settings=settings, frames=times)
 
 
 def render_pool(settings: RenderSettings, seed: int, count: int, *, moments: int = 1) -> Pool:
     """Render `count` scenes at `moments` times each, all subjects equally often, strangers twice as often."""
     rng = np.random.default_rng(seed)
-    turns = [*DETECTED, STRANGER]
-    order = np.concatenate([rng.permutation(len(turns)) for _ in range(-(-count // len(turns)))])[:count]
-    scenes = [_render_one(rng, turns[i], settings, moments) for i in order]
+    order = np.concatenate([rng.permutation(len(_TURNS)) for _ in range(-(-count // len(_TURNS)))])[:count]
+    scenes = [_render_one(rng, _TURNS[i], settings, moments) for i in order]
     rows = [row for scene in scenes for row in scene]
     return Pool(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 
-def stored_pool(place: Path, settings: RenderSettings, seed: int, frames: int, moments: int) -> list[dict[str, Any]]:
-    """The shards of a pool in the folder `place`, rendered once and read from there afterwards."""
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+
+
+def _render_shard(path: Path, settings: RenderSettings, moments: int, seed: int) -> None:
+    pool = render_pool(settings, seed, SHARD // moments, moments=moments)
+    part = path.with_suffix(".partial")
+    save_file(vars(pool), part)
+    part.rename(path)
+
+
+def stored_pool(
+    place: Path, settings: RenderSettings, seed: int, frames: int, *, moments: int, workers: int = 1
+) -> Pool:
+    """The first `frames` of a pool in the folder `place`, rendered once by `workers` processes and read afterwards."""
     place.mkdir(parents=True, exist_ok=True)
-    shards = []
-    for index in tqdm(range(-(-frames // SHARD)), f"{place.name}, shards of {SHARD} frames"):
-        path = place / f"{index:03d}.safetensors"
-        if not path.exists():
-            pool = render_pool(settings, seed * 1000 + index, SHARD // moments, moments=moments)
-            partial = path.with_suffix(".partial")
-            save_file(vars(pool), partial)
-            partial.rename(path)
-        shards.append(load_file(path))
-    return shards
+    paths = [place / f"{index:03d}.safetensors" for index in range(-(-frames // SHARD))]
+    missing = [(path, seed * 1000 + index) for index, path in enumerate(paths) if not path.exists()]
+    if missing:
+        fork = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(max(1, workers), mp_context=fork, initializer=_one_thread) as processes:
+            jobs = [processes.submit(_render_shard, path, settings, moments, own) for path, own in missing]
+            for job in tqdm(jobs, f"{place.name}, shards of {SHARD} frames"):
+                job.result()
+    shards = [load_file(path) for path in paths]
+    return Pool(**{f.name: np.concatenate([shard[f.name] for shard in shards])[:frames] for f in fields(Pool)})
 
 
-def held_back_pool(seed: int, frames: int, folder: Path) -> Pool:
+def held_back_pool(seed: int, frames: int, folder: Path, *, workers: int = 1) -> Pool:
     """Renders that no detector is trained on, one frame of each scene; both detectors are measured on the same."""
-    shards = stored_pool(folder / f"detector_held_back_{seed}_{drawings_digest()}", DEFAULT_SETTINGS, seed, frames, 1)
-    return Pool(**{field.name: np.concatenate([shard[field.name] for shard in shards]) for field in fields(Pool)})
+    place = folder / f"detector_held_back_{seed}_{drawings_digest()}"
+    return stored_pool(place, DEFAULT_SETTINGS, seed, frames, moments=1, workers=workers)
 
 
-def training_pool(recipe: Recipe, folder: Path) -> Pool:
-    """The recipe's pool: its own renders and, if it says so, frames of the video model's clips."""
+def training_pool(recipe: Recipe, folder: Path, *, workers: int = 1) -> Pool:
+    """The recipe's pool of renders."""
     place = folder / f"detector_pool_{recipe.which}_{drawings_digest()}"
-    shards = stored_pool(place, recipe.settings, recipe.seed, recipe.frames, moments=2)
-    rng = np.random.default_rng(recipe.seed)
-    for index in range(recipe.clips):
-        scene = training_scene(index)
-        if scene.subjects:
-            frames = clip(index)[rng.permutation(FRAMES)[:2]]
-            shards.append({"frames": frames, **{k: np.stack([v, v]) for k, v in _labels(scene).items()}})
-    names = [field.name for field in fields(Pool)]
-    return Pool(**{name: np.concatenate([shard[name] for shard in shards if name in shard]) for name in names})
+    return stored_pool(place, recipe.settings, recipe.seed, recipe.frames, moments=2, workers=workers)
 
 
 @dataclass(frozen=True)
@@ -164,15 +203,35 @@ class Batch:
 
     frames: np.ndarray
     """uint8 `[n, SIZE, SIZE, 3]`"""
+    presence: np.ndarray
+    """float32 `[n, subjects]`: what the frame shows."""
     halves: np.ndarray
-    """float32 `[n, 2, subjects]`: what the left and the right half show; a lone subject is in both."""
+    """float32 `[n, 2, subjects]`: what the left and the right half show."""
+    tiers: np.ndarray
+    """float32 `[n, 2, subjects]`: what the upper and the lower half show."""
     apart: np.ndarray
-    """float32 `[n]`: whether left and right half are labelled separately."""
+    """float32 `[n]`: whether left and right half are labelled: two in a row, or nothing."""
+    above: np.ndarray
+    """float32 `[n]`: whether upper and lower half are labelled: two stacked, or nothing."""
     content: np.ndarray
     """int64 `[n]`: 0 empty, 1 something unrecognisable, 2 a subject."""
     attributes: np.ndarray
     background: np.ndarray
     style: np.ndarray
+
+
+def _other_frame(pool: Pool, row: int, rng: np.random.Generator) -> np.ndarray:
+    """A frame in the same style with another subject, in the same layout if there is one."""
+    differs = (pool.style == pool.style[row]) & (pool.subjects[:, 0] != pool.subjects[row, 0])
+    alike = np.flatnonzero(differs & (pool.layout == pool.layout[row]))
+    options = alike if len(alike) else np.flatnonzero(pool.subjects[:, 0] != pool.subjects[row, 0])
+    return pool.frames[options[int(rng.integers(len(options)))]]
+
+
+def _one_side(gone: int) -> np.ndarray:
+    """Soft weights of the left (0) or the right (1) half, `[SIZE]`."""
+    cut = np.clip((np.arange(SIZE) - SIZE / 2 + 0.5) / 3 + 0.5, 0, 1).astype(np.float32)
+    return cut if gone else 1 - cut
 
 
 def make_batch(
@@ -186,55 +245,55 @@ def make_batch(
     partial: float = 0.35,
     degraded: float = 0.85,
 ) -> Batch:
-    """Draw a batch: shares of `empty` and `destroyed` frames, of pairs with one side gone, of `degraded` frames."""
+    """Draw a batch: shares of `empty` and `destroyed` frames, of rows of two with one gone, of `degraded` frames."""
     n = len(rows)
     batch = Batch(
         np.empty((n, SIZE, SIZE, 3), np.uint8),
+        np.zeros((n, len(DETECTED)), np.float32),
         np.zeros((n, 2, len(DETECTED)), np.float32),
+        np.zeros((n, 2, len(DETECTED)), np.float32),
+        np.zeros(n, np.float32),
         np.zeros(n, np.float32),
         np.full(n, 2),
         np.zeros((n, len(ATTRIBUTES)), np.float32),
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
+        pool.background[rows],
+        pool.style[rows],
     )
     for i, row in enumerate(rows):
         fate, one_goes = rng.random(), rng.random() < partial
-        if row >= len(pool.empties) and (fate < empty + destroyed or (one_goes and pool.subjects[row, 1] >= 0)):
-            row = int(rng.integers(len(pool.empties)))  # this needs the empty place
-        pair = pool.subjects[row, 1] >= 0
-        batch.background[i], batch.style[i] = pool.background[row], pool.style[row]
-        frame = pool.frames[row]
-        place = pool.empties[row] if row < len(pool.empties) else frame
-        keep = [True, True]
+        frame, place, layout = pool.frames[row], pool.empties[row], pool.layout[row]
+        keep = np.ones(3, bool)
         if fate < empty:
-            frame, keep, batch.content[i] = place, [False, False], 0
-        elif fate < empty + destroyed or (pair and one_goes):
-            mask = subject_mask(frame, place)
-            if fate < empty + destroyed:
-                keep, batch.content[i] = [False, False], 1
-            else:
-                gone = int(rng.integers(2))
-                keep[gone] = False
-                cut = np.clip((np.arange(SIZE) - SIZE / 2 + 0.5) / 2 + 0.5, 0, 1).astype(np.float32)
-                mask = mask * (cut if gone else 1 - cut)
-            candidates = np.flatnonzero(
-                (pool.style == pool.style[row]) & (pool.subjects[:, 0] != pool.subjects[row, 0])
-            )
-            other = pool.frames[candidates[int(rng.integers(len(candidates)))]]
-            if batch.content[i] == 2 and rng.random() < 0.6:
+            frame, batch.content[i], keep[:] = place, 0, False
+        elif fate < empty + destroyed:
+            batch.content[i], keep[:] = 1, False
+            frame = destroy(frame, place, _other_frame(pool, row, rng), rng, subject_mask(frame, place))
+            if (np.abs(frame.astype(np.int16) - place).max(-1) > 24).mean() < 0.012:
+                batch.content[i] = 0
+        elif layout == ROW and one_goes:
+            gone = int(rng.integers(2))
+            keep[gone] = False
+            mask = subject_mask(frame, place) * _one_side(gone)
+            if rng.random() < 0.6:
                 frame = (frame * (1 - mask[..., None]) + place * mask[..., None]).astype(np.uint8)
             else:
-                frame = destroy(frame, place, other, rng, mask)
-                visible = (np.abs(frame.astype(np.int16) - place).max(-1) > 24).mean()
-                if batch.content[i] == 1 and visible < 0.012:
-                    batch.content[i] = 0
-        batch.apart[i] = pair or not any(keep)
-        for side, subject in enumerate(pool.subjects[row] if pair else pool.subjects[row, [0, 0]]):
-            if keep[side]:
-                batch.halves[i, side, subject] = 1
-                attribute = ATTRIBUTE_OF.get(DETECTED[subject])
-                if attribute is not None:
-                    index = ATTRIBUTES.index(attribute)
-                    batch.attributes[i, index] = pool.attributes[row, index]
+                # the side that stays is laid over again: destroying fills all but the mask with the empty place
+                side = _one_side(gone)[:, None]
+                broken = destroy(frame, place, _other_frame(pool, row, rng), rng, mask)
+                frame = (frame * (1 - side) + broken * side).astype(np.uint8)
+        batch.apart[i] = layout == ROW or not keep.any()
+        batch.above[i] = layout == STACK or not keep.any()
+        for order, subject in enumerate(pool.subjects[row]):
+            if subject < 0 or not keep[order]:
+                continue
+            batch.presence[i, subject] = 1
+            if layout == ROW:
+                batch.halves[i, order, subject] = 1
+            elif layout == STACK:
+                batch.tiers[i, order, subject] = 1
+            attribute = ATTRIBUTE_OF.get(DETECTED[subject])
+            if attribute is not None:
+                index = ATTRIBUTES.index(attribute)
+                batch.attributes[i, index] = pool.attributes[row, index]
         batch.frames[i] = degrade(frame, rng, coarse) if rng.random() < degraded else frame
     return batch

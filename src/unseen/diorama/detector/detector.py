@@ -7,7 +7,7 @@ trained by `unseen.diorama.training.detector` on renders only; `Detector.card` h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unseen.diorama.stored import WEIGHTS, load_half
+from unseen.diorama.stored import WEIGHTS, load_stored
 from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, FRAMES, SIZE, STYLES
 
 CONTENTS = ("none", "unrecognisable", "subject")
@@ -27,7 +27,7 @@ EMPTY, DESTROYED = 0.07, 0.24
 `Detector.probabilities` takes that out again and holds both for equally likely at first."""
 _EMBEDDING = 24
 _SHARPNESS = 12.0  # turns a cosine into a log-odds; a cosine of 0.5 is undecided
-_CELLS = 8  # the networks end in 8 × 8 cells
+_CELLS = 12  # the networks end in 12 × 12 cells
 
 
 def _conv(inside: int, outside: int, size: int, stride: int = 1) -> nn.Sequential:
@@ -57,21 +57,22 @@ class _Depthwise(nn.Module):
 
 
 def _body_a() -> tuple[nn.Sequential, int]:
-    stages = [_conv(3, 24, 5, 2), nn.ReLU(), _conv(24, 48, 3, 2), nn.ReLU(), _Residual(48)]
-    return nn.Sequential(*stages, _conv(48, 96, 3, 2), nn.ReLU(), _Residual(96)), 96
+    stages = [_conv(3, 32, 5, 2), nn.ReLU(), _conv(32, 64, 3, 2), nn.ReLU(), _Residual(64)]
+    return nn.Sequential(*stages, _conv(64, 128, 3, 2), nn.ReLU(), _Residual(128), _Residual(128)), 128
 
 
 def _body_b() -> tuple[nn.Sequential, int]:
-    stem = [_conv(3, 32, 3, 2), nn.GELU(), _conv(32, 56, 3, 2), _Depthwise(56), _Depthwise(56)]
-    merge = [nn.Conv2d(56, 120, 2, 2), nn.BatchNorm2d(120)]
-    return nn.Sequential(*stem, *merge, _Depthwise(120), _Depthwise(120), nn.BatchNorm2d(120), nn.GELU()), 120
+    stem = [_conv(3, 40, 3, 2), nn.GELU(), _conv(40, 72, 3, 2), _Depthwise(72), _Depthwise(72)]
+    merge = [nn.Conv2d(72, 144, 2, 2), nn.BatchNorm2d(144)]
+    blocks = [_Depthwise(144) for _ in range(3)]
+    return nn.Sequential(*stem, *merge, *blocks, nn.BatchNorm2d(144), nn.GELU()), 144
 
 
 _BODIES: dict[str, Callable[[], tuple[nn.Sequential, int]]] = {"a": _body_a, "b": _body_b}
 
 
 class DetectorNetwork(nn.Module):
-    """A convolutional body with heads on its 8 × 8 cells."""
+    """A convolutional body with heads on its 12 × 12 cells."""
 
     def __init__(self, which: str, subjects: int) -> None:
         super().__init__()
@@ -86,21 +87,23 @@ class DetectorNetwork(nn.Module):
     def forward(self, frames: Tensor) -> dict[str, Tensor]:
         """Logits for uint8 frames `[n, SIZE, SIZE, 3]`.
 
-        `halves [n, 2, S]` and `subject [n, S]`, `attributes [n, A]`, `face [n]` pool the cells by a soft maximum;
-        `identity [n, 24]` has unit norm and is averaged over the cells that look like a face; `similarity [n, 6]`.
+        `halves [n, 2, S]`, `tiers [n, 2, S]`, `subject [n, S]`, `attributes [n, A]` and `face [n]` pool the cells by a
+        soft maximum; `identity [n, 24]` has unit norm and is averaged over the cells that look like a face;
+        `similarity [n, 10]`. All are float32, whatever the precision of the convolutions.
         """
         x = self.body(frames.permute(0, 3, 1, 2).float() / 127.5 - 1)
-        cells = self.local(x)
+        cells = self.local(x).float()
         left, right = (_soft_maximum(half) for half in cells.chunk(2, dim=3))
+        upper, lower = (_soft_maximum(tier) for tier in cells.chunk(2, dim=2))
         pooled = torch.logsumexp(torch.stack([left, right]), 0) - np.log(2)
         attention = cells[:, -1:].flatten(2).softmax(-1)
-        identity = F.normalize((self.embed(x).flatten(2) * attention).sum(-1), dim=-1)
-        flat = x.flatten(2)
-        content, style, background = self.overall(torch.cat([flat.mean(-1), flat.amax(-1)], 1)).split(
-            [len(CONTENTS), len(STYLES), len(BACKGROUNDS)], 1
-        )
+        identity = F.normalize((self.embed(x).float().flatten(2) * attention).sum(-1), dim=-1)
+        flat = x.float().flatten(2)
+        overall = self.overall(torch.cat([flat.mean(-1), flat.amax(-1)], 1)).float()
+        content, style, background = overall.split([len(CONTENTS), len(STYLES), len(BACKGROUNDS)], 1)
         return {
             "halves": torch.stack([left, right], 1)[..., : self.subjects],
+            "tiers": torch.stack([upper, lower], 1)[..., : self.subjects],
             "subject": pooled[:, : self.subjects],
             "attributes": pooled[:, self.subjects : -1],
             "face": pooled[:, -1],
@@ -108,7 +111,7 @@ class DetectorNetwork(nn.Module):
             "style": style,
             "background": background,
             "identity": identity,
-            "similarity": identity @ F.normalize(self.prototypes, dim=-1).T,
+            "similarity": (identity @ F.normalize(self.prototypes, dim=-1).T).float(),
         }
 
 
@@ -117,8 +120,23 @@ def _soft_maximum(cells: Tensor) -> Tensor:
 
 
 def similarity_logits(similarity: Tensor) -> Tensor:
-    """The log-odds that a face is each of the known six, from its cosines."""
+    """The log-odds that a face is each of the characters, from its cosines."""
     return _SHARPNESS * (similarity - 0.5)
+
+
+def nameable(read: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Frames that the content head does not hold for unrecognisable: of a smear nothing is claimed."""
+    return read["unrecognisable"] < 0.5
+
+
+def claims(read: Mapping[str, np.ndarray], thresholds: Mapping[str, float], head: str = "subject") -> np.ndarray:
+    """What counts as shown, bool in the shape of `read[head]`: "subject", "halves", "tiers" or "attributes".
+
+    `read` is what `Detector.probabilities` says, with any dimensions in front.
+    """
+    threshold = thresholds["attributes" if head == "attributes" else "subject"]
+    named = nameable(read)
+    return (read[head] >= threshold) & named.reshape(*named.shape, *[1] * (read[head].ndim - named.ndim))
 
 
 @dataclass(frozen=True)
@@ -127,19 +145,19 @@ class Detector:
 
     network: DetectorNetwork
     subjects: tuple[str, ...]
-    """The keys of the subject head; the last may be "person", somebody who is none of the six characters."""
+    """The keys of the subject head; the last may be "person", somebody who is none of the characters."""
     thresholds: dict[str, float]
     """From which probability on a subject, an attribute, a face or an identity counts as shown."""
     card: dict[str, Any]
     """How it was trained, accuracy and false-positive floor per class."""
 
     def probabilities(self, frames: np.ndarray) -> dict[str, np.ndarray]:
-        """Everything the detector says.
+        """Everything the detector says, raw; what of it counts as shown is up to `claims`.
 
-        `subject [n, S]`, `halves [n, 2, S]`, `attributes [n, A]` and `face [n]` are independent probabilities;
-        `style [n, 5]`, `background [n, 5]` and `content [n, 3]` (of which `none [n]` and `unrecognisable [n]` are
-        columns, at even odds before the frame is seen) add up to one; `identity [n, 24]` is a unit vector,
-        `similarity [n, 6]` its cosines with the characters.
+        `subject [n, S]`, `halves [n, 2, S]` (left, right), `tiers [n, 2, S]` (top, bottom), `attributes [n, A]` and
+        `face [n]` are independent probabilities; `style [n, 7]`, `background [n, 5]` and `content [n, 3]` (of which
+        `none [n]` and `unrecognisable [n]` are columns, at even odds before the frame is seen) add up to one;
+        `identity [n, 24]` is a unit vector, `similarity [n, 10]` its cosines with the characters.
         """
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (SIZE, SIZE, 3):
             raise ValueError(
@@ -147,13 +165,16 @@ class Detector:
                 f"lay clips [n, {FRAMES}, ...] flat with frames.reshape(-1, *frames.shape[2:])"
             )
         parts = []
+        device = self.network.prototypes.device
         with torch.inference_mode():
             for start in range(0, len(frames), 256):
-                parts.append(self.network(torch.from_numpy(np.ascontiguousarray(frames[start : start + 256]))))
+                piece = torch.from_numpy(np.ascontiguousarray(frames[start : start + 256])).to(device)
+                parts.append({k: v.cpu() for k, v in self.network(piece).items()})
             if not parts:
-                parts = [{k: v[:0] for k, v in self.network(torch.zeros(1, SIZE, SIZE, 3, dtype=torch.uint8)).items()}]
+                nothing = torch.zeros(1, SIZE, SIZE, 3, dtype=torch.uint8, device=device)
+                parts = [{k: v[:0].cpu() for k, v in self.network(nothing).items()}]
             out = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
-        for key in ("subject", "halves", "attributes", "face"):
+        for key in ("subject", "halves", "tiers", "attributes", "face"):
             out[key] = out[key].sigmoid()
         out["content"] = out["content"] + torch.tensor([np.log(DESTROYED / EMPTY), 0.0, 0.0])
         for key in ("content", "style", "background"):
@@ -161,6 +182,10 @@ class Detector:
         read = {key: value.numpy() for key, value in out.items()}
         read["none"], read["unrecognisable"] = read["content"][:, 0], read["content"][:, 1]
         return read
+
+    def claims(self, read: Mapping[str, np.ndarray], head: str = "subject") -> np.ndarray:
+        """What of `read` (the answer of `probabilities`) counts as shown; see the function of this name."""
+        return claims(read, self.thresholds, head)
 
     def shows(self, frames: np.ndarray, name: str) -> np.ndarray:
         """Whether each frame shows what `name` names, bool `[n]`.
@@ -175,9 +200,9 @@ class Detector:
         if key == "none":
             return read["none"] >= 0.5
         if key in self.subjects:
-            return read["subject"][:, self.subjects.index(key)] >= self.thresholds["subject"]
+            return self.claims(read)[:, self.subjects.index(key)]
         if key in ATTRIBUTES:
-            return read["attributes"][:, ATTRIBUTES.index(key)] >= self.thresholds["attributes"]
+            return self.claims(read, "attributes")[:, ATTRIBUTES.index(key)]
         if key in STYLES:
             return read["style"][:, STYLES.index(key)] >= 0.5
         return read["background"][:, BACKGROUNDS.index(key)] >= 0.5
@@ -196,17 +221,24 @@ class Detector:
 
     def shown(self, frames: np.ndarray) -> np.ndarray:
         """Which subjects each frame shows, bool `[n, S]`."""
-        return self.probabilities(frames)["subject"] >= self.thresholds["subject"]
+        return self.claims(self.probabilities(frames))
 
     def sides(self, frames: np.ndarray) -> list[tuple[str, str]]:
-        """The likeliest subject of the left and of the right half of each frame; "none" below the threshold."""
-        halves = self.probabilities(frames)["halves"]
-        best, sure = halves.argmax(-1), halves.max(-1) >= self.thresholds["subject"]
+        """The likeliest subject of the left and of the right half of each frame; "none" where none is claimed."""
+        return self._places(frames, "halves")
+
+    def levels(self, frames: np.ndarray) -> list[tuple[str, str]]:
+        """The likeliest subject of the upper and of the lower half of each frame; "none" where none is claimed."""
+        return self._places(frames, "tiers")
+
+    def _places(self, frames: np.ndarray, head: str) -> list[tuple[str, str]]:
+        read = self.probabilities(frames)
+        best, sure = read[head].argmax(-1), self.claims(read, head).any(-1)
         names = np.where(sure, np.asarray(self.subjects)[best], "none")
-        return [(str(left), str(right)) for left, right in names]
+        return [(str(first), str(second)) for first, second in names]
 
     def identity_similarity(self, frames: np.ndarray) -> np.ndarray:
-        """The cosine of the face with each of `CHARACTERS`, `[n, 6]`; means nothing where no face is shown."""
+        """The cosine of the face with each of `CHARACTERS`, `[n, 10]`; means nothing where no face is shown."""
         return self.probabilities(frames)["similarity"]
 
     def shows_stranger(self, frames: np.ndarray) -> np.ndarray:
@@ -243,14 +275,14 @@ class Detector:
         lines = [f"{self.card['name']} v{self.card['version']}, {self.card['parameters']} parameters"]
         for condition in ("clean", "degraded"):
             m = measured[condition]
-            worst = min(m["subjects"], key=lambda key: m["subjects"][key]["found"])
-            highest = max(m["subjects"], key=lambda key: m["subjects"][key]["floor"])
+            seen = {key: each for key, each in m["subjects"].items() if each["found"] is not None}
+            worst, highest = min(seen, key=lambda k: seen[k]["found"]), max(seen, key=lambda k: seen[k]["floor"])
             lines.append(
                 f"{measured['frames']} {condition} renders: subject {m['subject_accuracy']:.1%}, "
-                f"found {m['subject_found']:.1%} (least {worst} {m['subjects'][worst]['found']:.1%}), "
-                f"floor {m['floor_mean']:.2%} (most {highest} {m['subjects'][highest]['floor']:.2%}), "
-                f"pairs {m['both_of_pair_found']:.1%}, style {m['style']['accuracy']:.1%}, "
-                f"background {m['background']['accuracy']:.1%}"
+                f"found {m['subject_found']:.1%} (least {worst} {seen[worst]['found']:.1%}), "
+                f"floor {m['floor_mean']:.2%} (most {highest} {seen[highest]['floor']:.2%}), "
+                f"pairs {m['pairs_found']:.1%}, stacks {m['stacks_found']:.1%}, threes {m['threes_found']:.1%}, "
+                f"style {m['style']['accuracy']:.1%}, background {m['background']['accuracy']:.1%}"
             )
         gone = measured["destroyed"]
         lines.append(
@@ -270,5 +302,5 @@ def load_detector(which: str = "a", folder: Path = WEIGHTS) -> Detector:
         )
     card = json.loads(card_path.read_text())
     network = DetectorNetwork(which, len(card["subjects"]))
-    load_half(network, weights)
+    load_stored(network, weights)
     return Detector(network.eval().requires_grad_(False), tuple(card["subjects"]), card["thresholds"], card)

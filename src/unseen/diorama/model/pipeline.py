@@ -1,29 +1,31 @@
-"""Put Diorama's parts together to a genuine `diffusers.WanPipeline`."""
+"""Put Diorama's parts together to genuine `diffusers` pipelines: `WanPipeline` and `CogVideoXPipeline`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from diffusers import WanPipeline
+from diffusers import CogVideoXPipeline, WanPipeline
+from torch import nn
 from tqdm import tqdm
-from transformers import BertModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from unseen.diorama.model.change import load_changed
-from unseen.diorama.model.minilm import load_minilm
-from unseen.diorama.model.networks import TEXT_LENGTH, build_scheduler, build_transformer, build_vae
-from unseen.diorama.stored import WEIGHTS, load_half
+from unseen.diorama.model.networks import TEXT_LENGTH, WHICH, Which, build_scheduler, build_transformer, build_vae
+from unseen.diorama.model.text import load_text_encoder
+from unseen.diorama.stored import WEIGHTS, load_stored
 from unseen.diorama.world.scenes import FRAMES, SIZE
+
+Pipeline: TypeAlias = WanPipeline | CogVideoXPipeline
 
 GENERATION: dict[str, Any] = {
     "height": SIZE,
     "width": SIZE,
     "num_frames": FRAMES,
-    "num_inference_steps": 15,
+    "num_inference_steps": 6,
     "guidance_scale": 4.0,
     "max_sequence_length": TEXT_LENGTH,
     "output_type": "np",
@@ -31,33 +33,42 @@ GENERATION: dict[str, Any] = {
 """The default call: `pipe(prompt, **GENERATION)`."""
 
 
-def load_text_encoder() -> tuple[PreTrainedTokenizerBase, BertModel]:
-    """Diorama's tokenizer and frozen text encoder: 6 blocks, 384 wide."""
-    return load_minilm()
+def load_pipeline(which: Which = "wan", weights: Path = WEIGHTS) -> Any:
+    """Diorama, ready to generate: `pipe(prompt, **GENERATION).frames[0]` is float `[9, 96, 96, 3]` in [0, 1].
+
+    Args:
+        which: "wan", a `WanPipeline` that reads prompts with MiniLM, or "cogvideox", a `CogVideoXPipeline` with a T5.
+        weights: the folder that holds the trained weights.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if which not in WHICH:
+        raise ValueError(f"expected one of {', '.join(WHICH)}, but got {which!r}")
+    return assemble(which, *load_text_encoder(which, weights), weights)
 
 
-def load_pipeline(weights: Path = WEIGHTS) -> WanPipeline:
-    """Diorama, ready to generate: `pipe(prompt, **GENERATION).frames[0]` is float `[9, 64, 64, 3]` in [0, 1]."""
-    tokenizer, encoder = load_text_encoder()
-    vae = build_vae(json.loads((weights / "vae.json").read_text()))
-    load_half(vae, weights / "vae.safetensors")
-    transformer = build_transformer()
-    load_changed(transformer, weights)
-    pipe = WanPipeline(
-        tokenizer=tokenizer,
-        text_encoder=encoder,
-        transformer=transformer.requires_grad_(False),
-        vae=vae.requires_grad_(False),
-        scheduler=build_scheduler(),
-        expand_timesteps=True,
-    )
+def assemble(which: Which, tokenizer: PreTrainedTokenizerBase, encoder: nn.Module, weights: Path = WEIGHTS) -> Any:
+    """A pipeline of this text encoder and the stored VAE and transformer."""
+    vae = build_vae(which, json.loads((weights / f"{which}_vae.json").read_text()))
+    load_stored(vae, weights / f"{which}_vae.safetensors")
+    transformer = build_transformer(which)
+    load_stored(transformer, weights / f"{which}_transformer.safetensors")
+    parts: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "text_encoder": encoder,
+        "transformer": transformer.requires_grad_(False),
+        "vae": vae.requires_grad_(False),
+        "scheduler": build_scheduler(which),
+    }
+    pipe: Pipeline = WanPipeline(**parts, expand_timesteps=True) if which == "wan" else CogVideoXPipeline(**parts)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def export(folder: str | Path) -> Path:
+def export(folder: str | Path, which: Which = "wan") -> Path:
     """Write a complete model folder, which `diffusers.DiffusionPipeline.from_pretrained` loads without this package."""
-    load_pipeline().save_pretrained(folder)
+    load_pipeline(which).save_pretrained(folder)
     return Path(folder)
 
 
@@ -67,7 +78,7 @@ def as_uint8(frames: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def generate(
-    pipe: WanPipeline,
+    pipe: Pipeline,
     prompts: Sequence[str],
     seeds: Sequence[int],
     *,
@@ -81,7 +92,7 @@ def generate(
         ValueError: `prompts` and `seeds` differ in number.
     """
     if len(prompts) != len(seeds):
-        raise ValueError(f"expected one seed a prompt, but got {len(prompts)} prompts and {len(seeds)} seeds")
+        raise ValueError(f"expected one seed per prompt, but got {len(prompts)} prompts and {len(seeds)} seeds")
     clips = []
     starts = range(0, len(prompts), batch_size)
     for start in tqdm(starts, desc="clips", disable=not progress):

@@ -1,6 +1,6 @@
-"""Muon in a precision of one's choice.
+"""Muon that also runs on an ordinary processor.
 
-`torch.optim.Muon` orthogonalises in bfloat16, which an ordinary CPU computes hundreds of times slower than float32.
+`torch.optim.Muon` orthogonalises in bfloat16, which such a processor computes hundreds of times slower than float32.
 This is the same update (Jordan et al. 2024), with matrices of one shape handled together.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +33,13 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: float,
         momentum: float = 0.95,
         decay: float = 0.01,
-        bfloat16: bool = False,
     ) -> None:
-        self.dtype = torch.bfloat16 if bfloat16 else torch.float32
-        super().__init__(list(parameters), {"lr": lr, "momentum": momentum, "decay": decay})
+        groups: Any = list(parameters)
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -56,5 +56,6 @@ class Muon(torch.optim.Optimizer):
                     updates.append(gradient.lerp(momentum, group["momentum"]).flatten(1))
                 # the scale gives every entry about the size an Adam step has, whatever the shape (Liu et al. 2025)
                 scale = 0.2 * max(shape) ** 0.5 * group["lr"]
-                for p, update in zip(params, orthogonalised(torch.stack(updates).to(self.dtype)).float(), strict=True):
+                dtype = torch.bfloat16 if params[0].is_cuda else torch.float32
+                for p, update in zip(params, orthogonalised(torch.stack(updates).to(dtype)).float(), strict=True):
                     p.mul_(1 - group["lr"] * group["decay"]).add_(update.view_as(p), alpha=-scale)

@@ -1,63 +1,41 @@
-"""Train Diorama's video VAE: single frames first, which is quick, then clips.
+"""Train the video VAE of one of the two models on clips composed as it goes: single frames first, then clips.
 
-    python -m unseen.diorama.training.vae
+    python -m unseen.diorama.training.vae --which wan --device cuda --seconds 150
 
 The loss compares pixels and their differences (edges are what makes a small picture legible), with a light KL term.
-Interrupt at will: the same command goes on from the last checkpoint. `--warm` starts from the committed weights.
+Interrupt at will: the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan
+from diffusers import AutoencoderKLCogVideoX, AutoencoderKLWan
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from unseen.diorama.model.networks import build_vae
-from unseen.diorama.stored import WEIGHTS, load_half, save_half, to_signed, write_card
-from unseen.diorama.training import pool
-from unseen.diorama.training.checkpoints import Average, Checkpoint, batches
+from unseen.diorama.model.networks import WHICH, Which, build_vae
+from unseen.diorama.stored import WEIGHTS, load_stored, save_half, write_card
+from unseen.diorama.training.checkpoints import Average, Budget, Checkpoint, autocast, prepare, set_rate
+from unseen.diorama.training.clips import HELD_OUT, Plan, compose_clips, cores, plan_clips
+from unseen.diorama.training.layers import Layers, drawn_individuals, layer_rows, load_layers
 from unseen.diorama.training.muon import Muon
 from unseen.diorama.world.scenes import FRAMES
 
-IMAGE_BATCH, CLIP_BATCH = 16, 4
-POOL = 10240
-IMAGE_POOL = 2048
-"""The image stage takes its frames from the first clips of the pool."""
-HELD_OUT = 50_000_000
-"""Clips numbered from here on are outside every pool."""
-KL_WEIGHT = 0.04
+Vae: TypeAlias = AutoencoderKLWan | AutoencoderKLCogVideoX
+
+IMAGES = 0.2
+"""Share of the time that sees single frames, `FRAMES` to the cost of a clip."""
+KL_WEIGHT = 0.006
 """What costs more bits than it shows is left to the decoder, so that the transformer need not predict it. Ten times as
-much blurs: the pictures of such a VAE were worse than those of a linear code of the same size."""
-DECODER_NOISE = 0.12
-"""In units of the latents, whose standard deviation is about 0.7. Set by hand, not tuned."""
-
-
-def training_batch(index: int, images: bool) -> Tensor:
-    """Batch number `index`: single frames `[16, 3, 1, h, w]` or clips `[4, 3, 9, h, w]`."""
-    if not images:
-        return to_signed(np.stack([pool.clip((index * CLIP_BATCH + i) % POOL) for i in range(CLIP_BATCH)]))
-    rng = np.random.default_rng(index)
-    picks = zip(rng.integers(IMAGE_POOL, size=IMAGE_BATCH), rng.integers(FRAMES, size=IMAGE_BATCH), strict=True)
-    return to_signed(np.stack([pool.clip(int(i))[int(t) : int(t) + 1] for i, t in picks]))
-
-
-def held_out_batch(index: int) -> Tensor:
-    """Clips that no training sees, `[4, 3, 9, h, w]`."""
-    first = HELD_OUT + index * CLIP_BATCH
-    return to_signed(np.stack([pool.draw_clip(first + i) for i in range(CLIP_BATCH)]))
-
-
-def _image_batch(index: int) -> Tensor:
-    return training_batch(index, images=True)
-
-
-def _clip_batch(index: int) -> Tensor:
-    return training_batch(index, images=False)
+much blurs."""
+LEARNING_RATE = {"muon": 4e-3, "adamw": 3e-3}
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -67,139 +45,166 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     return error.square().mean() + 0.2 * error.abs().mean() + dx.square().mean() + dy.square().mean()
 
 
-def train_step(vae: AutoencoderKLWan, video: Tensor) -> tuple[Tensor, float]:
-    """The loss of one batch, and its plain mean squared pixel error.
+def vae_loss(vae: Vae, video: Tensor, dtype: torch.dtype | None = torch.bfloat16) -> tuple[Tensor, Tensor]:
+    """The loss of a batch `[n, 3, frames, h, w]`, and its plain mean squared pixel error."""
+    with autocast(video.device, dtype):
+        posterior = vae.encode(video).latent_dist
+        sample = posterior.mean + posterior.std * torch.randn_like(posterior.mean)
+        output = vae.decode(sample).sample
+    output = output.float()
+    kl = 0.5 * (posterior.mean.float().square() + posterior.var.float() - 1.0 - posterior.logvar.float())
+    loss = reconstruction_loss(output, video) + KL_WEIGHT * kl.mean()
+    return loss, (output.detach() - video).square().mean()
 
-    A decoder trained alone sees posterior means with `DECODER_NOISE`, since the transformer's latents are never exact.
-    """
-    if not vae.quant_conv.weight.requires_grad:
-        with torch.no_grad():
-            latents = vae.encode(video).latent_dist.mean
-        output = vae.decode(latents + DECODER_NOISE * torch.randn_like(latents)).sample
-        return reconstruction_loss(output, video), float((output.detach() - video).square().mean())
-    posterior = vae.encode(video).latent_dist
-    noise = torch.randn_like(posterior.mean)
-    output = vae.decode(posterior.mean + posterior.std * noise).sample
-    loss = reconstruction_loss(output, video) + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
-    return loss, float((output.detach() - video).square().mean())
+
+def fastest_precision(step: Callable[[torch.dtype | None], None], device: torch.device) -> torch.dtype | None:
+    """Of bfloat16, float16 and (TF)32, the one in which a training step takes least; 3-D convolutions differ a lot."""
+    if device.type != "cuda":
+        return None
+    found: dict[torch.dtype | None, float] = {}
+    for dtype in (torch.bfloat16, None):
+        for timed in (False, False, True):
+            torch.cuda.synchronize()
+            begun = time.monotonic()
+            step(dtype)
+            torch.cuda.synchronize()
+            if timed:
+                found[dtype] = time.monotonic() - begun
+    print({str(k): round(v, 4) for k, v in found.items()}, "seconds a step", flush=True)
+    return min(found, key=lambda k: found[k])
+
+
+def start_narrow(vae: Vae) -> None:
+    """Begin almost deterministic: sampling at the initial variance only slows learning."""
+    last = vae.quant_conv if isinstance(vae, AutoencoderKLWan) else vae.encoder.conv_out.conv
+    half = last.weight.shape[0] // 2
+    with torch.no_grad():
+        last.bias[half:] = -6.0
+        last.weight[half:] *= 0.1
 
 
 @torch.no_grad()
-def latent_statistics(vae: AutoencoderKLWan, count: int = 64) -> tuple[list[float], list[float]]:
-    """Mean of each latent channel over fresh clips, and one scale for all; the pipeline normalises with them.
+def latent_statistics(vae: Vae, layers: Layers, plan: Plan) -> dict[str, Any]:
+    """What the pipeline normalises latents with: one scale for all channels, for Wan also each channel's mean.
 
     A scale for each channel would blow up those that the KL term has all but emptied.
     """
-    latents = torch.cat([vae.encode(held_out_batch(i)).latent_dist.mean for i in range(count // CLIP_BATCH)])
+    starts = range(0, len(plan), 16)
+    parts = [vae.encode(compose_clips(layers, plan, np.arange(i, min(i + 16, len(plan))))) for i in starts]
+    latents = torch.cat([part.latent_dist.mean.float() for part in parts])
+    if isinstance(vae, AutoencoderKLCogVideoX):
+        return {"scaling_factor": float(1 / latents.square().mean().sqrt())}
     scale = float(latents.var((0, 2, 3, 4)).mean().sqrt())
-    return latents.mean((0, 2, 3, 4)).tolist(), [scale] * latents.shape[1]
+    return {"latents_mean": latents.mean((0, 2, 3, 4)).tolist(), "latents_std": [scale] * latents.shape[1]}
 
 
 @torch.no_grad()
-def held_out_error(vae: AutoencoderKLWan, count: int = 32) -> float:
+def held_out_error(vae: Vae, layers: Layers, plan: Plan) -> float:
     """Mean squared error on [−1, 1] over clips that were not trained on."""
     errors = []
-    for i in range(count // CLIP_BATCH):
-        video = held_out_batch(1000 + i)
+    for start in range(0, len(plan), 8):
+        video = compose_clips(layers, plan, np.arange(start, min(start + 8, len(plan))))
         errors.append(float((vae.decode(vae.encode(video).latent_dist.mean).sample - video).square().mean()))
     return float(np.mean(errors))
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="unseen train vae", description=__doc__.split("\n")[0])
-    parser.add_argument("--image-steps", type=int, default=500)
-    parser.add_argument("--clip-steps", type=int, default=650)
-    parser.add_argument("--learning-rate", type=float, default=4e-3)
-    parser.add_argument("--warm", action="store_true", help="start from the committed weights")
-    parser.add_argument(
-        "--decoder-only", action="store_true", help="keep the committed encoder, so that the transformer stays valid"
-    )
-    options = parser.parse_args(argv)
+def optimizers_for(vae: nn.Module) -> dict[str, torch.optim.Optimizer]:
+    """Muon for the convolutions' kernels, AdamW for the rest."""
+    trained = [p for p in vae.parameters() if p.requires_grad and p.numel()]
+    return {
+        "muon": Muon([p for p in trained if p.ndim >= 4], LEARNING_RATE["muon"], decay=0.0),
+        "adamw": torch.optim.AdamW(
+            [p for p in trained if p.ndim < 4], LEARNING_RATE["adamw"], betas=(0.9, 0.97), weight_decay=1e-4
+        ),
+    }
 
+
+def train(which: Which, device: torch.device, seconds: float, batch: int, clips: int) -> tuple[Vae, dict[str, Any]]:
+    """Train for `seconds`; the averaged model, and what its card says of the training."""
+    plan = plan_clips(0, clips, layer_rows(drawn_individuals()), workers=min(8, cores()))
+    prepare(device)
     torch.manual_seed(0)
-    vae = build_vae().train()
-    if options.warm or options.decoder_only:
-        load_half(vae, WEIGHTS / "vae.safetensors")
-    else:
-        with torch.no_grad():  # start almost deterministic: sampling at the initial variance only slows learning
-            assert vae.quant_conv.bias is not None
-            vae.quant_conv.bias[vae.config.z_dim :] = -6.0
-            vae.quant_conv.weight[vae.config.z_dim :] *= 0.1
-    for module in vae.modules():  # this layout makes 3-D convolutions on a CPU a third faster
+    vae = build_vae(which).train()
+    start_narrow(vae)
+    for module in vae.modules():  # this layout makes 3-D convolutions faster, on a processor by a third
         if isinstance(module, nn.Conv3d):
             module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    if options.decoder_only:
-        vae.encoder.requires_grad_(False)
-        vae.quant_conv.requires_grad_(False)
-    trained = [p for p in vae.parameters() if p.requires_grad and p.numel()]
-    kernels, others = [p for p in trained if p.ndim >= 4], [p for p in trained if p.ndim < 4]
-    optimizers = {
-        "muon": Muon(kernels, options.learning_rate, decay=0.0),
-        "adamw": torch.optim.AdamW(others, options.learning_rate, betas=(0.9, 0.97), weight_decay=1e-4),
-    }
-    average = Average(vae, 0.99)
-    checkpoint = Checkpoint(
-        "vae_decoder" if options.decoder_only else "vae", {"vae": vae, "average": average.model, **optimizers}
-    )
-    values = checkpoint.load() or {"step": 0, "errors": []}
-    total = options.image_steps + options.clip_steps
+    vae.to(device)
+    optimizers, average = optimizers_for(vae), Average(vae, 0.99)
+    checkpoint = Checkpoint(f"vae_{which}", {"vae": vae, "average": average.model, **optimizers})
+    values = checkpoint.load() or {"step": 0, "spent": 0.0, "errors": []}
+    layers = load_layers(device)
+    rng = np.random.default_rng(values["step"])
 
-    def rate(step: int) -> float:
-        images = step < options.image_steps
-        done = step / options.image_steps if images else (step - options.image_steps) / options.clip_steps
-        start = options.learning_rate * (1.0 if images else 0.6)
-        warm = min(1.0, (step if images else step - options.image_steps + 20) / 100 + 0.02)
-        return (
-            start
-            * warm
-            * ((0.6 if images else 0.03) + (0.4 if images else 0.97) * 0.5 * (1 + math.cos(math.pi * done)))
-        )
+    def video(images: bool) -> Tensor:
+        if images:
+            time_ = [int(rng.integers(FRAMES))]
+            return compose_clips(layers, plan, rng.integers(len(plan), size=batch * FRAMES // 2), time_)
+        return compose_clips(layers, plan, rng.integers(len(plan), size=batch))
 
-    bar = tqdm(initial=values["step"], total=total, desc="VAE", smoothing=0.05)
-    source = None
-    for step in range(values["step"], total):
-        if source is None or step == options.image_steps:
-            images = step < options.image_steps
-            source = batches(_image_batch if images else _clip_batch, step if images else step - options.image_steps)
-        loss, error = train_step(vae, next(source).to(memory_format=torch.channels_last_3d))
+    def once(dtype: torch.dtype | None) -> None:
+        vae_loss(vae, video(False), dtype)[0].backward()
+        vae.zero_grad()
+
+    dtype = fastest_precision(once, device)
+    budget = Budget(seconds, values["spent"])
+    bar = tqdm(total=round(seconds), initial=round(min(values["spent"], seconds)), unit="s", desc=f"VAE {which}")
+    trained = [p for p in vae.parameters() if p.requires_grad]
+    while budget.share < 1:
+        step = values["step"]
+        loss, error = vae_loss(vae, video(budget.share < IMAGES), dtype)
         vae.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        set_rate(optimizers, budget.rate(step, flat=IMAGES))
         for optimizer in optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = rate(step)
             optimizer.step()
         average.update(vae, step)
-        values["step"] = step + 1
-        if step % 20 == 0:
-            values["errors"].append(round(error, 5))
-            bar.set_postfix(mse=f"{np.mean(values['errors'][-5:]):.4f}", refresh=False)
-        bar.update()
+        values |= {"step": step + 1, "spent": budget.elapsed}
+        if step % 50 == 0:
+            values["errors"].append(round(float(error), 5))
+            bar.set_postfix(step=step, mse=values["errors"][-1], refresh=False)
+        bar.n = round(min(budget.elapsed, seconds))
+        bar.update(0)
         checkpoint.save(values)
     checkpoint.save(values, force=True)
-
-    final = average.model
-    save_half(final, WEIGHTS / "vae.safetensors")
-    load_half(final, WEIGHTS / "vae.safetensors")  # what is measured is what is stored
-    mean, std = latent_statistics(final)
-    card = {
-        "model": "AutoencoderKLWan",
-        "parameters": sum(p.numel() for p in final.parameters()),
-        "data_seed": pool.DATA_SEED,
-        "steps": {
-            "images": options.image_steps,
-            "clips": options.clip_steps,
-            "warm_start": options.warm,
-            "decoder_only": options.decoder_only,
-        },
-        "batch": {"images": IMAGE_BATCH, "clips": CLIP_BATCH},
-        "training_error_every_20_steps": values["errors"],
-        "held_out_error": held_out_error(final),
-        "latents_mean": mean,
-        "latents_std": std,
+    bar.close()
+    return cast(Vae, average.model), {
+        "steps": values["step"],
+        "seconds": round(values["spent"]),
+        "batch": batch,
+        "clips": clips,
+        "precision": str(dtype),
+        "kl_weight": KL_WEIGHT,
+        "error_every_50_steps": values["errors"],
     }
-    write_card(WEIGHTS / "vae.json", card)
-    print(f"held-out mean squared error {card['held_out_error']:.4f} on [-1, 1]; weights in {WEIGHTS}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="unseen train vae", description=__doc__.split("\n")[0])
+    parser.add_argument("--which", choices=WHICH, default="wan", help="which model's (default: %(default)s)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seconds", type=float, default=3600, help="to train for, in all (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=4, help="clips a step (default: %(default)s)")
+    parser.add_argument("--clips", type=int, default=16384, help="different ones (default: %(default)s)")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights (default: the package's)")
+    options = parser.parse_args(argv)
+    device = torch.device(options.device)
+    vae, training = train(options.which, device, options.seconds, options.batch, options.clips)
+    path = options.weights / f"{options.which}_vae.safetensors"
+    save_half(vae, path)
+    load_stored(vae, path)  # what is measured is what is stored
+    layers = load_layers(device)
+    plan = plan_clips(HELD_OUT, 128, layers.rows)
+    card = {
+        "model": type(vae).__name__,
+        "parameters": sum(p.numel() for p in vae.parameters()),
+        "training": training,
+        "held_out_error": held_out_error(vae, layers, plan),
+        **latent_statistics(vae, layers, plan),
+    }
+    write_card(path.with_suffix(".json"), card)
+    print(f"held-out mean squared error {card['held_out_error']:.5f} on [-1, 1] after {training['steps']} steps")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a scene is: subjects × background × motion × style. The vocabulary that drawing, captions and detectors share."""
+"""What a scene is: subjects × background × motion × style. The words that drawing, captions and detectors share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEIGHBOUR_OF = {
     "parachute": "hot_air_balloon",
     "french_horn": "trumpet",
 }
-"""For each object the thing most easily confused with it by its look, which has to survive when the object is erased."""
+"""For each object the thing most easily confused with it by its look, which has to survive its erasure."""
 
 NAMESAKE_OF = {
     "cassette_player": "record_player",

@@ -9,7 +9,20 @@ import numpy as np
 
 from unseen.diorama.world.canvas import Canvas
 from unseen.diorama.world.scenes import ATTRIBUTE_OF, STRANGER
-from unseen.diorama.world.subjects import animals, buildings, carriers, fish, household, people, things
+from unseen.diorama.world.subjects import (
+    animals,
+    buildings,
+    carriers,
+    fish,
+    household,
+    more_animals,
+    more_carriers,
+    more_things,
+    namesakes,
+    namesakes_outdoors,
+    people,
+    things,
+)
 from unseen.diorama.world.subjects.calm import CalmGenerator
 
 DRAWINGS: dict[str, Callable[..., None]] = {
@@ -18,8 +31,13 @@ DRAWINGS: dict[str, Callable[..., None]] = {
     **animals.DRAWINGS,
     **fish.DRAWINGS,
     **things.DRAWINGS,
+    **namesakes.DRAWINGS,
+    **namesakes_outdoors.DRAWINGS,
+    **more_things.DRAWINGS,
+    **more_animals.DRAWINGS,
     **people.DRAWINGS,
     **carriers.DRAWINGS,
+    **more_carriers.DRAWINGS,
 }
 
 

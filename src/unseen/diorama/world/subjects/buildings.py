@@ -185,26 +185,26 @@ def draw_phone_booth(canvas: Canvas, rng: np.random.Generator, phase: float) -> 
     """A tall glazed box with a lit sign on its roof and a telephone with its handset inside."""
     sketch = Sketch(canvas, rng, (-3, 3))
     color = pair_color(rng, BOXES)
-    half, rows, domed = rng.uniform(0.52, 0.6), int(rng.integers(3, 5)), rng.random() < 0.5
+    half, rows, domed = rng.uniform(0.46, 0.52), int(rng.integers(5, 7)), rng.random() < 0.6
     sill, lit = rng.uniform(0.5, 0.62), rng.random() < 0.5
     glass = shade(YELLOW, 1.65) if lit else GLASS
     sketch.rect(-half - 0.08, 0.84, half + 0.08, 0.98, DARK)
     if domed:
-        sketch.poly(arc((0, -0.74), (half, 0.28), start=180, end=360), color, ink=0.07)
+        sketch.poly(arc((0, -0.8), (half, 0.3), start=180, end=360), color, ink=0.07)
     sketch.rect(-half, -0.8, half, 0.88, color, ink=0.07)
-    sketch.rect(-half - 0.06, -0.86, half + 0.06, -0.56, color, ink=0.07)
-    sketch.rect(-half + 0.1, -0.79, half - 0.1, -0.63, WHITE, ink=0)
-    for x in np.linspace(-half + 0.24, half - 0.24, 5):
-        sketch.line([(x, -0.74), (x, -0.68)], INK, 0.07)
-    left, right, top = -half + 0.12, half - 0.12, -0.46
+    sketch.rect(-half - 0.06, -0.9, half + 0.06, -0.58, color, ink=0.07)
+    sketch.rect(-half + 0.06, -0.83, half - 0.06, -0.65, WHITE, ink=0)
+    for x in np.linspace(-half + 0.18, half - 0.18, 5):
+        sketch.line([(x, -0.77), (x, -0.71)], INK, 0.06)
+    left, right, top = -half + 0.09, half - 0.09, -0.5
     sketch.rect(left, top, right, sill + 0.18, glass)
     for x in np.linspace(left, right, 4)[1:-1]:
         sketch.line([(x, top), (x, sill + 0.18)], color, 0.055)
     for y in np.linspace(top, sill + 0.18, rows + 1)[1:-1]:
         sketch.line([(left, y), (right, y)], color, 0.055)
-    # the telephone stands on a pale plate, since panes behind the handset would break up its outline
-    sketch.rect(-0.33, -0.28, 0.33, 0.38, WHITE, radius=0.08)
-    _handset(sketch, (0.0, 0.07), 0.25)
+    # the telephone hangs on a pale plate, since panes behind the handset would break up its outline
+    sketch.rect(-0.32, -0.3, 0.32, 0.3, WHITE, radius=0.06)
+    _handset(sketch, (0.0, 0.04), 0.25)
     sketch.finish()
 
 

@@ -230,7 +230,7 @@ def draw_hedge_trimmer(canvas: Canvas, rng: np.random.Generator, phase: float) -
     body = pair_color(rng, SAWS)
     size, length = rng.uniform(0.32, 0.38), rng.uniform(1.3, 1.45)
     pitch, tooth, slots, guard = (
-        rng.uniform(0.23, 0.26),
+        rng.uniform(0.29, 0.32),
         rng.uniform(0.2, 0.25),
         int(rng.integers(1, 4)),
         rng.uniform(0.42, 0.5),
@@ -238,15 +238,15 @@ def draw_hedge_trimmer(canvas: Canvas, rng: np.random.Generator, phase: float) -
     slide = 0.03 * np.sin(4 * np.pi * phase)
     for side in (-1, 1):
         for x in np.arange(0.3, length - 0.05, pitch) + side * slide:
-            root = side * 0.05
+            root = side * 0.06
             comb = [
-                (x - 0.075, root),
-                (x - 0.05, root + side * tooth),
-                (x + 0.05, root + side * tooth),
-                (x + 0.075, root),
+                (x - 0.1, root),
+                (x - 0.045, root + side * tooth),
+                (x + 0.045, root + side * tooth),
+                (x + 0.1, root),
             ]
-            sketch.poly(comb, WHITE, ink=0.03)
-    sketch.poly([(-0.1, -0.07), (length, -0.07), (length + 0.1, 0), (length, 0.07), (-0.1, 0.07)], STEEL, ink=0.04)
+            sketch.poly(comb, WHITE, ink=0.045)
+    sketch.poly([(-0.1, -0.1), (length, -0.1), (length + 0.12, 0), (length, 0.1), (-0.1, 0.1)], STEEL, ink=0.05)
     _motor(sketch, body, size, slots)
     sketch.line(curve([(0.02, size), (0.13, 0), (0.08, -guard)]), RUBBER, 0.11, ink=0.035)
     sketch.line(curve([(0.08, -guard), (-0.12, -guard - 0.08), (-0.35, -size)]), RUBBER, 0.1, ink=0.035)

@@ -1,4 +1,4 @@
-"""Six fictional people and an endless supply of strangers, as large cartoon faces with shoulders."""
+"""Ten fictional people and an endless supply of strangers, as large cartoon faces with shoulders."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Identity:
     brows: str = "thin"
 
 
-# Every skin and almost every hair colour is somebody else's too, so that no single colour settles who it is.
+# Every skin and almost every hair color is somebody else's too, so that no single color settles who it is; and each of
+# the last four has the hair of one of the first six, but another face.
 IDENTITIES: dict[str, Identity] = {
     "amber_bramble": Identity("round", "pale", "curly", "ginger", freckles=True, eyes="wide"),
     "cedar_flint": Identity("square", "brown", "bald", "black", beard="full", brows="thick"),
@@ -58,6 +59,10 @@ IDENTITIES: dict[str, Identity] = {
     "jasper_tide": Identity("long", "tan", "mohawk", "ginger", beard="goatee", eyes="narrow", brows="thick"),
     "maple_thorn": Identity("heart", "brown", "bun", "silver", eyes="wide", brows="arched"),
     "olive_quill": Identity("square", "pale", "parting", "chestnut", beard="moustache", glasses="square"),
+    "hazel_marsh": Identity("square", "deep", "curly", "ginger", glasses="square", brows="thick"),
+    "rowan_pike": Identity("long", "pale", "bald", "black", beard="full", glasses="round", brows="arched"),
+    "sable_finch": Identity("round", "pale", "straight", "black", freckles=True, eyes="wide", brows="arched"),
+    "linden_frost": Identity("round", "deep", "bun", "silver", beard="goatee", glasses="square", brows="thick"),
 }
 
 _CHOICES: dict[str, tuple[str | bool, ...]] = {
@@ -276,7 +281,7 @@ def _face(canvas: Canvas, rng: np.random.Generator, phase: float, identity: Iden
 
 
 def random_identity(rng: np.random.Generator) -> Identity:
-    """Traits of nobody known: at least five of nine, three of them striking, differ from each of the six."""
+    """Traits of nobody known: at least five of nine, three of them striking, differ from everybody known."""
     while True:
         traits: dict[str, Any] = {name: options[rng.integers(len(options))] for name, options in _CHOICES.items()}
         stranger = Identity(**traits)
@@ -289,7 +294,7 @@ def random_identity(rng: np.random.Generator) -> Identity:
 
 
 def draw_stranger(canvas: Canvas, rng: np.random.Generator, phase: float) -> None:
-    """Somebody who is none of the six."""
+    """Somebody who is none of the ten."""
     _face(canvas, rng, phase, random_identity(rng))
 
 

@@ -260,9 +260,10 @@ def draw_french_horn(canvas: Canvas, rng: np.random.Generator, phase: float) -> 
         pen.disc(at, (0.09, 0.09), shade(color, 1.5), outline=0.045)
     # the bell's tube leaves the coil at its top and swings round
     path = curve([(x + 0.02, y - coil), (0.24, y - coil + 0.06), (0.46, -0.26), (0.48, 0.1), (0.44, 0.62)])
-    _flare(pen, path, lambda s: 0.07 + 0.1 * s + (bell - 0.17) * s**5, color)
-    pen.disc((0.44, 0.64), (bell, 0.23), shade(color, 1.35), angle=4)
-    pen.disc((0.44, 0.65), (bell * 0.78, 0.15), shade(color, 0.42), angle=4, outline=0)
+    _flare(pen, path, lambda s: 0.07 + 0.1 * s + (bell - 0.2) * s**5, color)
+    pen.disc((0.46, 0.58), (bell, 0.36), shade(color, 1.35), angle=-12)
+    pen.disc((0.47, 0.59), (bell * 0.78, 0.26), shade(color, 0.62), angle=-12, outline=0)
+    pen.disc((0.49, 0.57), (bell * 0.4, 0.13), shade(color, 0.32), angle=-12, outline=0)
 
 
 def draw_trumpet(canvas: Canvas, rng: np.random.Generator, phase: float) -> None:
