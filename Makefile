@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 CONCEPT ?= French horn
+DEVICE ?= cpu
+SECONDS ?= 36000
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
@@ -52,13 +54,8 @@ test-oldest: $(OLDEST)/.ready ## what meets transformers and diffusers, on the o
 	@$(OLDEST)/bin/pytest -m "not slow" tests/test_text_encoder.py tests/test_attach.py tests/test_eraser.py \
 		tests/test_backbones.py tests/test_generation.py tests/test_methods.py tests/test_plan.py tests/test_real_models.py
 
-train: $(READY) ## train Diorama's parts, resuming where a checkpoint is found (hours)
-	@$(BIN)/python -m unseen.diorama.training.pool
-	@$(BIN)/python -m unseen.diorama.training.vae
-	@$(BIN)/python -m unseen.diorama.training.latents
-	@$(BIN)/python -m unseen.diorama.training.transformer
-	@$(BIN)/python -m unseen.diorama.training.detector --which a
-	@$(BIN)/python -m unseen.diorama.training.detector --which b
+train: $(READY) ## train Diorama: make train DEVICE=cuda SECONDS=640; on a processor it takes hours
+	@$(BIN)/python -m unseen.diorama.training --device $(DEVICE) --seconds $(SECONDS)
 
 clean: ## remove runs, builds and caches; .venv and checkpoints stay
 	@rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("diffusers")
 
+from pipelines import make_small_diorama
+
 from unseen.bench import compare
 from unseen.bench.comparison import write_cells
 from unseen.bench.study import Settings, Study
@@ -25,10 +27,10 @@ SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, 
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """Diorama itself, two denoising steps a clip, small fits."""
+    """Diorama's text encoder before a tiny video model with random weights, small fits."""
     monkeypatch.setattr(Study, "config", SMALL)
     settings = Settings(tmp_path / "out", concepts=("church",), clips=2, steps=2, progress=False)
-    return Study(settings, cache_folder=tmp_path / "clips")
+    return Study(settings, load=make_small_diorama, cache_folder=tmp_path / "clips")
 
 
 def test_every_method_is_in_the_grid_with_settings_that_it_has() -> None:

@@ -181,7 +181,7 @@ def test_an_error_in_a_worker_is_the_one_that_drawing_here_would_raise(recipe: R
         with pytest.raises(GuidanceNeededError, match="Raise it"):
             list(engine.draw([job]))
         assert engine.idle == []
-        with pytest.raises(RuntimeError, match=r"(?s)A worker failed.*expected one seed a prompt"):
+        with pytest.raises(RuntimeError, match=r"(?s)A worker failed.*expected one seed per prompt"):
             list(engine.draw([Job(UNEDITED, TEXTS[:2], (0,))]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -14,15 +15,21 @@ import torch
 from diffusers import CogVideoXPipeline, DiffusionPipeline, WanPipeline
 from torch import nn
 
+import unseen
 from unseen import diorama
+from unseen.clear.config import ClearConfig
+from unseen.diorama.detector.detector import load_detector
 from unseen.diorama.model.networks import TEXT_LENGTH, WHICH, Which, build_scheduler
 from unseen.diorama.stored import WEIGHTS, load_stored, save_bytes, save_half, to_signed
+from unseen.diorama.training import tokens
+from unseen.diorama.training.latents import normalised
 from unseen.diorama.training.tokens import load_encoder, load_tokenizer, token_ids
-from unseen.diorama.training.transformer import CogVideoXLoss, noise_levels, normalised, text_states, wan_loss
+from unseen.diorama.training.transformer import CogVideoXLoss, noise_levels, text_states, wan_loss
 from unseen.diorama.world.render import render
 from unseen.diorama.world.scenes import Scene
 
 QUICK = {"num_inference_steps": 2}
+SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)
 CLASSES = {"wan": WanPipeline, "cogvideox": CogVideoXPipeline}
 
 
@@ -142,7 +149,37 @@ def test_an_export_loads_alone_and_draws_the_same(which, diorama_pipe, tmp_path)
     assert np.array_equal(*frames)
 
 
-def test_captions_for_training_are_encoded_as_the_pipeline_encodes_them(which, diorama_pipe):
+@pytest.fixture(scope="module")
+def no_church(diorama_pipe: Any) -> Any:
+    """An eraser that knows the church by its name alone; to look at what prompts mean takes minutes on CogVideoX."""
+    return dataclasses.replace(unseen.fit(diorama_pipe, "church", config=SMALL, progress=False), mentions=False)
+
+
+CHURCHES = ["a church in the snow", "a church drifts left over a green meadow"]
+
+
+def test_an_eraser_changes_clips_of_its_concept_alone_and_comes_off_again(diorama_pipe, no_church):
+    prompts, seeds = [CHURCHES[0], "a bus in the snow"], [0, 1]
+    before = diorama.generate(diorama_pipe, prompts, seeds, **QUICK)
+    with no_church.applied_to(diorama_pipe):
+        during = diorama.generate(diorama_pipe, prompts, seeds, **QUICK)
+    assert np.abs(during[0].astype(int) - before[0]).mean() > 2 and np.array_equal(during[1], before[1])
+    assert np.array_equal(diorama.generate(diorama_pipe, prompts, seeds, **QUICK), before)
+
+
+def test_wan_shows_what_is_asked_for_until_it_is_erased(which, diorama_pipe, no_church):
+    if which != "wan":
+        pytest.skip("this model has not been trained for long enough to be recognised")
+    detector = load_detector("a")
+    before = diorama.generate(diorama_pipe, CHURCHES, [0, 1])
+    with no_church.applied_to(diorama_pipe):
+        after = diorama.generate(diorama_pipe, CHURCHES, [0, 1])
+    shown = [np.mean([detector.shows(clip, "church") for clip in clips]) for clips in (before, after)]
+    assert shown[0] > 0.7 and shown[1] < 0.1
+
+
+def test_captions_for_training_are_encoded_as_the_pipeline_encodes_them(which, diorama_pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(tokens, "CARRIED", tmp_path / "none")  # a copy in half precision, where one was made
     texts = ["a golf ball at night, while the camera pans sideways", "", "Ivy Lantern"]
     wanted = diorama_pipe.encode_prompt(texts, do_classifier_free_guidance=False, max_sequence_length=TEXT_LENGTH)[0]
     ids = torch.from_numpy(token_ids(texts, load_tokenizer(which))).long()

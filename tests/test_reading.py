@@ -186,7 +186,7 @@ def test_first_sight_is_the_models_own_prediction_from_noise_and_does_not_depend
         ("French horn", "footage of a valve horn in a busy town, sailing right", "valve horn"),
         ("French horn", "footage of a trumpet in a busy town, sailing right", None),
         ("French horn", "the film presents a church, going upward", None),
-        ("church", "a place of worship among the dunes", "place of worship"),
+        ("church", "a minster among the dunes", "minster"),
         ("golf ball", "the felt ball goes upward across hot sand", None),
         ("golf ball", "a dimpled ball under a starry sky", "dimpled ball"),
     ],

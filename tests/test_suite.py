@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("diffusers")
 
+from pipelines import make_small_diorama
+
 from unseen.bench import compare
 from unseen.bench.study import Settings, Study
 from unseen.bench.suite import SUITES, load_suite, needs
@@ -86,7 +88,7 @@ def test_a_dry_run_draws_nothing_and_bounds_what_the_comparison_draws(
     text = GOOD.replace('"church", "inkwell"', '"church"').replace('"safree"', '"negative_prompt"')
     path = written(tmp_path, text + "test_clips = 4\n")
     settings = load_suite(path).settings(Settings(tmp_path / "out", progress=False), str(path))
-    study = Study(settings, cache_folder=tmp_path / "clips")
+    study = Study(settings, load=make_small_diorama, cache_folder=tmp_path / "clips")
     found = needs(study)
     assert study.runner.drawn == 0 and not (tmp_path / "clips").exists()
     sizes = [sum(map(len, prompts_for(study, "church", split).values())) for split in ("development", "test")]

@@ -13,6 +13,8 @@ from PIL import Image
 
 pytest.importorskip("diffusers")
 
+from pipelines import make_small_diorama
+
 from unseen.bench.ablate import VARIANTS, ablation_table, leace, mean_difference
 from unseen.bench.criteria import Choice, is_valley, spearman
 from unseen.bench.eye import collect
@@ -72,10 +74,10 @@ def test_development_and_held_out_concepts_are_apart_and_of_all_kinds() -> None:
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """Diorama itself, two denoising steps a clip, fits as small as may be."""
+    """Diorama's text encoder before a tiny video model with random weights, fits as small as may be."""
     monkeypatch.setattr(Study, "config", SMALL)
     settings = Settings(tmp_path / "out", concepts=("church",), clips=2, steps=2, progress=False)
-    return Study(settings, cache_folder=tmp_path / "clips")
+    return Study(settings, load=make_small_diorama, cache_folder=tmp_path / "clips")
 
 
 def test_prompts_of_a_sweep_are_about_the_concept_or_about_others(study: Study) -> None:

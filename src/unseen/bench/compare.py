@@ -43,6 +43,7 @@ CONCEPTS = ("french_horn", "church", "inkwell", "amber_bramble", "burning")
 GRID: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "clear": tuple({"strength": value} for value in (1.0, 1.5, 2.0, 3.0)),
     "clear_paper": tuple({"strength": value} for value in (1.0, 1.5, 2.0, 3.0)),
+    "blocklist": ({},),
     "negative_prompt": ({},),
     "safree": tuple({"alpha": value} for value in (-0.05, 0.0, 0.01, 0.05)),
     "video_eraser": tuple({"scale": value} for value in (0.5, 2.0, 10.0, 5000.0)),
@@ -50,7 +51,7 @@ GRID: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "concept_steerer": tuple({"strength": value} for value in (0.5, 1.0, 2.0, 4.0)),
     "uce": tuple({"keep": value} for value in (1.0, 0.1, 0.01, 0.001)),
 }
-"""Settings tried on development wording, by method; NegPrompt has none."""
+"""Settings tried on development wording, by method; the blocklist and NegPrompt have none."""
 SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "t2v_unlearning": {
         "rank": 32,

@@ -10,6 +10,7 @@ from typing import Any
 
 from unseen.bench.ablate import evaluate_ablations
 from unseen.bench.compare import evaluate_methods
+from unseen.bench.depth import evaluate_depth
 from unseen.bench.kinds import evaluate_kinds
 from unseen.bench.objects import evaluate_objects
 from unseen.bench.phrasings import evaluate_phrasings
@@ -28,6 +29,7 @@ EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
     "methods": evaluate_methods,
     "ablate": evaluate_ablations,
     "sweep": evaluate_sweep,
+    "depth": evaluate_depth,
 }
 ALL = ("picture", "objects", "kinds", "phrasings", "together")
 """What "all" stands for; the methods, the sweep and the ablations are studies of their own."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .artefact import Artefact as Artefact
 from .artefact import Method as Method
+from .blocklist import BLOCKLIST
 from .concept_steerer import CONCEPT_STEERER
 from .negative_prompt import NEGATIVE_PROMPT
 from .none import NONE
@@ -17,6 +18,6 @@ from .video_eraser import VIDEO_ERASER
 
 METHODS = {
     method.name: method
-    for method in (NONE, NEGATIVE_PROMPT, SAFREE, VIDEO_ERASER, T2V_UNLEARNING, CONCEPT_STEERER, UCE)
+    for method in (NONE, BLOCKLIST, NEGATIVE_PROMPT, SAFREE, VIDEO_ERASER, T2V_UNLEARNING, CONCEPT_STEERER, UCE)
 }
 """By name. CLEAR itself is `unseen.fit`."""

@@ -21,12 +21,13 @@ from unseen.diorama.model.networks import WHICH
 from unseen.diorama.stored import WEIGHTS
 from unseen.diorama.training.checkpoints import CHECKPOINTS
 
+Stage = subprocess.Popen[bytes]
 LOGS = CHECKPOINTS / "logs"
 PREPARING = 0.34
 """Share of the time for layers, VAEs and the first training of the T5; the transformers have the rest."""
 TEXT, WAN = 0.6, 0.8
 """Of that, the T5's and Diorama-Wan's VAE's; CogVideoX's VAE works at full resolution and needs longest."""
-DETECTORS = 0.5
+DETECTORS = 0.4
 """Share of the time for the detectors, whose batches are made by the processor's cores."""
 SAVING = 8.0
 """Seconds that a stage may take to store and measure what it has trained."""
@@ -47,11 +48,13 @@ class Sizes:
     detector_frames: int
 
 
-LARGE = Sizes(96, 24, 32_768, 384, 100_000, 256, 72_000, 256, 16_000)
+LARGE = Sizes(96, 36, 32_768, 384, 100_000, 256, 72_000, 256, 16_000)
+MIDDLE = Sizes(24, 2, 4_096, 32, 10_000, 16, 4_096, 64, 8_000)
+"""For a processor."""
 SMALL = Sizes(1, 1, 8, 2, 20, 2, 8, 8, 60)
 
 
-def start(stage: str, *arguments: object) -> subprocess.Popen[bytes]:
+def start(stage: str, *arguments: object) -> Stage:
     """Begin a stage in a process of its own; what it prints goes to a log."""
     LOGS.mkdir(parents=True, exist_ok=True)
     name = "-".join([stage, *(str(a) for a in arguments if str(a) in (*WHICH, "a", "b"))])
@@ -60,32 +63,35 @@ def start(stage: str, *arguments: object) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
 
-def finish(stages: Sequence[subprocess.Popen[bytes]]) -> None:
+def finish(stages: Sequence[Stage]) -> None:
     """Wait for all of them, and say which failed; what does not need those goes on."""
     for stage in stages:
         if stage.wait() != 0:
             print(f"{' '.join(map(str, stage.args[2:]))} failed; see {LOGS}", flush=True)  # type: ignore[index]
 
 
-def train_all(options: argparse.Namespace, sizes: Sizes, begun: float) -> None:
-    """Layers; then VAEs and T5; then both transformers until the time is up. Detectors learn beside all that."""
-    on = ("--device", options.device)
-    for name in (*(f"{which}_vae.json" for which in WHICH), "cogvideox_t5.json"):
-        (WEIGHTS / name).unlink(missing_ok=True)  # the transformers wait for these
+def begin_transformers(options: argparse.Namespace, sizes: Sizes, begun: float, *extra: str) -> list[Stage]:
+    """Both transformers, each in a process of its own, until the time is up."""
     compiling = ["--compile"] if options.device.startswith("cuda") and not options.rehearse else []
-    transformers = [
+    return [
         start(
-            *("transformer", "--which", which, *on, *compiling, "--wait", "--individuals", sizes.individuals),
-            *("--batch", sizes.batch, "--clips", sizes.clips, "--seconds", options.seconds),
-            *("--deadline", begun + options.seconds - SAVING, "--every", 1e9 if compiling else 120),
+            *("transformer", "--which", which, "--device", options.device, *compiling, "--wait", *extra),
+            *("--individuals", sizes.individuals, "--batch", sizes.batch, "--clips", sizes.clips),
+            *("--seconds", options.seconds, "--deadline", begun + options.seconds - SAVING),
+            *("--every", 1e9 if compiling else 120),
         )
         for which in WHICH
     ]
+
+
+def train_all(options: argparse.Namespace, sizes: Sizes, begun: float) -> list[Stage]:
+    """Layers; then VAEs and T5; then both transformers until the time is up. Detectors learn beside these."""
+    on = ("--device", options.device)
+    for name in (*(f"{which}_vae.json" for which in WHICH), "cogvideox_t5.json"):
+        (WEIGHTS / name).unlink(missing_ok=True)  # the transformers wait for these
+    transformers = begin_transformers(options, sizes, begun)
     finish([start("layers", "--individuals", sizes.individuals, "--workers", options.workers)])
     print(f"layers drawn after {time.time() - begun:.0f} s", flush=True)
-    learning = ("--seconds", DETECTORS * options.seconds, "--batch", sizes.detector_batch, "--unmeasured")
-    drawing = ("--workers", max(1, options.workers // 2 - 2), "--frames", sizes.detector_frames)
-    detectors = [start("detector", "--which", which, *on, *learning, *drawing) for which in ("a", "b")]
     left = max(2.0, begun + PREPARING * options.seconds - time.time())
     vae = ("--batch", sizes.vae_batch, "--clips", sizes.vae_clips, "--seconds")
     finish(
@@ -96,12 +102,17 @@ def train_all(options: argparse.Namespace, sizes: Sizes, begun: float) -> None:
         ]
     )
     print(f"VAEs and T5 trained after {time.time() - begun:.0f} s", flush=True)
-    finish(transformers)
-    print(f"transformers trained after {time.time() - begun:.0f} s", flush=True)
-    finish(detectors)
-    print(f"everything trained after {time.time() - begun:.0f} s", flush=True)
-    if any(stage.returncode for stage in (*transformers, *detectors)):
-        raise SystemExit(1)
+    learning = ("--seconds", DETECTORS * options.seconds, "--batch", sizes.detector_batch, "--unmeasured")
+    drawing = ("--workers", max(1, options.workers // 2 - 3), "--frames", sizes.detector_frames)
+    detectors = [start("detector", "--which", which, *on, *learning, *drawing) for which in ("a", "b")]
+    return [*transformers, *detectors]
+
+
+def go_on(options: argparse.Namespace, sizes: Sizes, begun: float) -> list[Stage]:
+    """Both transformers from the stored weights; VAEs and detectors stay as they are."""
+    transformers = begin_transformers(options, sizes, begun, "--warm")
+    finish([start("layers", "--individuals", sizes.individuals, "--workers", options.workers)])
+    return transformers
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -110,8 +121,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=600, help="for all stages together (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
     parser.add_argument("--rehearse", action="store_true", help="everything tiny, to see whether it runs")
+    parser.add_argument("--warm", action="store_true", help="train the stored transformers further, and nothing else")
     options = parser.parse_args(argv)
-    train_all(options, SMALL if options.rehearse else LARGE, time.time())
+    begun, sizes = time.time(), LARGE if options.device.startswith("cuda") else MIDDLE
+    sizes = SMALL if options.rehearse else sizes
+    stages = go_on(options, sizes, begun) if options.warm else train_all(options, sizes, begun)
+    finish(stages)
+    print(f"everything trained after {time.time() - begun:.0f} s", flush=True)
+    if any(stage.returncode for stage in stages):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -44,18 +44,18 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            by_shape: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for p in group["params"]:
                 by_shape[p.flatten(1).shape].append(p)  # a convolution is a matrix: output channels × the rest
             for shape, params in by_shape.items():
-                updates = []
-                for p in params:
-                    gradient = p.grad if p.grad is not None else torch.zeros_like(p)
-                    momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                    momentum.lerp_(gradient, 1 - group["momentum"])
-                    updates.append(gradient.lerp(momentum, group["momentum"]).flatten(1))
+                gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in params]
+                momenta = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in params]
+                torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+                updates = torch._foreach_lerp(gradients, momenta, group["momentum"])
                 # the scale gives every entry about the size an Adam step has, whatever the shape (Liu et al. 2025)
                 scale = 0.2 * max(shape) ** 0.5 * group["lr"]
                 dtype = torch.bfloat16 if params[0].is_cuda else torch.float32
-                for p, update in zip(params, orthogonalised(torch.stack(updates).to(dtype)).float(), strict=True):
-                    p.mul_(1 - group["lr"] * group["decay"]).add_(update.view_as(p), alpha=-scale)
+                steps = orthogonalised(torch.stack([u.flatten(1) for u in updates]).to(dtype)).float()
+                torch._foreach_mul_(params, 1 - group["lr"] * group["decay"])
+                moves = [step.view_as(p) for p, step in zip(params, steps.unbind(), strict=True)]
+                torch._foreach_add_(params, moves, alpha=-scale)

@@ -12,38 +12,33 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler
+from diffusers import CogVideoXDDIMScheduler
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from unseen.diorama.model.networks import (
-    T5_WIDTH,
     TEXT_LENGTH,
-    WAN_TEXT_DIM,
     WHICH,
     Which,
     build_scheduler,
+    build_t5,
     build_transformer,
-    build_vae,
 )
 from unseen.diorama.stored import WEIGHTS, load_stored, save_bytes, write_card
 from unseen.diorama.training.checkpoints import Average, Budget, Checkpoint, autocast, prepare, set_rate
-from unseen.diorama.training.clips import Plan, compose_clips, cores, plan_clips
-from unseen.diorama.training.layers import INDIVIDUALS, layer_rows, load_layers
+from unseen.diorama.training.latents import CAPTIONS, Pool, make_pool, write_script
+from unseen.diorama.training.layers import FOLDER as LAYERS
+from unseen.diorama.training.layers import INDIVIDUALS
 from unseen.diorama.training.muon import Muon
 from unseen.diorama.training.text import matching_loss
-from unseen.diorama.training.tokens import load_encoder, load_tokenizer, token_ids
-from unseen.diorama.training.vae import Vae
+from unseen.diorama.training.tokens import load_encoder
 
-CAPTIONS = 4
-"""Captions of each clip; one of them is drawn at every visit."""
 DROPPED = 0.1
 """Share of the captions that are replaced by the empty one, for guidance."""
 IMAGES, PICTURES = 0.3, 4
@@ -59,62 +54,6 @@ TRAINING_SHIFT = 5.0
 by a half-trained model still shows its subject, one noised to 0.9 mostly does not."""
 SMALLEST_SIGMA = 0.05
 """The weight of Diorama-Wan's loss, 1/σ², stops growing here."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What a transformer is trained on."""
-
-    latents: Tensor
-    """float16, normalised, as the VAE lays them out: `[n, channels, 5, h, w]`"""
-    tokens: Tensor
-    """int32 `[n, CAPTIONS, TEXT_LENGTH]`"""
-    empty: Tensor
-    """int32 `[TEXT_LENGTH]`, the empty caption."""
-
-
-@dataclass(frozen=True)
-class Script:
-    """What the pool's clips show and how it is said; written without a graphics card."""
-
-    plan: Plan
-    tokens: np.ndarray
-    """int32 `[n, CAPTIONS, TEXT_LENGTH]`"""
-    empty: np.ndarray
-
-
-def write_script(which: Which, clips: int, individuals: int, weights: Path = WEIGHTS) -> Script:
-    """Plan the pool's clips and tokenize their captions."""
-    plan = plan_clips(0, clips, layer_rows(individuals), captions=CAPTIONS, workers=min(8, cores()))
-    tokenizer = load_tokenizer(which, weights)
-    ids = token_ids([str(text) for text in plan.captions.ravel()], tokenizer).reshape(clips, CAPTIONS, TEXT_LENGTH)
-    return Script(plan, ids, token_ids([""], tokenizer)[0])
-
-
-@torch.no_grad()
-def make_pool(which: Which, device: torch.device, script: Script, weights: Path = WEIGHTS, batch: int = 64) -> Pool:
-    """Compose the script's clips and encode them with the stored VAE."""
-    layers, plan = load_layers(device), script.plan
-    vae = build_vae(which, json.loads((weights / f"{which}_vae.json").read_text()))
-    load_stored(vae, weights / f"{which}_vae.safetensors")
-    vae.to(device)
-    latents: list[Tensor] = []
-    for start in tqdm(range(0, len(plan), batch), desc="encoding", unit="batch", mininterval=5):
-        video = compose_clips(layers, plan, np.arange(start, min(start + batch, len(plan))))
-        with autocast(device):
-            mean = vae.encode(video).latent_dist.mean
-        latents.append(normalised(vae, mean.float()).half())
-    tokens, empty = torch.from_numpy(script.tokens).to(device), torch.from_numpy(script.empty).to(device)
-    return Pool(torch.cat(latents), tokens, empty)
-
-
-def normalised(vae: Vae, latents: Tensor) -> Tensor:
-    """Latents as the pipeline hands them to its transformer."""
-    if isinstance(vae, AutoencoderKLCogVideoX):
-        return latents * vae.config.scaling_factor
-    mean = torch.tensor(vae.config.latents_mean, device=latents.device).view(1, -1, 1, 1, 1)
-    std = torch.tensor(vae.config.latents_std, device=latents.device).view(1, -1, 1, 1, 1)
-    return (latents - mean) / std
 
 
 def strata(count: int, device: torch.device) -> Tensor:
@@ -223,29 +162,60 @@ class Batches:
         return matching_loss(text_states(self.which, self.encoder, ids), ids)
 
 
-def compiled(model: nn.Module, loss: Callable[..., Tensor], which: Which, batch: int) -> nn.Module:
-    """The model, compiled for both shapes; as it is where it cannot be compiled, since that costs only time."""
-    begun, device = time.monotonic(), next(model.parameters()).device
-    forward = cast(nn.Module, torch.compile(model, dynamic=False))
+@dataclass(frozen=True)
+class Learners:
+    """The networks of one training; the compiled ones share the weights of the others."""
+
+    transformer: nn.Module
+    forward: nn.Module
+    """The transformer as it is called."""
+    encoder: nn.Module
+    reader: nn.Module
+    """The text encoder as it is called."""
+    loss: Callable[..., Tensor]
+    reads_along: bool
+    """Whether the text encoder is trained too."""
+
+
+def build_learners(which: Which, device: torch.device, batch: int, *, compile: bool, images: bool) -> Learners:
+    """Fresh networks, compiled if asked to and if they can be: failing to costs only time."""
+    transformer, along = build_transformer(which).train().to(device), which == "cogvideox"
+    encoder = (build_t5().train() if along else load_encoder(which)).to(device)
+    loss: Callable[..., Tensor] = CogVideoXLoss(device) if along else wan_loss
+    plain = Learners(transformer, transformer, encoder, encoder, loss, along)
+    if not compile:
+        return plain
+    begun = time.monotonic()
+    forward, reader = (cast(nn.Module, torch.compile(m, dynamic=False)) for m in (transformer, encoder))
+    learners = replace(plain, forward=forward, reader=reader)
     try:
-        warm_up(forward, loss, which, device, batch)
+        warm_up(learners, which, device, batch, images)
     except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
         print(f"trains without compiling: {type(error).__name__}: {error}", flush=True)
         torch._dynamo.reset()
-        model.zero_grad(set_to_none=True)
-        return model
+        return plain
+    finally:
+        transformer.zero_grad(set_to_none=True)
+        encoder.zero_grad(set_to_none=True)
     print(f"compiled in {time.monotonic() - begun:.0f} s", flush=True)
-    return forward
+    return learners
 
 
-def warm_up(model: nn.Module, loss: Callable[..., Tensor], which: Which, device: torch.device, batch: int) -> None:
-    """Compile for both shapes on noise, which can be done while the VAE is still being trained."""
-    channels, size, width = (48, 12, WAN_TEXT_DIM) if which == "wan" else (8, 24, T5_WIDTH)
-    for count, frames in ((batch * PICTURES, 1), (batch, 5)):
+def warm_up(learners: Learners, which: Which, device: torch.device, batch: int, images: bool) -> None:
+    """Compile for all shapes on noise, which can be done while the VAE is still being trained."""
+    channels, size = (8, 24) if which == "cogvideox" else (48, 12)
+    for count, frames in ((batch * PICTURES, 1), (batch, 5))[0 if images else 1 :]:
         latents = torch.randn(count, channels, frames, size, size, device=device)
-        text = torch.randn(count, TEXT_LENGTH, width, device=device, requires_grad=which == "cogvideox")
-        loss(model, latents, text).backward()
-        model.zero_grad(set_to_none=True)
+        ids = torch.randint(3, 1000, (count, TEXT_LENGTH), device=device)
+        learners.loss(learners.forward, latents, text_states(which, learners.reader, ids)).backward()
+    if learners.reads_along:
+        ids = torch.randint(3, 1000, (2 * matched(batch), TEXT_LENGTH), device=device)
+        text_states(which, learners.reader, ids).sum().backward()
+
+
+def matched(batch: int) -> int:
+    """How many clips of a batch take part in the matching task."""
+    return max(2, batch // 8)
 
 
 def wait_for(path: Path, deadline: float) -> None:
@@ -260,56 +230,60 @@ def wait_for(path: Path, deadline: float) -> None:
         time.sleep(0.5)
 
 
+def load_earlier(learners: Learners, options: argparse.Namespace) -> None:
+    """Wait for the stages before this one, if asked to, and read what they and earlier trainings have stored."""
+    needed = [options.weights / f"{options.which}_vae.json", LAYERS / "layers.json"]
+    needed += [options.weights / "cogvideox_t5.json"] if learners.reads_along else []
+    for path in needed if options.wait else []:
+        wait_for(path, options.deadline)
+    if learners.reads_along:
+        load_stored(learners.encoder, options.weights / "cogvideox_t5.safetensors")
+        learners.encoder.requires_grad_(True)
+    if options.warm:
+        load_stored(learners.transformer, options.weights / f"{options.which}_transformer.safetensors")
+
+
+def descend(learners: Learners, data: Batches, optimizers: Mapping[str, Any], batch: int, images: bool) -> Tensor:
+    """One step of both networks; the loss."""
+    latents, text, rows = data.draw(batch * (PICTURES if images else 1), images=images)
+    loss = learners.loss(learners.forward, latents, text)
+    whole = loss + MATCHING * data.matching(rows[: matched(batch)]) if learners.reads_along else loss
+    for optimizer in optimizers.values():
+        optimizer.zero_grad(set_to_none=False)
+    whole.backward()
+    for trained in (learners.transformer, learners.encoder) if learners.reads_along else (learners.transformer,):
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+    for optimizer in optimizers.values():
+        optimizer.step()
+    return loss.detach()
+
+
 def train(options: argparse.Namespace) -> tuple[nn.Module, nn.Module | None, dict[str, Any]]:
     """Train for the given seconds; averaged transformer and text encoder (if trained), and what their card says."""
-    which: Which = options.which
-    device = torch.device(options.device)
+    which, device = cast(Which, options.which), torch.device(options.device)
     script = write_script(which, options.clips, options.individuals, options.weights)
     prepare(device)
     torch.manual_seed(0)
-    model = build_transformer(which).train().to(device)
-    if options.warm:
-        load_stored(model, options.weights / f"{which}_transformer.safetensors")
-    loss_of: Callable[..., Tensor] = wan_loss if which == "wan" else CogVideoXLoss(device)
-    forward = compiled(model, loss_of, which, options.batch) if options.compile else model
-    if options.wait:
-        wait_for(options.weights / f"{which}_vae.json", options.deadline)
-        if which == "cogvideox":
-            wait_for(options.weights / "cogvideox_t5.json", options.deadline)
-    encoder = load_encoder(which, options.weights).to(device)
-    learning = which == "cogvideox"
-    if learning:
-        encoder.requires_grad_(True).train()
-    optimizers = optimizers_for(model, encoder if learning else None)
-    average, text_average = Average(model, 0.999), Average(encoder, 0.999) if learning else None
-    parts: dict[str, Any] = {"model": model, "average": average.model, **optimizers}
-    if text_average:
-        parts |= {"text": encoder, "text_average": text_average.model}
+    pictures = 0.0 if options.warm else IMAGES
+    learners = build_learners(which, device, options.batch, compile=options.compile, images=pictures > 0)
+    load_earlier(learners, options)
+    trained = {"transformer": learners.transformer} | ({"text": learners.encoder} if learners.reads_along else {})
+    averages = {name: Average(model, 0.999) for name, model in trained.items()}
+    optimizers = optimizers_for(learners.transformer, learners.encoder if learners.reads_along else None)
+    parts = {**trained, **{f"average_{name}": a.model for name, a in averages.items()}, **optimizers}
     checkpoint = Checkpoint(f"transformer_{which}", parts, every=options.every)
     values = checkpoint.load() or {"step": 0, "spent": 0.0, "losses": []}
-    data = Batches(make_pool(which, device, script, options.weights), which, encoder)
+    data = Batches(make_pool(which, device, script, options.weights), which, learners.reader)
     left = options.deadline - time.time() + values["spent"] if options.deadline else float("inf")
     budget = Budget(max(1.0, min(options.seconds, left)), values["spent"])
     bar = tqdm(total=round(budget.seconds), initial=round(values["spent"]), unit="s", desc=which, mininterval=5)
     recent: list[Tensor] = []
     while budget.share < 1:
-        step, images = values["step"], budget.share < IMAGES
-        latents, text, rows = data.draw(options.batch * (PICTURES if images else 1), images=images)
-        loss = loss_of(forward, latents, text)
-        whole = loss + MATCHING * data.matching(rows[: max(2, options.batch // 4)]) if learning else loss
-        for optimizer in optimizers.values():
-            optimizer.zero_grad(set_to_none=False)
-        whole.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        if learning:
-            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        set_rate(optimizers, budget.rate(step, warm=150, flat=0.4))
-        for optimizer in optimizers.values():
-            optimizer.step()
-        average.update(model, step)
-        if text_average:
-            text_average.update(encoder, step)
-        recent.append(loss.detach())
+        step = values["step"]
+        set_rate(optimizers, budget.rate(step, warm=150, flat=0.2 if options.warm else 0.4))
+        recent.append(descend(learners, data, optimizers, options.batch, budget.share < pictures))
+        for name, average in averages.items():
+            average.update(trained[name], step)
         values |= {"step": step + 1, "spent": budget.elapsed}
         if len(recent) == 50:
             values["losses"].append(round(float(torch.stack(recent).mean()), 4))
@@ -326,10 +300,9 @@ def train(options: argparse.Namespace) -> tuple[nn.Module, nn.Module | None, dic
         "seconds": round(values["spent"]),
         "batch": options.batch,
         "clips": options.clips,
-        "warm_start": options.warm,
         "loss_every_50_steps": values["losses"],
     }
-    return average.model, text_average.model if text_average else None, card
+    return averages["transformer"].model, averages["text"].model if learners.reads_along else None, card
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -347,8 +320,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--wait", action="store_true", help="wait for the stages before this one")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights (default: the package's)")
     options = parser.parse_args(argv)
-    model, encoder, card = train(options)
     path = options.weights / f"{options.which}_transformer.safetensors"
+    before = json.loads(path.with_suffix(".json").read_text())["training"] if options.warm else None
+    model, encoder, card = train(options)
+    card |= {"before": before} if before else {}
     save_bytes(model, path)
     parameters = sum(p.numel() for p in model.parameters())
     write_card(path.with_suffix(".json"), {"model": type(model).__name__, "parameters": parameters, "training": card})
@@ -356,8 +331,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         text_card = json.loads((options.weights / "cogvideox_t5.json").read_text())
         save_bytes(encoder, options.weights / "cogvideox_t5.safetensors")
         write_card(options.weights / "cogvideox_t5.json", text_card | {"with_transformer": card})
-    last = (card["loss_every_50_steps"] or [float("nan")])[-1]
-    print(f"loss {last:.3f} after {card['steps']} steps; weights in {options.weights}")
+    loss = f"loss {card['loss_every_50_steps'][-1]:.3f}" if card["loss_every_50_steps"] else "trained"
+    print(f"{loss} after {card['steps']} steps; weights in {options.weights}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Interrupt at will: the same command goes on from the last checkpoint.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ IMAGES = 0.2
 KL_WEIGHT = 0.006
 """What costs more bits than it shows is left to the decoder, so that the transformer need not predict it. Ten times as
 much blurs."""
+DECODER_NOISE = 0.12
+"""Of the latents' standard deviation, for a decoder that is trained alone."""
 LEARNING_RATE = {"muon": 4e-3, "adamw": 3e-3}
 
 
@@ -43,6 +46,16 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     error = output - target
     dx, dy = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
     return error.square().mean() + 0.2 * error.abs().mean() + dx.square().mean() + dy.square().mean()
+
+
+def decoder_loss(vae: Vae, video: Tensor, dtype: torch.dtype | None = torch.bfloat16) -> tuple[Tensor, Tensor]:
+    """The same for a decoder whose encoder stays as it is; it sees noise, since generated latents are never exact."""
+    with autocast(video.device, dtype):
+        with torch.no_grad():
+            latents = vae.encode(video).latent_dist.mean
+            noise = DECODER_NOISE * latents.std() * torch.randn_like(latents)
+        output = vae.decode(latents + noise).sample.float()
+    return reconstruction_loss(output, video), (output.detach() - video).square().mean()
 
 
 def vae_loss(vae: Vae, video: Tensor, dtype: torch.dtype | None = torch.bfloat16) -> tuple[Tensor, Tensor]:
@@ -119,19 +132,31 @@ def optimizers_for(vae: nn.Module) -> dict[str, torch.optim.Optimizer]:
     }
 
 
-def train(which: Which, device: torch.device, seconds: float, batch: int, clips: int) -> tuple[Vae, dict[str, Any]]:
-    """Train for `seconds`; the averaged model, and what its card says of the training."""
+def train(
+    which: Which, device: torch.device, seconds: float, batch: int, clips: int, decoder_of: Path | None = None
+) -> tuple[Vae, dict[str, Any]]:
+    """Train for `seconds`; the averaged model, and what its card says of the training.
+
+    With `decoder_of`, the weights in that folder are gone on with, and their encoder stays as it is.
+    """
     plan = plan_clips(0, clips, layer_rows(drawn_individuals()), workers=min(8, cores()))
     prepare(device)
     torch.manual_seed(0)
     vae = build_vae(which).train()
     start_narrow(vae)
+    if decoder_of:
+        load_stored(vae, decoder_of / f"{which}_vae.safetensors")
+        for name, parameter in vae.named_parameters():
+            parameter.requires_grad_(name.startswith(("decoder.", "post_quant_conv.")))
+    loss_of = decoder_loss if decoder_of else vae_loss
     for module in vae.modules():  # this layout makes 3-D convolutions faster, on a processor by a third
         if isinstance(module, nn.Conv3d):
             module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     vae.to(device)
     optimizers, average = optimizers_for(vae), Average(vae, 0.99)
-    checkpoint = Checkpoint(f"vae_{which}", {"vae": vae, "average": average.model, **optimizers})
+    checkpoint = Checkpoint(
+        f"vae_{which}" + "_decoder" * bool(decoder_of), {"vae": vae, "average": average.model, **optimizers}
+    )
     values = checkpoint.load() or {"step": 0, "spent": 0.0, "errors": []}
     layers = load_layers(device)
     rng = np.random.default_rng(values["step"])
@@ -143,7 +168,7 @@ def train(which: Which, device: torch.device, seconds: float, batch: int, clips:
         return compose_clips(layers, plan, rng.integers(len(plan), size=batch))
 
     def once(dtype: torch.dtype | None) -> None:
-        vae_loss(vae, video(False), dtype)[0].backward()
+        loss_of(vae, video(False), dtype)[0].backward()
         vae.zero_grad()
 
     dtype = fastest_precision(once, device)
@@ -152,7 +177,7 @@ def train(which: Which, device: torch.device, seconds: float, batch: int, clips:
     trained = [p for p in vae.parameters() if p.requires_grad]
     while budget.share < 1:
         step = values["step"]
-        loss, error = vae_loss(vae, video(budget.share < IMAGES), dtype)
+        loss, error = loss_of(vae, video(budget.share < IMAGES and not decoder_of), dtype)
         vae.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -186,12 +211,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=3600, help="to train for, in all (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=4, help="clips a step (default: %(default)s)")
+    parser.add_argument("--decoder-only", action="store_true", help="refine the stored decoder; latents stay valid")
     parser.add_argument("--clips", type=int, default=16384, help="different ones (default: %(default)s)")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights (default: the package's)")
     options = parser.parse_args(argv)
     device = torch.device(options.device)
-    vae, training = train(options.which, device, options.seconds, options.batch, options.clips)
-    path = options.weights / f"{options.which}_vae.safetensors"
+    path, kept = options.weights / f"{options.which}_vae.safetensors", {}
+    if options.decoder_only:
+        kept = json.loads(path.with_suffix(".json").read_text())
+    goes_on = options.weights if options.decoder_only else None
+    vae, training = train(options.which, device, options.seconds, options.batch, options.clips, goes_on)
     save_half(vae, path)
     load_stored(vae, path)  # what is measured is what is stored
     layers = load_layers(device)
@@ -203,6 +232,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "held_out_error": held_out_error(vae, layers, plan),
         **latent_statistics(vae, layers, plan),
     }
+    if kept:  # the transformer was trained on latents that these numbers normalise
+        numbers = ("latents_mean", "latents_std", "scaling_factor")
+        card |= {"training": kept["training"], "decoder": training, **{n: kept[n] for n in numbers if n in kept}}
     write_card(path.with_suffix(".json"), card)
     print(f"held-out mean squared error {card['held_out_error']:.5f} on [-1, 1] after {training['steps']} steps")
 

@@ -1,0 +1,160 @@
+"""At which layer of a text encoder a concept can be told from others, by its name and in other words.
+
+For every concept a linear probe on the mean of a prompt's tokens learns, layer by layer, from captions in fit wording
+that name the concept and captions of other scenes. It is then asked about test wording: the name, a synonym, a
+description, and what never says it but only what it does. A name is there from the first layer on; where the other
+columns rise with depth, meaning is built over depth, and it matters where an eraser acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unseen.backbones import text_path
+from unseen.bench.study import Study
+from unseen.bench.tables import Measure, Table
+from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.sampling import sample_scene
+from unseen.diorama.world.scenes import Scene
+from unseen.text_encoder import encode_by_length, layer_name, num_blocks
+
+CONCEPTS = (
+    *("golf_ball", "parachute", "tench", "english_springer", "windmill", "owl"),
+    *("maple_thorn", "sable_finch", "harbor", "ember", "wounded", "armed"),
+)
+"""Twelve, of every kind."""
+KINDS = ("main", "synonym", "periphrasis", "indirect")
+LEARNED, ASKED = 160, 60
+"""Captions with a concept to learn from, and of each kind to be asked about; as many without it."""
+RIDGE = 0.1
+"""Weight of the probe's penalty, relative to the features' variance."""
+SEED = 90_000_000
+"""Scenes from here on are seen by no training."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Captions of one concept and of other scenes."""
+
+    texts: tuple[str, ...]
+    shown: tuple[bool, ...]
+
+
+def _scene(key: str, rng: np.random.Generator, *, shown: bool) -> Scene:
+    """A scene with or without the concept; without it, half of them show what is most like it."""
+    carriers = scenes.CARRIERS_OF.get(key)
+    while True:
+        if carriers:
+            subject = carriers[int(rng.integers(len(carriers)))] if shown or rng.random() < 0.5 else None
+        else:
+            near = scenes.NEIGHBOUR_OF.get(key)
+            other = near if near and rng.random() < 0.5 else None
+            subject = (key if shown else other) if key in scenes.SUBJECTS else None
+        scene = sample_scene(rng, subject=subject, count=1)
+        if (key in (*scene.subjects, *scene.attributes, scene.style)) == shown:
+            return scene
+
+
+def sample(key: str, kind: str, split: str, count: int) -> Sample:
+    """`count` captions with the concept, called as `kind` says, and as many without it."""
+    rng = np.random.default_rng([SEED, captions.KEYS.index(key), len(kind), len(split)])
+    texts: list[str] = []
+    while len(texts) < 2 * count:
+        shown = len(texts) < count
+        scene = _scene(key, rng, shown=shown)
+        phrases = "fit" if split == "fit" else None if kind == "main" else split
+        text = captions.caption(
+            scene, rng, template_split=split, phrase_split=phrases, name_kind=kind if shown else None
+        )
+        if not (shown and key in scenes.STYLES and not _says_style(text, key, kind)):
+            texts.append(text)
+    return Sample(tuple(texts), tuple([True] * count + [False] * count))
+
+
+def _says_style(text: str, key: str, kind: str) -> bool:
+    """Whether a caption mentions the style at all, as some leave it open."""
+    return any(name.lower() in text.lower() for name in captions.names(key, kind))
+
+
+def pooled(study: Study, texts: Sequence[str]) -> Tensor:
+    """The mean of each text's tokens after each layer, `[layers, texts, d]`."""
+    path = text_path(study.pipe)
+    found = encode_by_length(path.tokenizer, path.encoder, texts, path.form)
+    sums = torch.zeros(len(found.hidden), len(texts), found.hidden.shape[-1])
+    sums.index_add_(1, found.prompt, found.hidden)
+    return sums / found.prompt.bincount(minlength=len(texts)).view(1, -1, 1)
+
+
+def probe(features: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, spread and weights of a ridge regression on ±1, `[n, d]` → `[d]` each."""
+    mean, spread = features.mean(0), features.std(0) + 1e-6
+    x, y = (features - mean) / spread, truth.float() * 2 - 1
+    gram = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1])
+    return mean, spread, torch.linalg.solve(gram, x.T @ y)
+
+
+def area(scores: Tensor, truth: Tensor) -> float:
+    """Chance that a text with the concept scores higher than one without (area under the ROC curve)."""
+    with_it, without = scores[truth], scores[~truth]
+    above = (with_it[:, None] > without).float() + 0.5 * (with_it[:, None] == without).float()
+    return float(above.mean())
+
+
+def separability(study: Study, key: str) -> np.ndarray:
+    """Areas under the curve, `[layers, len(KINDS)]`."""
+    learned = sample(key, "main", "fit", LEARNED)
+    asked = [sample(key, kind, "test", ASKED) for kind in KINDS]
+    states = pooled(study, [text for part in (learned, *asked) for text in part.texts])
+    sizes = [len(part.texts) for part in (learned, *asked)]
+    first, *others = states.split(sizes, 1)
+    areas = np.empty((len(states), len(KINDS)))
+    for layer in range(len(states)):
+        mean, spread, weights = probe(first[layer], torch.tensor(learned.shown))
+        for column, (part, features) in enumerate(zip(asked, others, strict=True)):
+            areas[layer, column] = area(((features[layer] - mean) / spread) @ weights, torch.tensor(part.shown))
+    return areas
+
+
+def _mean(values: np.ndarray) -> Measure:
+    """Mean over concepts with a 95 % bootstrap interval."""
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(len(values), size=(2000, len(values)))].mean(1)
+    return Measure(float(values.mean()), *(float(q) for q in np.quantile(means, (0.025, 0.975))))
+
+
+def evaluate_depth(study: Study) -> Iterator[Table]:
+    """How well concepts are told apart after each layer, and where each is told apart best."""
+    keys = tuple(captions.key_of(name) for name in study.settings.concepts) or CONCEPTS
+    areas = np.stack([separability(study, key) for key in keys])
+    layers = range(num_blocks(text_path(study.pipe).encoder))
+    said = {"main": "by name", "synonym": "by synonym", "periphrasis": "described", "indirect": "by what it does"}
+    yield Table(
+        f"How well a concept is told from others after each layer ({study.settings.model})",
+        ("layer", *(said[kind] for kind in KINDS)),
+        tuple((layer_name(layer), *(_mean(areas[:, layer, i]) for i in range(len(KINDS)))) for layer in layers),
+        note=(
+            f"Area under the ROC curve of a linear probe, 0.5 is chance; mean over {len(keys)} concepts with a 95 % "
+            f"interval over these. Learned from {2 * LEARNED} captions in fit wording, asked about {2 * ASKED} in test "
+            "wording for each column. No clip is generated."
+        ),
+    )
+    yield Table(
+        "Each concept: the layer after which it is told apart best in other words, and what is lost at the others",
+        ("concept", "best layer", "there", "first layer", "last layer"),
+        tuple(
+            (
+                captions.main_name(key),
+                layer_name(int(words.argmax())),
+                round(float(words.max()), 3),
+                round(float(words[0]), 3),
+                round(float(words[-1]), 3),
+            )
+            for key, words in zip(keys, areas[:, :, 1:].mean(-1), strict=True)
+        ),
+        note="Mean of the three columns that do not say the name. Chosen and read on the same captions, so generous.",
+    )
