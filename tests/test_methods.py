@@ -26,7 +26,7 @@ QUICK = {
     "t2v_unlearning": {"iterations": 4, "rank": 4, "pairs": 10, "call": CALL, "learning_rate": 0.05},
 }
 ACTING = [name for name in METHODS if name != "none"]
-EMBEDDING = ["negative_prompt", "safree", "video_eraser", "concept_steerer"]
+EMBEDDING = ["blocklist", "negative_prompt", "safree", "video_eraser", "concept_steerer"]
 
 
 def generate(pipe, prompt=TARGET, **options):
@@ -81,7 +81,7 @@ def test_another_concept_gives_another_video(pipe, name):
     made = []
     for concept in ("zeppelin", "wolf", ["zeppelin", Concept("wolf")]):
         with fitted(name, pipe, concept).applied_to(pipe):
-            made.append(generate(pipe))
+            made.append(generate(pipe, "a red zeppelin and a wolf near the river"))
     assert not any(torch.equal(a, b) for a, b in ((made[0], made[1]), (made[0], made[2]), (made[1], made[2])))
 
 

@@ -15,6 +15,7 @@ pytest.importorskip("diffusers")
 
 from pipelines import make_small_diorama
 
+from unseen.bench import sweep
 from unseen.bench.ablate import VARIANTS, ablation_table, leace, mean_difference
 from unseen.bench.criteria import Choice, is_valley, spearman
 from unseen.bench.eye import collect
@@ -88,13 +89,17 @@ def test_prompts_of_a_sweep_are_about_the_concept_or_about_others(study: Study) 
             assert key not in {p.key for p in prompts["others"]} and len(prompts["others"]) >= 2
 
 
-def test_a_sweep_measures_every_block_and_goes_on_where_it_stopped(study: Study) -> None:
+def test_a_sweep_measures_every_block_and_goes_on_where_it_stopped(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strengths = STRENGTHS[1:3]
+    monkeypatch.setattr(sweep, "STRENGTHS", strengths)
     tables = list(evaluate_sweep(study))
     folder = study.settings.folder
     blocks = {row[1] for row in tables[0].rows}
     assert blocks == {"embedding", *(f"block {k}" for k in range(6))}
     development = [row for row in tables[0].rows if row[0] == "development"]
-    assert len(development) == 7 * len(STRENGTHS)
+    assert len(development) == 7 * len(strengths)
     assert len([row for row in tables[0].rows if row[0] == "test"]) == 7
     assert len({row[-1] for row in tables[0].rows}) == 2  # one block is marked as learned
     labels = [row[0] for row in tables[1].rows]
@@ -104,7 +109,7 @@ def test_a_sweep_measures_every_block_and_goes_on_where_it_stopped(study: Study)
         assert figure.width > 600
     with (folder / "sweep-cells.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 7 * len(STRENGTHS) + 7
+    assert len(rows) == 7 * len(strengths) + 7
     drawn = study.runner.drawn
     again = list(evaluate_sweep(study))
     assert study.runner.drawn == drawn and [t.texts() for t in again] == [t.texts() for t in tables]
@@ -115,6 +120,7 @@ def test_a_smaller_step_count_is_kept_apart_in_the_cache(study: Study, tmp_path:
     assert study.cache.address("a church", 1, "base") != other.cache.address("a church", 1, "base")
 
 
+@pytest.mark.slow
 def test_many_at_once_are_measured_beside_each_alone(study: Study) -> None:
     study.settings = dataclasses.replace(study.settings, concepts=("church", "gas pump"))
     each, rest, order = list(evaluate_together(study))

@@ -29,6 +29,8 @@ TEXT, WAN = 0.6, 0.8
 """Of that, the T5's and Diorama-Wan's VAE's; CogVideoX's VAE works at full resolution and needs longest."""
 DETECTORS = 0.4
 """Share of the time for the detectors, whose batches are made by the processor's cores."""
+DECODERS = 0.4
+"""Share of the time for the decoders, where a training goes on from stored weights."""
 SAVING = 8.0
 """Seconds that a stage may take to store and measure what it has trained."""
 
@@ -109,10 +111,12 @@ def train_all(options: argparse.Namespace, sizes: Sizes, begun: float) -> list[S
 
 
 def go_on(options: argparse.Namespace, sizes: Sizes, begun: float) -> list[Stage]:
-    """Both transformers from the stored weights; VAEs and detectors stay as they are."""
+    """Both transformers and both VAEs' decoders from the stored weights; latents and detectors stay as they are."""
     transformers = begin_transformers(options, sizes, begun, "--warm")
     finish([start("layers", "--individuals", sizes.individuals, "--workers", options.workers)])
-    return transformers
+    seconds = ("--seconds", DECODERS * options.seconds)
+    decoder = ("--decoder-only", "--device", options.device, "--batch", sizes.vae_batch, "--clips", sizes.vae_clips)
+    return [*transformers, *(start("vae", "--which", which, *decoder, *seconds) for which in WHICH)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -121,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=600, help="for all stages together (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
     parser.add_argument("--rehearse", action="store_true", help="everything tiny, to see whether it runs")
-    parser.add_argument("--warm", action="store_true", help="train the stored transformers further, and nothing else")
+    parser.add_argument("--warm", action="store_true", help="go on with the stored transformers and decoders")
     options = parser.parse_args(argv)
     begun, sizes = time.time(), LARGE if options.device.startswith("cuda") else MIDDLE
     sizes = SMALL if options.rehearse else sizes

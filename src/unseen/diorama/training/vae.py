@@ -216,13 +216,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the weights (default: the package's)")
     options = parser.parse_args(argv)
     device = torch.device(options.device)
-    path, kept = options.weights / f"{options.which}_vae.safetensors", {}
+    path, before = options.weights / f"{options.which}_vae.safetensors", None
     if options.decoder_only:
-        kept = json.loads(path.with_suffix(".json").read_text())
-    goes_on = options.weights if options.decoder_only else None
-    vae, training = train(options.which, device, options.seconds, options.batch, options.clips, goes_on)
-    save_half(vae, path)
-    load_stored(vae, path)  # what is measured is what is stored
+        before = json.loads(path.with_suffix(".json").read_text())
+    vae, training = train(
+        options.which, device, options.seconds, options.batch, options.clips, options.weights if before else None
+    )
+    vae.half().float()  # what is measured is what is stored
     layers = load_layers(device)
     plan = plan_clips(HELD_OUT, 128, layers.rows)
     card = {
@@ -230,13 +230,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         "parameters": sum(p.numel() for p in vae.parameters()),
         "training": training,
         "held_out_error": held_out_error(vae, layers, plan),
-        **latent_statistics(vae, layers, plan),
     }
-    if kept:  # the transformer was trained on latents that these numbers normalise
-        numbers = ("latents_mean", "latents_std", "scaling_factor")
-        card |= {"training": kept["training"], "decoder": training, **{n: kept[n] for n in numbers if n in kept}}
-    write_card(path.with_suffix(".json"), card)
     print(f"held-out mean squared error {card['held_out_error']:.5f} on [-1, 1] after {training['steps']} steps")
+    if before and before["held_out_error"] <= card["held_out_error"]:
+        print(f"not kept: the stored decoder's is {before['held_out_error']:.5f}")
+        return
+    # a decoder alone goes with the transformer that was trained on latents which the old numbers normalise
+    card |= before | card | {"training": before["training"], "decoder": training} if before else {}
+    save_half(vae, path)
+    write_card(path.with_suffix(".json"), card if before else card | latent_statistics(vae, layers, plan))
 
 
 if __name__ == "__main__":
