@@ -36,7 +36,7 @@ test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY) ## every test, the slow ones too
 	@$(BIN)/pytest

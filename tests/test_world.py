@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from unseen.diorama.processes import in_processes
 from unseen.diorama.stored import to_signed, to_uint8
 from unseen.diorama.training.clips import DATA_SEED, compose_clips, plan_clips, training_scene
 from unseen.diorama.training.layers import LAYER_SEED, draw_layers, load_layers
@@ -187,3 +188,9 @@ def test_muon_lowers_a_loss():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.05 * losses[0]
+
+
+def test_work_in_processes_comes_back_in_order():
+    # this process has used OpenCV and torch by now, so workers forked from it might never end
+    jobs = [(i, i + 1) for i in range(5)]
+    assert list(in_processes(pow, jobs, 2)) == list(in_processes(pow, jobs, 1)) == [i ** (i + 1) for i in range(5)]

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 from safetensors.numpy import load_file, save_file
 from tqdm import tqdm
 
 from unseen.diorama.detector.damage import degrade, destroy, subject_mask
 from unseen.diorama.detector.detector import DESTROYED, EMPTY
+from unseen.diorama.processes import in_processes
 from unseen.diorama.world.render import DEFAULT_SETTINGS, RenderSettings, render
 from unseen.diorama.world.sampling import COUNTABLE, HELD_OUT_SHARE, sample_scene
 from unseen.diorama.world.scenes import (
@@ -156,11 +153,6 @@ def render_pool(settings: RenderSettings, seed: int, count: int, *, moments: int
     return Pool(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-
-
 def _render_shard(path: Path, settings: RenderSettings, moments: int, seed: int) -> None:
     pool = render_pool(settings, seed, SHARD // moments, moments=moments)
     part = path.with_suffix(".partial")
@@ -175,12 +167,9 @@ def stored_pool(
     place.mkdir(parents=True, exist_ok=True)
     paths = [place / f"{index:03d}.safetensors" for index in range(-(-frames // SHARD))]
     missing = [(path, seed * 1000 + index) for index, path in enumerate(paths) if not path.exists()]
-    if missing:
-        fork = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(max(1, workers), mp_context=fork, initializer=_one_thread) as processes:
-            jobs = [processes.submit(_render_shard, path, settings, moments, own) for path, own in missing]
-            for job in tqdm(jobs, f"{place.name}, shards of {SHARD} frames"):
-                job.result()
+    jobs = [(path, settings, moments, own) for path, own in missing]
+    for _ in tqdm(in_processes(_render_shard, jobs, workers), place.name, len(jobs), unit="shard", disable=not jobs):
+        pass
     shards = [load_file(path) for path in paths]
     return Pool(**{f.name: np.concatenate([shard[f.name] for shard in shards])[:frames] for f in fields(Pool)})
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from unseen.diorama.processes import in_processes
 from unseen.diorama.training.layers import LayerRows, Layers
 from unseen.diorama.world.captions import caption
 from unseen.diorama.world.render import MOST_SUBJECTS, PHASE_OF_FRAME, compose, finish, place
@@ -93,17 +93,10 @@ def _plan_chunk(first: int, count: int, rows: LayerRows, captions: int) -> Plan:
 
 
 def plan_clips(first: int, count: int, rows: LayerRows, *, captions: int = 0, workers: int = 1) -> Plan:
-    """What clips `first` to `first + count` show, with so many captions of each.
-
-    With several workers it forks, so call it before the process has used a graphics card.
-    """
+    """What clips `first` to `first + count` show, with so many captions of each."""
     starts = range(first, first + count, _CHUNK)
     jobs = [(start, min(_CHUNK, first + count - start), rows, captions) for start in starts]
-    if workers <= 1:
-        parts = [_plan_chunk(*job) for job in jobs]
-    else:
-        with ProcessPoolExecutor(workers) as pool:
-            parts = list(pool.map(_plan_chunk, *zip(*jobs, strict=True)))
+    parts = list(in_processes(_plan_chunk, jobs, workers))
     return Plan(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Plan)))
 
 

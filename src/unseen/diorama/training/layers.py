@@ -11,16 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from unseen.diorama.processes import in_processes
 from unseen.diorama.training.checkpoints import CHECKPOINTS
 from unseen.diorama.world.render import PHASES, SPRITE, STAGE, draw_sprite, draw_stage
 from unseen.diorama.world.scenes import ATTRIBUTE_OF, BACKGROUNDS, STRANGER, SUBJECTS
@@ -65,7 +64,6 @@ def layer_rows(individuals: int) -> LayerRows:
 
 
 def _draw_variant(variant: Variant, count: int) -> np.ndarray:
-    cv2.setNumThreads(1)
     subject, shown = variant
     attributes = (ATTRIBUTE_OF[subject],) if shown else ()
     rows = [[draw_sprite(subject, LAYER_SEED + i, phase, attributes) for phase in PHASES] for i in range(count)]
@@ -73,7 +71,6 @@ def _draw_variant(variant: Variant, count: int) -> np.ndarray:
 
 
 def _draw_place(place: str, count: int) -> np.ndarray:
-    cv2.setNumThreads(1)
     return np.stack([draw_stage(place, LAYER_SEED + i) for i in range(count)])
 
 
@@ -91,15 +88,12 @@ def draw_layers(individuals: int, workers: int, folder: Path = FOLDER) -> None:
     stages = np.lib.format.open_memmap(
         folder / "stages.npy", "w+", np.uint8, (len(BACKGROUNDS) * individuals, 3, STAGE, STAGE)
     )
-    with ProcessPoolExecutor(workers) as pool:
-        places = [pool.submit(_draw_place, place, count) for place, (_, count) in rows.stages.items()]
-        jobs = [pool.submit(_draw_variant, variant, count) for variant, (_, count) in rows.sprites.items()]
-        for (first, count), job in tqdm(
-            zip(rows.sprites.values(), jobs, strict=True), "drawing", len(jobs), unit="subject"
-        ):
-            sprites[first : first + count] = job.result()
-        for (first, count), job in zip(rows.stages.values(), places, strict=True):
-            stages[first : first + count] = job.result()
+    drawn = in_processes(_draw_variant, [(variant, count) for variant, (_, count) in rows.sprites.items()], workers)
+    for (first, count), layers in zip(rows.sprites.values(), tqdm(drawn, "drawing", len(VARIANTS)), strict=True):
+        sprites[first : first + count] = layers
+    seen = in_processes(_draw_place, [(place, count) for place, (_, count) in rows.stages.items()], workers)
+    for (first, count), views in zip(rows.stages.values(), seen, strict=True):
+        stages[first : first + count] = views
     sprites.flush()
     stages.flush()
     done.write_text(json.dumps({"individuals": individuals}))

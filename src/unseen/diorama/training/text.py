@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from transformers import T5EncoderModel
 
 from unseen.diorama.model.networks import build_t5
 from unseen.diorama.model.text import load_t5_tokenizer
+from unseen.diorama.processes import in_processes
 from unseen.diorama.stored import WEIGHTS, save_bytes, write_card
 from unseen.diorama.training.checkpoints import Average, Budget, Checkpoint, autocast, prepare, set_rate
 from unseen.diorama.training.clips import cores, training_captions, training_scene
@@ -46,9 +46,8 @@ def _captions(first: int, count: int, each: int) -> list[str]:
 def caption_tokens(first: int, count: int, each: int, workers: int, weights: Path = WEIGHTS) -> np.ndarray:
     """Tokens of `each` captions of so many scenes, int32 `[count, each, TEXT_LENGTH]`."""
     starts = range(first, first + count, 512)
-    sizes = [min(512, first + count - start) for start in starts]
-    with ProcessPoolExecutor(workers) as pool:
-        parts = list(pool.map(_captions, starts, sizes, [each] * len(sizes)))
+    jobs = [(start, min(512, first + count - start), each) for start in starts]
+    parts = in_processes(_captions, jobs, workers)
     ids = token_ids([text for part in parts for text in part], load_t5_tokenizer(weights))
     return ids.reshape(count, each, -1)
 
