@@ -33,6 +33,11 @@ LEARNED, ASKED = 160, 60
 """Captions with a concept to learn from, and of each kind to be asked about; as many without it."""
 RIDGE = 0.1
 """Weight of the probe's penalty, relative to the features' variance."""
+READ = (
+    " The probe has not seen this wording, but the text encoder has: it was trained on the phrases of all splits, and "
+    "to find captions of the same scene alike. So this says where meaning is built, not how well it carries over."
+)
+"""What a reader has to know of Diorama-CogVideoX's T5."""
 SEED = 90_000_000
 """Scenes from here on are seen by no training."""
 
@@ -140,7 +145,7 @@ def evaluate_depth(study: Study) -> Iterator[Table]:
         note=(
             f"Area under the ROC curve of a linear probe, 0.5 is chance; mean over {len(keys)} concepts with a 95 % "
             f"interval over these. Learned from {2 * LEARNED} captions in fit wording, asked about {2 * ASKED} in test "
-            "wording for each column. No clip is generated."
+            "wording for each column. No clip is generated." + (READ if study.settings.model == "cogvideox" else "")
         ),
     )
     yield Table(

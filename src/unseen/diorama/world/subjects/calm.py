@@ -1,8 +1,8 @@
 """How far individuals of a kind differ: a random generator that keeps them near the middle of what was drawn for.
 
 A drawing asks its generator for proportions, poses, colours and optional parts. With all of them free, a church came in
-sixteen builds and every animal in two directions, more than a video model of six million weights learns. This generator
-keeps one build and one direction, half the range of every proportion, and the colours.
+sixteen builds and every animal in two directions, more than the first video model, of six million weights, learned.
+This generator keeps one build and one direction, half the range of every proportion, and the colours.
 """
 
 from __future__ import annotations
