@@ -36,6 +36,7 @@ test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports --no-logo
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(READY) ## every test, the slow ones too
@@ -43,7 +44,7 @@ test-slow: $(READY) ## every test, the slow ones too
 
 test-ray: $(READY) ## the tests on a local Ray cluster; installs the extra `ray` (80 MB)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[ray]"
-	@$(BIN)/pytest tests/test_engines.py tests/test_killed.py -k ray
+	@$(BIN)/pytest tests/bench/test_engines.py tests/bench/test_killed.py -k ray
 
 $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 	@$(PYTHON) -m venv --clear $(OLDEST)
@@ -51,8 +52,8 @@ $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 	@touch $@
 
 test-oldest: $(OLDEST)/.ready ## what meets transformers and diffusers, on the oldest versions that are supported
-	@$(OLDEST)/bin/pytest -m "not slow" tests/test_text_encoder.py tests/test_attach.py tests/test_eraser.py \
-		tests/test_backbones.py tests/test_generation.py tests/test_methods.py tests/test_plan.py tests/test_real_models.py
+	@$(OLDEST)/bin/pytest -m "not slow" tests/encoder tests/pipelines tests/runtime tests/baselines \
+		tests/clear/test_eraser.py tests/cli/test_plan.py
 
 train: $(READY) ## train Diorama: make train DEVICE=cuda SECONDS=640; on a processor it takes hours
 	@$(BIN)/python -m unseen.diorama.training --device $(DEVICE) --seconds $(SECONDS)

@@ -14,10 +14,10 @@ import time
 import numpy as np
 
 from unseen.bench.prompts import PromptWriter, concept_of
-from unseen.clear.reading import Reader
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
 from unseen.diorama.world import scenes
+from unseen.runtime.paraphrase import Reader
 
 
 def main() -> None:

@@ -22,12 +22,12 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from unseen import words as lexicon
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.gate import open_gate
 from unseen.concept import Concept
-from unseen.fingerprint import fingerprint
-from unseen.text_encoder import SHORT, PromptForm, encode_blocks
+from unseen.encoder.activations import SHORT, PromptForm, encode_blocks
+from unseen.encoder.fingerprint import fingerprint
+from unseen.prompts import lexicon as lexicon
 
 WIDTH = 32
 BLOCKS = 3

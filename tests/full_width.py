@@ -14,7 +14,9 @@ import unseen
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import combined_edit
 from unseen.clear.memory import fit_memory, shape_of
-from unseen.text_encoder import PromptForm, edited, num_blocks
+from unseen.encoder.activations import PromptForm
+from unseen.encoder.hooks import edited
+from unseen.encoder.layers import num_blocks
 
 BLOCKS = 8
 # so short a fit on random weights has no use for a gate: it might keep shut on the concept itself

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from pipelines import make_small_diorama
+from tiny import make_small_diorama
 
 from unseen.bench.compare import evaluate_methods
 from unseen.bench.study import Settings, Study

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .backbones import Backbone, backbone_of
-from .backbones.loading import fetch, model_index
 from .clear.config import ClearConfig
 from .clear.memory import FitMemory, fit_memory, shape_of
-from .text_encoder import PromptForm, num_blocks
+from .encoder.activations import PromptForm
+from .encoder.layers import num_blocks
+from .pipelines import Backbone, backbone_of
+from .pipelines.loading import fetch, model_index
 
 EVALUATION_CLIPS = 1200
 """300 clips about the concept and 300 about other things, each before and after."""

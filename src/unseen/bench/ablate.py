@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unseen.backbones import text_path
 from unseen.bench.cache import digest
 from unseen.bench.fits import Fitted
 from unseen.bench.prompts import concept_of
@@ -29,9 +28,12 @@ from unseen.clear.eraser import ClearEraser
 from unseen.clear.layer_search import roles_of_pairs
 from unseen.concept import Concept
 from unseen.diorama.world import captions
+from unseen.encoder.activations import encode_by_length
+from unseen.encoder.hooks import edited
+from unseen.encoder.layers import layer_name
 from unseen.errors import FitError
-from unseen.prompts import write_prompts
-from unseen.text_encoder import edited, encode_by_length, layer_name
+from unseen.pipelines import text_path
+from unseen.prompts.writer import write_prompts
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "default": {},

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unseen.backbones import text_path
-from unseen.backbones.text_path import TextPath
-from unseen.text_encoder import encode_by_length
+from unseen.encoder.activations import encode_by_length
+from unseen.pipelines import text_path
+from unseen.pipelines.text_path import TextPath
 
 _STEM = 4
 """Words that begin with the same letters, this many, count as one word in two forms."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from unseen.baselines import BASELINES, FittedBaseline
 from unseen.bench.attacks import Attacked, attack, attack_table
 from unseen.bench.cache import digest
 from unseen.bench.comparison import comparison_page, write_cells
@@ -36,7 +37,6 @@ from unseen.diorama.model.pipeline import GENERATION, generate
 from unseen.diorama.world import captions
 from unseen.errors import FitError
 from unseen.files import write_whole
-from unseen.methods import METHODS, Artefact
 
 CONCEPTS = ("french_horn", "church", "inkwell", "amber_bramble", "burning")
 """At least one of each kind."""
@@ -175,7 +175,7 @@ def variants(study: Study, key: str, name: str) -> tuple[float, list[tuple[str, 
     ]
 
 
-def kept_artefact(study: Study, name: str, concept: Concept) -> tuple[Artefact, float]:
+def kept_artefact(study: Study, name: str, concept: Concept) -> tuple[FittedBaseline, float]:
     """What a method learned about a concept and how long that took; kept, as erasers are."""
     settings = SMALL_SETTINGS.get(name, {})
     address = digest(
@@ -190,13 +190,13 @@ def kept_artefact(study: Study, name: str, concept: Concept) -> tuple[Artefact, 
     facts = folder / "facts.json"
     if not facts.exists():
         started = time.perf_counter()
-        made = METHODS[name].fit(
+        made = BASELINES[name].fit(
             study.pipe, concept, seed=study.settings.seed, progress=study.settings.progress, **settings
         )
         seconds = time.perf_counter() - started
         made.save_pretrained(folder)
         write_whole(facts, json.dumps({"seconds": round(seconds, 2)}).encode())
-    return Artefact.from_pretrained(folder), json.loads(facts.read_text(encoding="utf-8"))["seconds"]
+    return FittedBaseline.from_pretrained(folder), json.loads(facts.read_text(encoding="utf-8"))["seconds"]
 
 
 def compare(study: Study, key: str, name: str, before: Mapping[str, Mapping[str, Readings]], plain: float) -> Compared:

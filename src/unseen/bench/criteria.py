@@ -9,8 +9,8 @@ import numpy as np
 
 from unseen.bench.tables import Bar, Cell, Count, Table
 from unseen.diorama.world import captions
+from unseen.encoder.layers import layer_name
 from unseen.metrics.rates import Rate, rate
-from unseen.text_encoder import layer_name
 
 POINT = 0.01
 """A block this close to the best score counts as best."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unseen.diorama.world.captions import main_name
-from unseen.text_encoder import layer_name
+from unseen.encoder.layers import layer_name
 
 if TYPE_CHECKING:
     from unseen.bench.sweep import SweepCell, Swept

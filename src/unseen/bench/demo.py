@@ -21,7 +21,7 @@ from unseen.bench.study import Settings, Study, floor_of, mean_floor
 from unseen.bench.tables import Cell, Table, percent, write_tables
 from unseen.diorama.model.networks import Which
 from unseen.diorama.world import captions, scenes
-from unseen.text_encoder import layer_name
+from unseen.encoder.layers import layer_name
 
 CLIPS = {"target": 48, "neighbour": 24, "unrelated": 24}
 """Clips per role, drawn without and with the eraser."""

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unseen.backbones import text_path
 from unseen.bench.study import Study
 from unseen.bench.tables import Measure, Table
 from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.sampling import sample_scene
 from unseen.diorama.world.scenes import Scene
-from unseen.text_encoder import encode_by_length, layer_name, num_blocks
+from unseen.encoder.activations import encode_by_length
+from unseen.encoder.layers import layer_name, num_blocks
+from unseen.pipelines import text_path
 
 CONCEPTS = (
     *("golf_ball", "parachute", "tench", "english_springer", "windmill", "owl"),

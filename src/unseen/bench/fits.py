@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from unseen.backbones import text_path
 from unseen.bench.run import Method
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import ClearEraser
@@ -18,6 +17,7 @@ from unseen.clear.layer_search import LayerCosts, LayerPreferences
 from unseen.clear.sae import SaeBank
 from unseen.clear.specificity import Activity
 from unseen.concept import Concept
+from unseen.pipelines import text_path
 
 
 class Fitted(NamedTuple):

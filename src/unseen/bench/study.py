@@ -26,7 +26,7 @@ from unseen.diorama.detector.detector import Detector, load_detector
 from unseen.diorama.model.networks import Which
 from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
 from unseen.diorama.world.captions import key_of, main_name
-from unseen.prompts import write_prompts
+from unseen.prompts.writer import write_prompts
 
 QUICK_CLIPS = 4
 """Clips per cell of a quick look."""

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from unseen.backbones import text_path
 from unseen.bench.cache import digest
 from unseen.bench.criteria import Choice, criteria_table, per_concept_table
 from unseen.bench.curves import draw_curves
@@ -29,10 +28,11 @@ from unseen.clear.fitter import ClearFitter
 from unseen.clear.search_view import search_view
 from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
+from unseen.encoder.layers import layer_name
 from unseen.errors import FitError
 from unseen.files import write_whole
 from unseen.metrics.rates import Rate
-from unseen.text_encoder import layer_name
+from unseen.pipelines import text_path
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
 CLIPS_PER_CELL = 12

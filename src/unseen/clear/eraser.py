@@ -17,11 +17,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..concept import Concept
+from ..encoder.activations import PromptForm, encode_blocks
+from ..encoder.hooks import Edit
 from ..files import read_pair, write_pair
-from ..text_encoder import Edit, PromptForm, encode_blocks
 
 if TYPE_CHECKING:
-    from .attachment import Handle
+    from ..runtime.handle import Handle
 
 FORMAT_VERSION = 3
 _STEM = "unseen_eraser"
@@ -72,7 +73,7 @@ class ClearEraser:
     """Added in place of the concept at full activity, `[d]`; zero where the concept is only subtracted."""
     mentions: bool = False
     """Whether phrases that mean the concept in other words than its names are erased too, where the pipeline's video
-    model can be asked (`unseen.clear.reading`)."""
+    model can be asked (`unseen.runtime.paraphrase`)."""
     typical: float = 1.0
     """Mean norm of the activations on the concept's own tokens, the unit of `Delta.activity`."""
     max_length: int = 64
@@ -148,7 +149,7 @@ class ClearEraser:
 
     def applied_to(self, pipe: Any, *, on_negative: bool = False) -> Handle:
         """`with eraser.applied_to(pipe):` attaches for the length of the block; see `unseen.attach`."""
-        from .attachment import attach_erasers
+        from ..runtime.handle import attach_erasers
 
         return attach_erasers(pipe, [self], None, on_negative)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backbones import text_path
 from ..concept import Concept, PromptPair
+from ..pipelines import text_path
 from .config import ClearConfig
 from .eraser import ClearEraser
 from .fitter import ClearFitter

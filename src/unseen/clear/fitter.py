@@ -12,18 +12,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..concept import Concept, PromptPair
+from ..encoder.activations import BlockActivations, PromptForm, candidate_layers, encode_by_length, iter_blocks
+from ..encoder.fingerprint import fingerprint
+from ..encoder.layers import EMBEDDING, layer_name
 from ..errors import FitError
-from ..fingerprint import fingerprint
-from ..prompts import FitPrompts, write_prompts
-from ..text_encoder import (
-    EMBEDDING,
-    BlockActivations,
-    PromptForm,
-    candidate_layers,
-    encode_by_length,
-    iter_blocks,
-    layer_name,
-)
+from ..prompts.writer import FitPrompts, write_prompts
 from .config import ClearConfig
 from .criteria import CRITERIA
 from .eraser import ClearEraser

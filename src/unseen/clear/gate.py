@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ..text_encoder import BlockActivations
+from ..encoder.activations import BlockActivations
 
 
 def open_gate(num_features: int) -> Tensor:

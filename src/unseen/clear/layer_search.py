@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..concept import PromptPair
-from ..text_encoder import SHORT, BlockActivations, PromptForm, encode_blocks
+from ..encoder.activations import SHORT, BlockActivations, PromptForm, encode_blocks
 from .eraser import ClearEraser, combined_edit
 from .specificity import Activity, energies
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
-from ..backbones import text_path
 from ..concept import Concept
-from ..prompts import write_prompts
-from ..text_encoder import BlockActivations
+from ..encoder.activations import BlockActivations
+from ..pipelines import text_path
+from ..prompts.writer import write_prompts
 from .config import ClearConfig
 from .eraser import ClearEraser
 from .fitter import ClearFitter

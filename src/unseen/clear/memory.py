@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import nn
 
+from ..encoder.activations import PADS_READ, PromptForm
 from ..errors import FitError
-from ..text_encoder import PADS_READ, PromptForm
 from .config import ClearConfig
 
 TOKENS_PER_PROMPT = 16

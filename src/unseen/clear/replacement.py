@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..concept import Concept, Kind
-from ..prompts import write_prompts
-from ..text_encoder import encode_by_length
+from ..encoder.activations import encode_by_length
+from ..prompts.writer import write_prompts
 from .layer_search import roles_of_pairs
 
 if TYPE_CHECKING:

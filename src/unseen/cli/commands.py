@@ -50,7 +50,7 @@ def _pipeline(options: argparse.Namespace, *, text_only: bool = False) -> Any:
         which = DIORAMA[options.model]
         # a pair of tokenizer and encoder is taken to be Wan's kind, which hides padding
         return load_text_encoder() if text_only and which == "wan" else load_pipeline(which)
-    from unseen.backbones import load
+    from unseen.pipelines import load
 
     return load(
         options.model,
@@ -111,7 +111,7 @@ def _recommended(model: str | None, pipe: Any) -> dict[str, Any]:
         from unseen.diorama.model.pipeline import GENERATION
 
         return dict(GENERATION)
-    from unseen.backbones import backbone_of
+    from unseen.pipelines import backbone_of
 
     known = backbone_of(pipe)
     return dict(known.generation) if known else {}

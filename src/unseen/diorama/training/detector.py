@@ -21,15 +21,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tqdm import tqdm
 
 from unseen.diorama.detector.card import CALIBRATION_FRAMES, TEST_FRAMES, calibrate, measure
-from unseen.diorama.detector.data import (
-    DETECTED,
-    RECIPES,
-    Pool,
-    Recipe,
-    drawings_digest,
-    make_batch,
-    training_pool,
-)
+from unseen.diorama.detector.data import DETECTED, RECIPES, Pool, Recipe, drawings_digest, make_batch, training_pool
 from unseen.diorama.detector.detector import Detector, DetectorNetwork, load_detector, similarity_logits
 from unseen.diorama.stored import WEIGHTS, load_stored, save_half, write_card
 from unseen.diorama.training.checkpoints import CHECKPOINTS, Budget, Checkpoint, autocast, prepare, set_rate

@@ -26,7 +26,7 @@ from unseen.diorama.model.text import TOKENIZER, load_t5, load_t5_tokenizer
 from unseen.diorama.stored import WEIGHTS
 from unseen.diorama.training.checkpoints import CHECKPOINTS
 from unseen.diorama.training.clips import training_captions, training_scene
-from unseen.prompts import PromptWriter
+from unseen.prompts.writer import PromptWriter
 
 CARRIED = CHECKPOINTS / "minilm"
 """Where MiniLM lies on a machine that was given nothing but this repository and this folder."""

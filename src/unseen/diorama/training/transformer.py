@@ -22,14 +22,7 @@ from diffusers import CogVideoXDDIMScheduler
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from unseen.diorama.model.networks import (
-    TEXT_LENGTH,
-    WHICH,
-    Which,
-    build_scheduler,
-    build_t5,
-    build_transformer,
-)
+from unseen.diorama.model.networks import TEXT_LENGTH, WHICH, Which, build_scheduler, build_t5, build_transformer
 from unseen.diorama.stored import WEIGHTS, load_stored, save_bytes, write_card
 from unseen.diorama.training.checkpoints import Average, Budget, Checkpoint, autocast, prepare, set_rate
 from unseen.diorama.training.latents import CAPTIONS, Pool, make_pool, write_script

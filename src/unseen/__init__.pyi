@@ -1,0 +1,29 @@
+from .clear.config import ClearConfig as ClearConfig
+from .clear.eraser import ClearEraser as ClearEraser
+from .clear.fit import fit as fit
+from .clear.fitter import ClearFitter as ClearFitter
+from .clear.many import fit_many as fit_many
+from .concept import Concept as Concept
+from .concept import PromptPair as PromptPair
+from .concept import load_pairs as load_pairs
+from .errors import AlreadyAttachedError as AlreadyAttachedError
+from .errors import ConceptError as ConceptError
+from .errors import DamagedFileError as DamagedFileError
+from .errors import EraserBypassedError as EraserBypassedError
+from .errors import FitError as FitError
+from .errors import GuidanceNeededError as GuidanceNeededError
+from .errors import LoadError as LoadError
+from .errors import PromptFileError as PromptFileError
+from .errors import UnguardedInputError as UnguardedInputError
+from .errors import UnseenError as UnseenError
+from .errors import UnsupportedEncoderError as UnsupportedEncoderError
+from .errors import UnsupportedPipelineError as UnsupportedPipelineError
+from .errors import WrongEncoderError as WrongEncoderError
+from .pipelines import load as load
+from .pipelines import text_encoders as text_encoders
+from .runtime.attach import attach as attach
+from .runtime.handle import Firing as Firing
+from .runtime.handle import Handle as Handle
+
+__version__: str
+_PUBLIC: dict[str, tuple[str, ...]]

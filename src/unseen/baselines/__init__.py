@@ -1,0 +1,23 @@
+"""What the field compares with CLEAR, each from its equations, on stock pipelines, behind one protocol.
+
+`BASELINES[name].fit(pipe, concepts, **settings)` gives an `FittedBaseline`; `artefact.applied_to(pipe)` draws with it.
+"""
+
+from __future__ import annotations
+
+from .base import Baseline as Baseline
+from .base import FittedBaseline as FittedBaseline
+from .blocklist import BLOCKLIST
+from .concept_steerer import CONCEPT_STEERER
+from .negative_prompt import NEGATIVE_PROMPT
+from .none import NONE
+from .safree import SAFREE
+from .t2v_unlearning import T2V_UNLEARNING
+from .uce import UCE
+from .video_eraser import VIDEO_ERASER
+
+BASELINES = {
+    method.name: method
+    for method in (NONE, BLOCKLIST, NEGATIVE_PROMPT, SAFREE, VIDEO_ERASER, T2V_UNLEARNING, CONCEPT_STEERER, UCE)
+}
+"""By name. CLEAR itself is `unseen.fit`."""

@@ -1,0 +1,141 @@
+"""What every method's fit ends in: frozen, kept in two files, put on a pipeline for the length of a `with` block."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors.torch import save
+from torch import Tensor
+
+from ..concept import Concept
+from ..encoder.fingerprint import fingerprint
+from ..errors import WrongEncoderError
+from ..files import read_pair, write_pair
+from ..pipelines import text_path
+
+FORMAT_VERSION = 1
+_STEM = "unseen_method"
+
+
+@dataclass(frozen=True)
+class FittedBaseline:
+    """A fitted method."""
+
+    method: str
+    """Its name in `unseen.baselines.BASELINES`."""
+    concepts: tuple[Concept, ...]
+    """What it removes."""
+    settings: Mapping[str, Any]
+    """Constants that it was fitted with or is applied with; JSON-able."""
+    encoder_fingerprint: str
+    """Of the text encoder it was fitted on; another one is refused."""
+    tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    """What it learned."""
+
+    @property
+    def key(self) -> str:
+        """Short digest: two artefacts with the same key do the same."""
+        facts = [self.method, [asdict(c) for c in self.concepts], dict(self.settings), self.encoder_fingerprint]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + save(dict(self.tensors))).hexdigest()[:16]
+
+    def applied_to(self, pipe: Any) -> AbstractContextManager[Any]:
+        """`with artefact.applied_to(pipe):` the pipeline draws with the method, and afterwards exactly as before.
+
+        Raises:
+            WrongEncoderError: it was fitted on another text encoder.
+        """
+        from . import BASELINES
+
+        actual = fingerprint(text_path(pipe).encoder)
+        if actual != self.encoder_fingerprint:
+            raise WrongEncoderError(
+                f"{self.method} for {self.names} was fitted on the text encoder {self.encoder_fingerprint[:12]}, this"
+                f" pipeline has {actual[:12]}. Fit it on this pipeline."
+            )
+        return BASELINES[self.method].apply(pipe, self)
+
+    def with_settings(self, **settings: Any) -> FittedBaseline:
+        """The same artefact applied with other constants. Raises `ValueError` for one that the method does not have."""
+        _refuse_unknown(self.method, settings, self.settings)
+        return replace(self, settings={**self.settings, **settings})
+
+    @property
+    def names(self) -> str:
+        """The concepts in words."""
+        return ", ".join(concept.name for concept in self.concepts)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `unseen_method.json` and `unseen_method.safetensors` into `folder`."""
+        facts = {
+            "method": self.method,
+            "concepts": [asdict(concept) for concept in self.concepts],
+            "settings": dict(self.settings),
+            "encoder_fingerprint": self.encoder_fingerprint,
+        }
+        write_pair(folder, _STEM, FORMAT_VERSION, facts, self.tensors)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> FittedBaseline:
+        """Load an artefact. Raises `DamagedFileError` if a file is missing, was changed, or is of another version."""
+        facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION)
+        return cls(
+            facts["method"],
+            tuple(Concept(**{**concept, "synonyms": tuple(concept["synonyms"])}) for concept in facts["concepts"]),
+            facts["settings"],
+            facts["encoder_fingerprint"],
+            tensors,
+        )
+
+
+def _refuse_unknown(method: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"{method} has no setting {unknown[0]!r}; it has {', '.join(known) or 'none'}.")
+
+
+class Baseline(NamedTuple):
+    """One way to keep concepts out of what a pipeline draws."""
+
+    name: str
+    settings: Mapping[str, Any]
+    """Default constants, and with them all that may be set."""
+    learn: Callable[..., Mapping[str, Tensor]]
+    """`learn(pipe, concepts, settings, seed, progress)`: the tensors of the artefact."""
+    apply: Callable[[Any, FittedBaseline], AbstractContextManager[Any]]
+    text_only: bool
+    """Whether it acts through the prompt's embeddings alone."""
+
+    def fit(
+        self,
+        pipe: Any,
+        concepts: Sequence[Concept | str] | Concept | str,
+        *,
+        seed: int = 0,
+        progress: bool = True,
+        **settings: Any,
+    ) -> FittedBaseline:
+        """Fit the method for one or several concepts; `settings` replace its constants.
+
+        Raises:
+            ValueError: no concept, or a setting that the method does not have.
+        """
+        given = [concepts] if isinstance(concepts, Concept | str) else list(concepts)
+        wanted = tuple(Concept(concept) if isinstance(concept, str) else concept for concept in given)
+        if not wanted:
+            raise ValueError(f"expected at least one concept for {self.name}, got none.")
+        _refuse_unknown(self.name, settings, self.settings)
+        used = {**self.settings, **settings}
+        tensors = self.learn(pipe, wanted, used, seed, progress)
+        return FittedBaseline(self.name, wanted, used, fingerprint(text_path(pipe).encoder), tensors)
+
+
+def nothing_to_learn(
+    pipe: Any, concepts: Sequence[Concept], settings: Mapping[str, Any], seed: int, progress: bool
+) -> dict[str, Tensor]:
+    """For methods that need no fit."""
+    return {}

@@ -1,0 +1,87 @@
+"""The one hook that reads and edits block outputs: tuple or tensor, dtype and device are its business alone.
+
+Hidden states are read with the very hook that edits them: `output_hidden_states` ends on a normalised state and may not
+see an edit.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from .layers import EMBEDDING, find_blocks
+
+Edit = Callable[[Tensor, Tensor | None], Tensor | None]
+"""`(hidden [batch, tokens, d], valid [batch, tokens] bool or None) -> changed hidden, or None to leave it
+untouched`."""
+
+
+def rewrite_block_output(output: Any, edit: Callable[[Tensor], Tensor | None]) -> Any | None:
+    """Apply `edit` to the hidden states inside whatever a block returned, and pack the result the same way.
+
+    A block returns a tensor or a tuple that starts with one, depending on model and transformers version; a bare tensor
+    handed back for a tuple is silently wrong on some batch sizes. The result has dtype and device of the hidden states
+    that came (in fp16 models these are fp32, so the model's dtype must not be used). None means "leave as it is".
+    """
+    hidden = output[0] if isinstance(output, tuple) else output
+    edited = edit(hidden)
+    if edited is None:
+        return None
+    edited = edited.to(device=hidden.device, dtype=hidden.dtype)
+    return (edited, *output[1:]) if isinstance(output, tuple) else edited
+
+
+def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[], None]:
+    """Hook `edits` (block index or `EMBEDDING` → edit) into `encoder`; returns the function that removes every hook.
+
+    An edit also receives the attention mask of the running call as a boolean `[batch, tokens]`, or None when the
+    pipeline passed none (CogVideoX attends to its padding, Wan does not).
+    """
+    blocks = find_blocks(encoder)
+    parameters = list(inspect.signature(encoder.forward).parameters)
+    mask_position = parameters.index("attention_mask")
+    valid: list[Tensor | None] = [None]
+
+    def remember_mask(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        mask = kwargs.get("attention_mask", args[mask_position] if len(args) > mask_position else None)
+        valid[0] = None if mask is None else mask > 0
+
+    def hook_for(edit: Edit) -> Callable:
+        return lambda module, args, output: rewrite_block_output(output, lambda hidden: edit(hidden, valid[0]))
+
+    def input_hook_for(edit: Edit) -> Callable:
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+            given = args or (kwargs["hidden_states"],)
+            changed = rewrite_block_output(given, lambda hidden: edit(hidden, valid[0]))
+            if changed is None:
+                return None
+            return (changed, kwargs) if args else (args, {**kwargs, "hidden_states": changed[0]})
+
+        return hook
+
+    handles = [encoder.register_forward_pre_hook(remember_mask, with_kwargs=True)]
+    for index, edit in edits.items():
+        if index == EMBEDDING:
+            handles.append(blocks[0].register_forward_pre_hook(input_hook_for(edit), with_kwargs=True))
+        else:
+            handles.append(blocks[index].register_forward_hook(hook_for(edit)))
+
+    def remove() -> None:
+        for handle in handles:
+            handle.remove()
+
+    return remove
+
+
+@contextmanager
+def edited(encoder: nn.Module, edits: Mapping[int, Edit]) -> Iterator[None]:
+    """`install_edits` for the length of a `with` block."""
+    remove = install_edits(encoder, edits)
+    try:
+        yield
+    finally:
+        remove()

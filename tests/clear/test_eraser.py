@@ -1,0 +1,255 @@
+"""The frozen eraser: what it leaves alone, what it removes, and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+import unseen
+from unseen import ClearConfig, ClearEraser, Concept, DamagedFileError, FitError
+from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE, combined_edit
+from unseen.clear.replacement import stand_in
+from unseen.encoder.activations import encode_blocks
+
+FAMILIES = ("bert", "t5", "umt5", "clip")
+TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
+
+
+def encode(tokenizer, encoder, prompts, *erasers):
+    edits = {eraser.layer: combined_edit([eraser], [eraser.strength]) for eraser in erasers}
+    return encode_blocks(tokenizer, encoder, prompts, edits=edits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_prompts_with_the_concept_change(tokenizer, encoder_of, eraser_of, family, layer, dtype):
+    encoder = encoder_of(family)
+    eraser = eraser_of(tokenizer, encoder, layer=layer)
+    encoder = encoder.to(dtype)
+    prompts = [TARGET, UNRELATED, "apple"]
+    before, after = encode(tokenizer, encoder, prompts), encode(tokenizer, encoder, prompts, eraser)
+    untouched = before.prompt > 0
+    assert torch.equal(after.output[untouched], before.output[untouched])
+    assert not torch.equal(after.output[~untouched], before.output[~untouched])
+
+
+def test_the_feature_is_gone_after_the_edit(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("bert")
+    eraser = eraser_of(tokenizer, encoder)
+    edit = combined_edit([eraser], [1.0])
+    hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
+    once = edit(hidden, None)
+    assert eraser.features(hidden).max() > 0
+    assert eraser.features(once).max() < 1e-5
+
+
+def test_strength_scales_the_change_and_zero_is_the_identity(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("umt5")
+    eraser = eraser_of(tokenizer, encoder)
+    hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
+    one, three = (eraser.with_strength(s).delta(hidden).change for s in (1.0, 3.0))
+    assert torch.allclose(3 * one, three)
+    before = encode(tokenizer, encoder, [TARGET])
+    assert torch.equal(encode(tokenizer, encoder, [TARGET], eraser.with_strength(0)).output, before.output)
+    for bad in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="strength"):
+            eraser.with_strength(bad)
+
+
+def test_no_selected_feature_is_the_identity(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("t5")
+    eraser = eraser_of(tokenizer, encoder)
+    empty = dataclasses.replace(
+        eraser,
+        W_enc=eraser.W_enc[:, :0],
+        b_enc=eraser.b_enc[:0],
+        W_dec=eraser.W_dec[:0],
+        mask=eraser.mask[:0],
+        gate=eraser.gate[1:],
+    )
+    hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
+    assert empty.num_features == 0
+    assert not eraser.with_strength(0).delta(hidden).touched.any()
+
+
+def test_a_shut_gate_leaves_the_whole_prompt_alone(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("bert")
+    shut = eraser_of(tokenizer, encoder, gate=torch.tensor([1.0, 1e6]))
+    assert torch.equal(encode(tokenizer, encoder, [TARGET], shut).output, encode(tokenizer, encoder, [TARGET]).output)
+
+
+def test_a_prompt_that_says_the_name_opens_a_shut_gate_and_no_other_does(pipe_of, eraser_of):
+    pipe = pipe_of()
+    shut = eraser_of(pipe.tokenizer, pipe.text_encoder, gate=torch.tensor([1.0, 1e6]))
+    said, unsaid = "a ZEPPELIN, near the river", "zeppelins near the river"
+    options = {"do_classifier_free_guidance": False}
+    before = [pipe.encode_prompt(prompt, **options)[0] for prompt in (said, unsaid, UNRELATED)]
+    with shut.applied_to(pipe):
+        after = [pipe.encode_prompt(prompt, **options)[0] for prompt in (said, unsaid, UNRELATED)]
+        together = pipe.encode_prompt([UNRELATED, said], **options)[0]
+    assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [False, True, True]
+    assert (together[1] - after[0][0]).abs().max() < 1e-5 and (together[0] - before[2][0]).abs().max() < 1e-5
+
+
+def test_masked_padding_neither_fires_nor_opens_the_gate(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("bert")
+    eraser = eraser_of(tokenizer, encoder)
+    hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
+    assert not eraser.delta(hidden, torch.zeros(hidden.shape[:2], dtype=torch.bool)).touched.any()
+
+
+def test_a_replacement_is_added_where_the_concept_was(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("bert")
+    concept = Concept("zeppelin", replace_with="wolf")
+    direction = torch.randn(32)
+    plain = eraser_of(tokenizer, encoder)
+    # With so small a unit the activity is far above 1, and counts as 1.
+    replacing = dataclasses.replace(plain, concept=concept, replacement=direction, typical=1e-3)
+    hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
+    added = replacing.delta(hidden).change - plain.delta(hidden).change
+    touched = plain.delta(hidden).touched
+    assert torch.allclose(added[touched], direction.expand_as(added[touched]), atol=1e-5)
+    assert not added[~touched].any()
+
+
+def test_explain_points_at_the_concepts_token(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("clip")
+    rows = eraser_of(tokenizer, encoder).explain(tokenizer, encoder, TARGET)
+    assert [token for token, activity in rows if activity > 0] == ["zeppelin"]
+
+
+def test_saving_and_loading_gives_the_same_eraser(tokenizer, encoder_of, eraser_of, tmp_path):
+    encoder = encoder_of("bert")
+    concept = Concept("zeppelin", synonyms=("Luftschiff", "飛行船"))
+    eraser = dataclasses.replace(eraser_of(tokenizer, encoder, concept=concept), report={"seconds": 1.5})
+    eraser.save_pretrained(tmp_path / "deep" / "folder")
+    loaded = ClearEraser.from_pretrained(tmp_path / "deep" / "folder")
+    assert loaded.concept == concept and loaded.report == {"seconds": 1.5}
+    assert (loaded.key, loaded.layer, loaded.strength) == (eraser.key, eraser.layer, eraser.strength)
+    assert torch.equal(
+        encode(tokenizer, encoder, [TARGET], loaded).output, encode(tokenizer, encoder, [TARGET], eraser).output
+    )
+
+
+def damage_weights(folder):
+    data = bytearray((folder / WEIGHTS_FILE).read_bytes())
+    data[-1] ^= 1
+    (folder / WEIGHTS_FILE).write_bytes(bytes(data))
+
+
+def edit_metadata(folder, **changes):
+    metadata = json.loads((folder / METADATA_FILE).read_text())
+    (folder / METADATA_FILE).write_text(json.dumps({**metadata, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_weights, "does not match its checksum"),
+        (lambda folder: (folder / WEIGHTS_FILE).unlink(), "cannot read"),
+        (lambda folder: (folder / METADATA_FILE).write_text("{"), "not valid JSON"),
+        (lambda folder: edit_metadata(folder, layer=0), "was changed after it was written"),
+        (lambda folder: edit_metadata(folder, format_version=99), "expected format version 3, got 99"),
+    ],
+)
+def test_a_damaged_file_is_one_clear_error(tokenizer, encoder_of, eraser_of, tmp_path, damage, message):
+    eraser_of(tokenizer, encoder_of("bert")).save_pretrained(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(DamagedFileError, match=message):
+        ClearEraser.from_pretrained(tmp_path)
+
+
+SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
+
+
+@pytest.mark.parametrize("config", [SMALL, dataclasses.replace(ClearConfig.paper(), **{
+    name: getattr(SMALL, name) for name in ("pairs", "held_out", "features", "rounds", "sae_steps", "max_length")
+})], ids=["default", "paper"])  # fmt: skip
+def test_a_whole_fit_runs_and_reports(tokenizer, encoder_of, tmp_path, config):
+    encoder = encoder_of("bert")
+    weights = {name: parameter.clone() for name, parameter in encoder.named_parameters()}
+    eraser = unseen.fit((tokenizer, encoder), Concept("zeppelin"), config=config, progress=False)
+    assert 0 <= eraser.layer < 3 and eraser.num_features >= 1 and eraser.strength > 0
+    report = eraser.report
+    assert len(report["fvu"]) == len(report["l0"]) == len(report["dead"]) == 3
+    assert report["preferences"][-1][eraser.layer] == max(report["preferences"][-1])
+    assert report["seconds"] > 0 and report["features"] == eraser.num_features == len(report["top_tokens"])
+    assert "zeppelin" in {token for tokens in report["top_tokens"] for token in tokens} or config.mask == "literal"
+    assert all(torch.equal(parameter, weights[name]) for name, parameter in encoder.named_parameters())
+    eraser.save_pretrained(tmp_path)
+    assert ClearEraser.from_pretrained(tmp_path).report == report
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 200_000
+
+
+def test_the_place_of_an_object_is_given_the_state_of_a_thing(tokenizer, encoder_of):
+    encoder = encoder_of("bert")
+    made = {
+        vacancy: unseen.fit(
+            (tokenizer, encoder), "zeppelin", config=dataclasses.replace(SMALL, vacancy=vacancy), progress=False
+        )
+        for vacancy in (False, True)
+    }
+    plain, filled = made[False], made[True]
+    assert (plain.layer, plain.strength, plain.num_features) == (filled.layer, filled.strength, filled.num_features)
+    assert not plain.replacement.any() and filled.replacement.any()
+
+    def at_name(prompt: str, eraser: ClearEraser | None) -> torch.Tensor:
+        edits = {plain.layer: combined_edit([eraser], [eraser.strength])} if eraser else None
+        part = encode_blocks(tokenizer, encoder, [prompt], layers=[plain.layer], edits=edits)
+        return part.hidden[0, part.token_id == tokenizer.convert_tokens_to_ids(prompt.split()[1])][0]
+
+    thing = at_name("a thing over a meadow", None)
+    left = {vacancy: float((at_name("a zeppelin over a meadow", made[vacancy]) - thing).norm()) for vacancy in made}
+    assert left[True] < 0.8 * left[False]
+
+
+@pytest.mark.parametrize(
+    ("concept", "words"),
+    [
+        (Concept("zeppelin"), "thing"),
+        (Concept("Ada Quill", "identity"), "a person"),
+        (Concept("Ada Quill", "style"), None),
+        (Concept("smoking", "attribute"), None),
+        (Concept("swamp thing"), None),
+        (Concept("zeppelin", replace_with="wolf"), "wolf"),
+    ],
+)
+def test_what_stands_in_for_a_concept_depends_on_its_kind(concept, words):
+    assert stand_in(concept, vacancy=True) == words
+    assert stand_in(concept, vacancy=False) == concept.replace_with
+
+
+def test_the_same_seed_gives_the_same_eraser(tokenizer, encoder_of):
+    erasers = [
+        unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=SMALL, seed=seed, progress=False)
+        for seed in (0, 0, 1)
+    ]
+    assert erasers[0].key == erasers[1].key != erasers[2].key
+
+
+def test_a_layer_can_be_fixed_and_too_few_pairs_are_refused(tokenizer, encoder_of):
+    encoder = encoder_of("bert")
+    fixed = unseen.fit((tokenizer, encoder), "zeppelin", config=dataclasses.replace(SMALL, layer=2), progress=False)
+    assert fixed.layer == 2
+    with pytest.raises(FitError, match="at least 24 prompt pairs"):
+        unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL, pairs=[("a zeppelin", "a wolf")], progress=False)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pruning_drops_blocks_and_makes_the_same_choice(tokenizer, encoder_of, seed):
+    config = dataclasses.replace(SMALL, rounds=6, alpha_lr=0.3, embedding=True)
+    made = [
+        unseen.fit(
+            (tokenizer, encoder_of("bert")), "zeppelin", config=dataclasses.replace(config, prune=bound), seed=seed,
+            progress=False,
+        )
+        for bound in (0.0, 0.05)
+    ]  # fmt: skip
+    assert made[0].layer == made[1].layer and made[0].num_features == made[1].num_features
+    assert (made[0].W_dec * made[1].W_dec).sum(dim=1).min() > 0.98  # rounding differs, and 240 steps amplify it
+    assert None not in made[0].report["fvu"] and None in made[1].report["fvu"]
+    assert made[1].report["fvu"][made[1].report["layers"].index(made[1].layer)] is not None

@@ -1,0 +1,129 @@
+"""Concepts, prompts made from them, and prompt files."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from unseen.concept import Concept, load_pairs
+from unseen.errors import ConceptError, FitError, PromptFileError, UnseenError
+from unseen.prompts import lexicon as lexicon
+from unseen.prompts.writer import write_prompts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": ""}, "non-empty"),
+        ({"name": " church"}, "surrounding spaces"),
+        ({"name": "church", "kind": "building"}, "kind must be one of"),
+        ({"name": "church", "synonyms": "chapel"}, r"write \('chapel',\)"),
+        ({"name": "church", "synonyms": ("Church",)}, "must all differ"),
+        ({"name": "church", "replace_with": "church"}, "must all differ"),
+    ],
+)
+def test_a_concept_that_cannot_be_fitted_is_refused(arguments, message):
+    with pytest.raises(ConceptError, match=message) as caught:
+        Concept(**arguments)
+    assert isinstance(caught.value, UnseenError) and isinstance(caught.value, ValueError)
+
+
+CONCEPTS = [
+    Concept("French horn"),
+    Concept("church", synonyms=("chapel",)),
+    Concept("Tobias Inkwell", "style"),
+    Concept("Amber Bramble", "identity"),
+    Concept("burning", "attribute", synonyms=("on fire",)),
+]
+
+
+@pytest.mark.parametrize("concept", CONCEPTS, ids=lambda concept: concept.name)
+def test_pairs_name_the_concept_on_one_side_only(concept):
+    prompts = write_prompts(concept, pairs=120, neutral=60)
+    assert len(prompts.pairs) == 120 and len({pair.positive for pair in prompts.pairs}) == 120
+    for positive, negative in prompts.pairs:
+        assert any(name in positive for name in concept.names), positive
+        assert not concept.is_mentioned_in(negative), negative
+    for name in concept.names:
+        assert sum(name in pair.positive for pair in prompts.pairs) >= 30, name
+
+
+@pytest.mark.parametrize("concept", CONCEPTS, ids=lambda concept: concept.name)
+def test_neutral_prompts_hold_no_word_of_the_concept(concept):
+    neutral = write_prompts(concept, pairs=20, neutral=300).neutral
+    assert len(set(neutral)) == 300
+    own = {word for name in concept.names for word in name.lower().split()} - {"on"}
+    assert not [prompt for prompt in neutral for word in own if re.search(rf"\b{word}\b", prompt.lower())]
+
+
+def test_words_of_a_name_are_also_used_otherwise_but_never_as_the_name():
+    prompts = write_prompts(Concept("French horn"), pairs=20, neutral=20).same_word
+    assert any("French" in prompt for prompt in prompts) and any("horn" in prompt for prompt in prompts)
+    assert not any("French horn" in prompt for prompt in prompts)
+    assert not write_prompts(Concept("church"), pairs=20, neutral=20).same_word
+    # A word that is itself a synonym is the concept, and nothing to be spared.
+    spared = write_prompts(Concept("French horn", synonyms=("horn",)), pairs=20, neutral=20).same_word
+    assert spared and not any("horn" in prompt for prompt in spared)
+
+
+def test_the_same_seed_writes_the_same_prompts():
+    first, again, other = (write_prompts(CONCEPTS[0], seed=seed, pairs=30, neutral=30) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_articles_fit_their_nouns():
+    prompts = write_prompts(Concept("English springer"), pairs=120, neutral=200)
+    texts = [text for pair in prompts.pairs for text in pair] + list(prompts.neutral)
+    assert not [text for text in texts if re.search(r"\ba [aeio]", text)]
+
+
+def test_the_neutral_words_are_many_and_leave_out_what_is_measured_as_absent():
+    assert len(set(lexicon.THINGS)) >= 250
+    lists = (lexicon.THINGS, lexicon.PEOPLE, lexicon.MEDIA, lexicon.FIRST_NAMES, lexicon.LAST_NAMES)
+    bank = " ; ".join(word for words in lists for word in words).lower()
+    absent = "radio, hedge trimmer, bus, phone booth, tennis ball, hot-air balloon, lighthouse, goldfish, cat, trumpet"
+    absent += ", golf ball, tench, church, amber, bramble, cedar, flint, ivy, jasper, maple, olive, quill, lantern"
+    for word in absent.split(", "):
+        assert not re.search(rf"\b{word}\b", bank), word
+
+
+def test_words_that_are_everywhere_cannot_be_filtered_out():
+    common = Concept("thing", synonyms=tuple(lexicon.THINGS))
+    with pytest.raises(FitError, match="very common words"):
+        write_prompts(common, pairs=10, neutral=400)
+
+
+def test_pairs_are_read_from_csv_and_jsonl(tmp_path):
+    (tmp_path / "pairs.csv").write_text('positive,negative\n"a horn, shiny",a chair\n', encoding="utf-8")
+    (tmp_path / "pairs.jsonl").write_text('{"positive": "ein Waldhorn", "negative": "ein Stuhl"}\n\n', encoding="utf-8")
+    assert load_pairs(tmp_path / "pairs.csv") == [("a horn, shiny", "a chair")]
+    assert load_pairs(str(tmp_path / "pairs.jsonl")) == [("ein Waldhorn", "ein Stuhl")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "positive,other\na,b\n", "line 1: the header must name"),
+        ("a.csv", "positive,negative\na,b\nc,\n", "line 3: 'negative' must be a non-empty prompt"),
+        ("a.csv", "positive,negative\na,a\n", "line 2: positive and negative are the same"),
+        ("a.csv", "positive,negative\n", "holds no prompt pairs"),
+        ("a.jsonl", '{"positive": "a", "negative": "b"}\n{"positive": \n', "line 2: is not JSON"),
+        ("a.jsonl", "[1]\n", "line 1: expected an object, got list"),
+        ("a.jsonl", '{"positive": "a", "negative": 3}\n', "line 1: 'negative' must be a non-empty prompt, got 3"),
+        ("a.txt", "", "expected a .csv or .jsonl file, got .txt"),
+    ],
+)
+def test_a_bad_prompt_file_is_named_with_line_and_reason(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(PromptFileError, match=re.escape(message)) as caught:
+        load_pairs(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_missing_or_badly_encoded_file_is_reported(tmp_path):
+    with pytest.raises(PromptFileError, match="cannot be read"):
+        load_pairs(tmp_path / "none.csv")
+    (tmp_path / "latin.csv").write_bytes("positive,negative\nWaldhörner,Stühle\n".encode("latin-1"))
+    with pytest.raises(PromptFileError, match="not UTF-8"):
+        load_pairs(tmp_path / "latin.csv")
