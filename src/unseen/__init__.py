@@ -17,11 +17,13 @@ _PUBLIC = {
     "errors": (
         "AlreadyAttachedError",
         "ConceptError",
+        "ConceptWarning",
         "DamagedFileError",
         "EraserBypassedError",
         "FitError",
         "GuidanceNeededError",
         "LoadError",
+        "NonFiniteError",
         "PromptFileError",
         "UnguardedInputError",
         "UnseenError",

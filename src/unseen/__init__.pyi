@@ -8,11 +8,13 @@ from .concept import PromptPair as PromptPair
 from .concept import load_pairs as load_pairs
 from .errors import AlreadyAttachedError as AlreadyAttachedError
 from .errors import ConceptError as ConceptError
+from .errors import ConceptWarning as ConceptWarning
 from .errors import DamagedFileError as DamagedFileError
 from .errors import EraserBypassedError as EraserBypassedError
 from .errors import FitError as FitError
 from .errors import GuidanceNeededError as GuidanceNeededError
 from .errors import LoadError as LoadError
+from .errors import NonFiniteError as NonFiniteError
 from .errors import PromptFileError as PromptFileError
 from .errors import UnguardedInputError as UnguardedInputError
 from .errors import UnseenError as UnseenError

@@ -11,6 +11,10 @@ class ConceptError(UnseenError, ValueError):
     """A `Concept` was described in a way that cannot be fitted."""
 
 
+class ConceptWarning(UserWarning):
+    """A `Concept` leaves something untouched that its maker may take for erased; the message says what to add."""
+
+
 class PromptFileError(UnseenError, ValueError):
     """A file of prompt pairs could not be read; the message names the file, the line and what is wrong there."""
 
@@ -61,3 +65,7 @@ class GuidanceNeededError(UnseenError, ValueError):
 
 class UnguardedInputError(UnseenError):
     """The pipeline has an input that the erasers do not guard: an image, a video, or another text encoder."""
+
+
+class NonFiniteError(UnseenError, RuntimeError):
+    """Hidden states of the text encoder are not finite, so that nothing can be read from them or edited in them."""
