@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from .errors import ConceptError, PromptFileError
+from .errors import ConceptError, ConceptWarning, PromptFileError
+from .names import NameMatcher
 
 Kind = Literal["object", "style", "identity", "attribute"]
 _FUNCTION_WORDS = frozenset("a an the of in on with by and or for to from at as is style".split())
@@ -56,6 +58,9 @@ class Concept:
         lowered = [text.lower() for text in given]
         if len(set(lowered)) < len(lowered):
             raise ConceptError(f"name, synonyms and replace_with must all differ, got {given}.")
+        if self.kind in ("style", "identity"):
+            for surname in _surnames(self.names):
+                _warn_of_surname(self.name, self.kind, surname)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,12 +72,56 @@ class Concept:
         return _stems(self.names)
 
     def is_named_in(self, prompt: str) -> bool:
-        """Whether `prompt` says the name or a synonym as it is written here, in upper or lower case."""
-        return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", prompt, re.IGNORECASE) for name in self.names)
+        """Whether `prompt` says the name or a synonym, as `NameMatcher` compares them."""
+        return bool(_matcher((self,)).named_in(prompt))
 
     def is_mentioned_in(self, prompt: str) -> bool:
         """Whether any content word of the name or a synonym occurs in `prompt`, in whatever ending."""
         return not self.stems().isdisjoint(stem(word) for word in words(prompt))
+
+
+_PARTICLES = frozenset("van von der den de del della da di du la le dos el al bin ibn ter ten zu".split())
+_SUFFIXES = frozenset("jr sr ii iii iv".split())
+
+
+def _surnames(names: Sequence[str]) -> list[str]:
+    """Surnames of proper names, "Inkwell" of "Tobias Inkwell", that are not among `names` themselves."""
+    alone = {name.casefold() for name in names}
+    found: dict[str, None] = {}
+    for name in names:
+        parts = name.split()
+        while len(parts) > 1 and parts[-1].strip(".").casefold() in _SUFFIXES:
+            parts.pop()
+        if len(parts) < 2 or not parts[-1][:1].isupper():  # "oil painting" is no proper name
+            continue
+        start = len(parts) - 1
+        while start and parts[start - 1] in _PARTICLES:
+            start -= 1
+        surname = " ".join(parts[start:])
+        if surname.casefold() not in alone and parts[-1].casefold() not in alone:
+            found[surname] = None
+    return list(found)
+
+
+@lru_cache(maxsize=4096)  # one warning for each name, however often the concept is made
+def _warn_of_surname(name: str, kind: str, surname: str) -> None:
+    warnings.warn(
+        f"prompts that say {surname!r} alone stay untouched by an eraser for {name!r}. To erase these too, add it as a"
+        f" synonym: Concept({name!r}, {kind!r}, synonyms=({surname!r},)).",
+        ConceptWarning,
+        stacklevel=4,  # whoever made the concept: below are __post_init__ and the __init__ of the dataclass
+    )
+
+
+@lru_cache(maxsize=256)
+def _matcher(concepts: tuple[Concept, ...]) -> NameMatcher:
+    return NameMatcher(concepts)
+
+
+def named_concepts(prompt: str, concepts: Sequence[Concept]) -> list[Concept]:
+    """Those of `concepts` that `prompt` names."""
+    named = _matcher(tuple(concepts)).named_in(prompt)
+    return [concept for index, concept in enumerate(concepts) if index in named]
 
 
 @lru_cache(maxsize=64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import pytest
 
 from unseen.concept import Concept, load_pairs
-from unseen.errors import ConceptError, FitError, PromptFileError, UnseenError
+from unseen.errors import ConceptError, ConceptWarning, FitError, PromptFileError, UnseenError
 from unseen.prompts import lexicon as lexicon
 from unseen.prompts.writer import write_prompts
 
@@ -27,6 +28,30 @@ def test_a_concept_that_cannot_be_fitted_is_refused(arguments, message):
     with pytest.raises(ConceptError, match=message) as caught:
         Concept(**arguments)
     assert isinstance(caught.value, UnseenError) and isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("name", "surname"),
+    [("Ada Brandnew", "Brandnew"), ("Jan van Brandnew", "van Brandnew"), ("Ben Brandnew Jr.", "Brandnew")],
+)
+def test_a_surname_that_stays_untouched_is_said_once_with_the_synonym_to_add(name, surname):
+    with pytest.warns(ConceptWarning, match=re.escape(f"synonyms=({surname!r},)")) as told:
+        Concept(name, "style")
+    assert len(told) == 1 and told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConceptWarning)
+        Concept(name, "style")  # said already
+        Concept(name, "identity", synonyms=(surname,))
+        Concept("Ada Brandnewer", "object")
+        Concept("oil painting", "style")
+        Concept("Brandnewer", "style")
+
+
+def test_no_prompt_uses_a_surname_otherwise_that_is_a_synonym():
+    prompts = write_prompts(Concept("Tobias Inkwell", "style", synonyms=("Inkwell",)), pairs=120, neutral=60)
+    assert prompts.same_word and not [prompt for prompt in prompts.same_word if "inkwell" in prompt.lower()]
+    alone = [pair.positive for pair in prompts.pairs if "Inkwell" in pair.positive and "Tobias" not in pair.positive]
+    assert len(alone) == 60
 
 
 CONCEPTS = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,6 +19,7 @@ from unseen.concept import Concept, Kind
 from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.sampling import sample_scene
 from unseen.diorama.world.scenes import Scene
+from unseen.errors import ConceptWarning
 
 SPLITS = ("development", "test")
 PHRASINGS = ("synonym", "periphrasis", "fr", "de", "es")
@@ -70,7 +72,9 @@ def concept_name(key: str) -> str:
 
 def concept_of(key: str, *, synonyms: Sequence[str] = (), replace_with: str | None = None) -> Concept:
     """The concept to erase for a Diorama key."""
-    return Concept(concept_name(key), concept_kind(key), tuple(synonyms), replace_with)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConceptWarning)  # Diorama's prompts say whole names, or are about other names
+        return Concept(concept_name(key), concept_kind(key), tuple(synonyms), replace_with)
 
 
 def _mentions(text: str, phrase: str) -> bool:
