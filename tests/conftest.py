@@ -177,7 +177,9 @@ def make_eraser(
         "b_dec": mean.clone(),
         "scale": torch.tensor(1.0),
         "gate": open_gate(1),
-        "replacement": torch.zeros(WIDTH),
+        "target": torch.zeros(WIDTH),
+        "mean_edit": torch.zeros(WIDTH),
+        "witness": hidden[own][projected[own].argmax()].clone(),
     }
     return ClearEraser(**{**values, **changes})
 

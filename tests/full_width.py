@@ -12,7 +12,7 @@ from transformers import T5Config, T5EncoderModel
 
 import unseen
 from unseen.clear.config import ClearConfig
-from unseen.clear.eraser import combined_edit
+from unseen.clear.edit import combined_edit
 from unseen.clear.memory import fit_memory, shape_of
 from unseen.encoder.activations import PromptForm
 from unseen.encoder.hooks import edited

@@ -20,6 +20,7 @@ _PUBLIC = {
         "ConceptWarning",
         "DamagedFileError",
         "EraserBypassedError",
+        "EraserError",
         "FitError",
         "GuidanceNeededError",
         "LoadError",

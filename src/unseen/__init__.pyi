@@ -11,6 +11,7 @@ from .errors import ConceptError as ConceptError
 from .errors import ConceptWarning as ConceptWarning
 from .errors import DamagedFileError as DamagedFileError
 from .errors import EraserBypassedError as EraserBypassedError
+from .errors import EraserError as EraserError
 from .errors import FitError as FitError
 from .errors import GuidanceNeededError as GuidanceNeededError
 from .errors import LoadError as LoadError

@@ -47,8 +47,14 @@ class WrongEncoderError(UnseenError):
     """An eraser was attached to another text encoder than the one it was fitted on."""
 
 
+class EraserError(UnseenError, ValueError):
+    """An eraser or a fitted baseline holds something that cannot work: a shape, a type, or a number that is not
+    finite."""
+
+
 class DamagedFileError(UnseenError):
-    """An eraser on disk is incomplete, was changed after it was written, or has an unknown format version."""
+    """An eraser on disk is incomplete, was changed after it was written, has an unknown format version, or holds
+    something that cannot work."""
 
 
 class AlreadyAttachedError(UnseenError):
@@ -69,3 +75,7 @@ class UnguardedInputError(UnseenError):
 
 class NonFiniteError(UnseenError, RuntimeError):
     """Hidden states of the text encoder are not finite, so that nothing can be read from them or edited in them."""
+
+
+class StaleCopyError(UnseenError):
+    """A copy of a pipeline that was made while erasers were attached is used after they were detached."""

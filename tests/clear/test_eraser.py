@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import unseen
-from unseen import ClearConfig, ClearEraser, Concept, DamagedFileError, FitError
-from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE, combined_edit
+from unseen import ClearConfig, ClearEraser, Concept, DamagedFileError, EraserError, FitError, NonFiniteError
+from unseen.clear.edit import combined_edit
+from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE
 from unseen.clear.replacement import stand_in
 from unseen.encoder.activations import encode_blocks
 
@@ -55,25 +56,11 @@ def test_strength_scales_the_change_and_zero_is_the_identity(tokenizer, encoder_
     assert torch.allclose(3 * one, three)
     before = encode(tokenizer, encoder, [TARGET])
     assert torch.equal(encode(tokenizer, encoder, [TARGET], eraser.with_strength(0)).output, before.output)
-    for bad in (-1.0, float("nan")):
-        with pytest.raises(ValueError, match="strength"):
+    for bad in (-1.0, float("nan"), float("inf"), True, "1"):
+        with pytest.raises(EraserError, match="strength"):
             eraser.with_strength(bad)
-
-
-def test_no_selected_feature_is_the_identity(tokenizer, encoder_of, eraser_of):
-    encoder = encoder_of("t5")
-    eraser = eraser_of(tokenizer, encoder)
-    empty = dataclasses.replace(
-        eraser,
-        W_enc=eraser.W_enc[:, :0],
-        b_enc=eraser.b_enc[:0],
-        W_dec=eraser.W_dec[:0],
-        mask=eraser.mask[:0],
-        gate=eraser.gate[1:],
-    )
-    hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
-    assert empty.num_features == 0
-    assert not eraser.with_strength(0).delta(hidden).touched.any()
+        with pytest.raises(EraserError, match="strength"):
+            eraser.delta(hidden, strength=bad)
 
 
 def test_a_shut_gate_leaves_the_whole_prompt_alone(tokenizer, encoder_of, eraser_of):
@@ -102,18 +89,139 @@ def test_masked_padding_neither_fires_nor_opens_the_gate(tokenizer, encoder_of, 
     assert not eraser.delta(hidden, torch.zeros(hidden.shape[:2], dtype=torch.bool)).touched.any()
 
 
-def test_a_replacement_is_added_where_the_concept_was(tokenizer, encoder_of, eraser_of):
+@pytest.fixture
+def replacing(tokenizer, encoder_of, eraser_of):
+    """An eraser that puts something in the concept's place, the same one without, and hidden states of a prompt."""
     encoder = encoder_of("bert")
+    plain = eraser_of(
+        tokenizer, encoder, unit_firing=1e-3
+    )  # so small that the activity is far above 1, and counts as 1
+    generator = torch.Generator().manual_seed(0)
+    target, mean_edit = (torch.randn(32, generator=generator) for _ in range(2))
     concept = Concept("zeppelin", replace_with="wolf")
-    direction = torch.randn(32)
-    plain = eraser_of(tokenizer, encoder)
-    # With so small a unit the activity is far above 1, and counts as 1.
-    replacing = dataclasses.replace(plain, concept=concept, replacement=direction, typical=1e-3)
     hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
-    added = replacing.delta(hidden).change - plain.delta(hidden).change
+    return dataclasses.replace(plain, concept=concept, target=target, mean_edit=mean_edit), plain, hidden
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.5, 2.0])
+def test_a_replacement_leads_from_what_erasing_leaves_to_the_other_state(replacing, gamma):
+    eraser, plain, hidden = replacing
+    added = eraser.delta(hidden, strength=gamma).change - plain.delta(hidden, strength=gamma).change
     touched = plain.delta(hidden).touched
-    assert torch.allclose(added[touched], direction.expand_as(added[touched]), atol=1e-5)
+    own_mean = torch.randn(32)
+    other_mean = own_mean + eraser.target
+    expected = other_mean - (own_mean - gamma * eraser.mean_edit)
+    assert torch.allclose(added[touched], expected.expand_as(added[touched]), atol=1e-5)
     assert not added[~touched].any()
+
+
+def test_strength_is_a_dial_where_something_takes_the_place(replacing):
+    eraser, _, hidden = replacing
+    changes = {gamma: eraser.delta(hidden, strength=gamma).change for gamma in (1.0, 0.5, 0.25, 1e-9, 0.0)}
+    assert torch.allclose(changes[0.5], changes[1.0] / 2, atol=1e-6)
+    assert torch.allclose(changes[0.25], changes[1.0] / 4, atol=1e-6)
+    assert 0 < changes[1e-9].abs().max() < 1e-7
+    assert not changes[0.0].any() and not eraser.delta(hidden, strength=0.0).touched.any()
+
+
+def test_the_names_belong_to_the_key(replacing):
+    eraser, plain, _ = replacing
+    others = [
+        Concept("zeppelin", synonyms=("airship",)), Concept("airship"), Concept("zeppelin", "style"), eraser.concept
+    ]  # fmt: skip
+    keys = {dataclasses.replace(plain, concept=concept).key for concept in others} | {plain.key}
+    assert len(keys) == 5
+    assert dataclasses.replace(plain, report={"seconds": 1}, witness=None).key == plain.key
+
+
+FLAWS = {
+    "W_enc": [lambda t: t.T, lambda t: t[:-1], lambda t: t * torch.nan, lambda t: t.long(), lambda t: None],
+    "b_enc": [lambda t: t[:0], lambda t: t + torch.inf, lambda t: t[None]],
+    "W_dec": [lambda t: t[:0], lambda t: t[:, :0], lambda t: t[:, :-1], lambda t: t[0], lambda t: t.to("meta")],
+    "mask": [lambda t: t * 0, lambda t: -t, lambda t: t * 1.5, lambda t: t * torch.nan],
+    "b_dec": [lambda t: t[:1], lambda t: t / 0],
+    "scale": [lambda t: t * 0, lambda t: -t, lambda t: t[None], lambda t: t.double() * 1e300],
+    "gate": [lambda t: t[:-1], lambda t: t - 1, lambda t: t * torch.nan],
+    "target": [lambda t: t[:-1], lambda t: t + torch.nan],
+    "mean_edit": [lambda t: t.bool(), lambda t: t - torch.inf],
+    "witness": [lambda t: t[:-1], lambda t: t * torch.nan],
+    "layer": [-2, 10**9, True, 1.0, "1", None],
+    "strength": [-1, float("nan"), float("inf"), True, "1", None, 10**400],
+    "unit_firing": [0, -1.0, float("nan"), float("inf"), True, "1"],
+    "max_length": [0, -64, 64.0, True, 10**12],
+    "encoder_fingerprint": ["", "abc", "G" * 64, None, 7],
+    "mentions": [1, 0, "yes", None],
+    "report": [[], None, {"a": float("nan")}, {"a": {1, 2}}, {"a": "\ud800"}],
+    "concept": ["zeppelin", None, Concept("\ud800")],
+}
+
+
+@pytest.mark.parametrize(("name", "place"), [(name, i) for name in FLAWS for i in range(len(FLAWS[name]))])
+def test_what_cannot_work_is_refused_when_an_eraser_is_made(tokenizer, encoder_of, eraser_of, name, place):
+    eraser = eraser_of(tokenizer, encoder_of("bert"))
+    flaw = FLAWS[name][place]
+    value = flaw(getattr(eraser, name)) if callable(flaw) else flaw
+    if name == "witness" and value is None:
+        return
+    with pytest.raises(EraserError, match=" must "):
+        dataclasses.replace(eraser, **{name: value})
+
+
+def test_tensors_are_kept_apart_from_those_given(tokenizer, encoder_of, eraser_of):
+    given = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    with torch.inference_mode():
+        eraser = eraser_of(tokenizer, encoder_of("bert"), mask=given)
+        eraser = eraser.with_strength(2.0)
+    for name in ("W_enc", "mask", "target", "witness"):
+        kept = getattr(eraser, name)
+        assert kept.dtype == torch.float32 and not kept.requires_grad and not kept.is_inference()
+    with torch.no_grad():
+        given.zero_()
+    assert eraser.mask == 1
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_states_that_are_not_finite_are_refused_and_masked_padding_does_not_matter(
+    tokenizer, encoder_of, eraser_of, bad
+):
+    encoder = encoder_of("bert")
+    eraser = eraser_of(tokenizer, encoder)
+    hidden = encode_blocks(tokenizer, encoder, [UNRELATED], layers=[1]).hidden
+    for coordinate in range(0, 32, 5):
+        broken = hidden.clone()
+        broken[0, 2, coordinate] = bad
+        with pytest.raises(NonFiniteError, match=r"block 1 .*'zeppelin'.*bfloat16 or float32"):
+            combined_edit([eraser], [1.0])(broken, None)
+        valid = torch.ones(hidden.shape[:2], dtype=torch.bool)
+        valid[0, 2] = False
+        assert combined_edit([eraser], [1.0])(broken, valid) is None
+    overflowing = hidden.half()
+    named = [lambda eraser, batch: torch.ones(batch, dtype=torch.bool)]
+    hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
+    with pytest.raises(NonFiniteError, match="float16"):
+        combined_edit([eraser], [1e6], named=named[0])(hidden.to(overflowing.dtype), None)
+    with pytest.raises(NonFiniteError, match="strength 1e\\+38"):
+        combined_edit([eraser], [1e38])(1e3 * hidden, None)
+
+
+def test_the_order_of_erasers_does_not_matter_and_each_acts_on_what_came(tokenizer, encoder_of, eraser_of):
+    encoder = encoder_of("bert")
+    generator = torch.Generator().manual_seed(1)
+    base = eraser_of(tokenizer, encoder)
+    erasers = [
+        dataclasses.replace(base, W_dec=base.W_dec + torch.randn(1, 32, generator=generator), target=torch.randn(32))
+        for _ in range(5)
+    ] + [eraser_of(tokenizer, encoder, word="wolf")]
+    strengths = [1.0, 1.5, 0.3, 2.0, 1.0, 1.0]
+    hidden = encode_blocks(tokenizer, encoder, [TARGET, UNRELATED], layers=[1]).hidden
+    hidden = hidden.reshape(2, -1, 32)
+    first = combined_edit(erasers, strengths)(hidden, None)
+    expected = hidden + sum(e.delta(hidden, None, s).change for e, s in zip(erasers, strengths, strict=True))
+    assert torch.allclose(first, expected, atol=1e-4)
+    for seed in range(5):
+        order = torch.randperm(6, generator=torch.Generator().manual_seed(seed)).tolist()
+        again = combined_edit([erasers[i] for i in order], [strengths[i] for i in order])(hidden, None)
+        assert torch.equal(again, first)
 
 
 def test_explain_points_at_the_concepts_token(tokenizer, encoder_of, eraser_of):
@@ -151,9 +259,9 @@ def edit_metadata(folder, **changes):
     [
         (damage_weights, "does not match its checksum"),
         (lambda folder: (folder / WEIGHTS_FILE).unlink(), "cannot read"),
-        (lambda folder: (folder / METADATA_FILE).write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / METADATA_FILE).write_text("{"), "is not valid JSON"),
         (lambda folder: edit_metadata(folder, layer=0), "was changed after it was written"),
-        (lambda folder: edit_metadata(folder, format_version=99), "expected format version 3, got 99"),
+        (lambda folder: edit_metadata(folder, format_version=99), "expected format version 4, got 99"),
     ],
 )
 def test_a_damaged_file_is_one_clear_error(tokenizer, encoder_of, eraser_of, tmp_path, damage, message):
@@ -195,7 +303,7 @@ def test_the_place_of_an_object_is_given_the_state_of_a_thing(tokenizer, encoder
     }
     plain, filled = made[False], made[True]
     assert (plain.layer, plain.strength, plain.num_features) == (filled.layer, filled.strength, filled.num_features)
-    assert not plain.replacement.any() and filled.replacement.any()
+    assert not plain.target.any() and filled.target.any() and filled.mean_edit.any()
 
     def at_name(prompt: str, eraser: ClearEraser | None) -> torch.Tensor:
         edits = {plain.layer: combined_edit([eraser], [eraser.strength])} if eraser else None

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import unseen
-from unseen.clear.eraser import combined_edit
+from unseen.clear.edit import combined_edit
 from unseen.clear.fitter import ClearFitter
 from unseen.clear.many import read_prompts
 from unseen.encoder.activations import encode_blocks, encode_by_length

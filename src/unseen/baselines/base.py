@@ -13,19 +13,26 @@ from typing import Any, NamedTuple
 from safetensors.torch import save
 from torch import Tensor
 
+from ..clear import validation
 from ..concept import Concept
 from ..encoder.fingerprint import fingerprint
-from ..errors import WrongEncoderError
+from ..errors import DamagedFileError, EraserError, UnseenError, WrongEncoderError
 from ..files import read_pair, write_pair
 from ..pipelines import text_path
 
 FORMAT_VERSION = 1
 _STEM = "unseen_method"
+_SCHEMA: dict[str, type] = {"method": str, "concepts": list, "settings": dict, "encoder_fingerprint": str}
 
 
 @dataclass(frozen=True)
 class FittedBaseline:
-    """A fitted method."""
+    """A fitted method. Its tensors are copied, and kept in float32 on the CPU.
+
+    Raises:
+        EraserError: a field has another type than is said here, a setting is not of its method, or a number is not
+            finite.
+    """
 
     method: str
     """Its name in `unseen.baselines.BASELINES`."""
@@ -37,6 +44,25 @@ class FittedBaseline:
     """Of the text encoder it was fitted on; another one is refused."""
     tensors: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     """What it learned."""
+
+    def __post_init__(self) -> None:
+        from . import BASELINES
+
+        if not isinstance(self.method, str) or self.method not in BASELINES:
+            raise EraserError(f"method must be one of {', '.join(BASELINES)}, got {self.method!a:.80}. Fit it again.")
+        concepts = tuple(validation.concept(concept) for concept in self.concepts)
+        if not concepts:
+            raise EraserError(f"{self.method} needs at least one concept, got none. Fit it again.")
+        if not isinstance(self.tensors, Mapping) or not all(isinstance(name, str) for name in self.tensors):
+            raise EraserError("tensors must be a dictionary of tensors by name. Fit it again.")
+        kept = {
+            "concepts": concepts,
+            "settings": _checked_settings(self.method, self.settings, BASELINES[self.method].settings),
+            "encoder_fingerprint": validation.encoder_fingerprint(self.encoder_fingerprint),
+            "tensors": {name: validation.tensor(name, tensor) for name, tensor in self.tensors.items()},
+        }
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
 
     @property
     def key(self) -> str:
@@ -82,15 +108,33 @@ class FittedBaseline:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> FittedBaseline:
-        """Load an artefact. Raises `DamagedFileError` if a file is missing, was changed, or is of another version."""
-        facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION)
-        return cls(
-            facts["method"],
-            tuple(Concept(**{**concept, "synonyms": tuple(concept["synonyms"])}) for concept in facts["concepts"]),
-            facts["settings"],
-            facts["encoder_fingerprint"],
-            tensors,
-        )
+        """Load an artefact.
+
+        Raises:
+            DamagedFileError: a file is missing, is not what `save_pretrained` writes, was changed afterwards, or is of
+                another version.
+        """
+        facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION, _SCHEMA)
+        try:
+            concepts = tuple(validation.concept_of(concept) for concept in facts["concepts"])
+            return cls(facts["method"], concepts, facts["settings"], facts["encoder_fingerprint"], tensors)
+        except UnseenError as error:
+            raise DamagedFileError(f"{Path(folder) / _STEM}.json: {error}") from error
+
+
+def _checked_settings(method: str, given: Any, known: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a method, each of the type of its default."""
+    settings = validation.json_object("settings", dict(given) if isinstance(given, Mapping) else given)
+    if wrong := sorted(set(settings) ^ set(known)):
+        raise EraserError(f"{method} has the settings {', '.join(known) or 'none'}; {wrong[0]!a:.80} is wrong there.")
+    for name, default in known.items():
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        kinds = (int, float) if number else (type(default),)
+        if not isinstance(settings[name], kinds) or isinstance(settings[name], bool) != isinstance(default, bool):
+            raise EraserError(
+                f"{method}'s {name} must be like its default {default!r}, got {settings[name]!a:.80}. Fit it again."
+            )
+    return settings
 
 
 def _refuse_unknown(method: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:

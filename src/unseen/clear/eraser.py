@@ -1,14 +1,18 @@
-"""The eraser that ships: the selected features of one block, and the edit `h' = h − γ W_dec (f ⊙ m_spec)`.
+"""The eraser that ships: the selected features of one layer, and the edit `h' = h − γ W_dec (f ⊙ m_spec)`.
 
 Frozen and small (kilobytes). Tokens on which no selected feature is active are returned as they came, bit for bit, and
-so is every prompt that does not open the gate.
+so is every prompt that does not open the gate. What cannot work is refused when an eraser is made, and what cannot be
+computed when it acts: nothing passes because a comparison with NaN is false.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -18,23 +22,39 @@ from torch import Tensor, nn
 
 from ..concept import Concept
 from ..encoder.activations import PromptForm, encode_blocks
-from ..encoder.hooks import Edit
+from ..encoder.layers import layer_name
+from ..errors import DamagedFileError, NonFiniteError, UnseenError
 from ..files import read_pair, write_pair
+from . import validation
+from .witness import failure_on_witness
 
 if TYPE_CHECKING:
     from ..runtime.handle import Handle
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _STEM = "unseen_eraser"
 METADATA_FILE, WEIGHTS_FILE = f"{_STEM}.json", f"{_STEM}.safetensors"
-_TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "replacement")
+_TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "target", "mean_edit")
+_SCHEMA: dict[str, type | tuple[type, ...]] = {
+    "concept": dict,
+    "layer": int,
+    "strength": (int, float),
+    "unit_firing": (int, float),
+    "max_length": int,
+    "encoder_fingerprint": str,
+    "mentions": bool,
+    "report": dict,
+}
+_MAX_WEIGHTS = 1 << 30
+"""Bytes of weights that an eraser may have: some thousand features of the widest encoders are a quarter of it."""
 
 
 class Delta(NamedTuple):
     """What an eraser wants to change in one batch of hidden states."""
 
     change: Tensor
-    """To be added to the hidden states, `[batch, tokens, d]`, float32."""
+    """To be added to the hidden states, `[batch, tokens, d]`, float32; zero where nothing is touched. Not to be written
+    to."""
     touched: Tensor
     """Tokens that are changed at all, `[batch, tokens]`, bool."""
     activity: Tensor
@@ -42,44 +62,77 @@ class Delta(NamedTuple):
     tokens]`."""
 
 
-@dataclass(frozen=True)
+class _Numbers(NamedTuple):
+    """An eraser's tensors on one device."""
+
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    mask: Tensor
+    b_dec: Tensor
+    scale: Tensor
+    gate: Tensor
+    target: Tensor
+    mean_edit: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class ClearEraser:
-    """Erases one concept at one block. Made by `unseen.fit`, or loaded with `from_pretrained`."""
+    """Erases one concept at one layer. Made by `unseen.fit`, or loaded with `from_pretrained`.
+
+    Tensors are copied when an eraser is made, and kept in float32 on the CPU.
+
+    Raises:
+        EraserError: a field has another type or shape than is said here, or a number is not finite or out of range.
+    """
 
     concept: Concept
     """What is erased."""
     layer: int
-    """Index of the block whose output is edited, 0..L−1, or −1 for the embedding output."""
+    """Index of the layer whose output is edited, 0..L−1, or −1 for the embedding output."""
     strength: float
-    """Erasure strength γ; 1 subtracts what the features reconstruct, 0 changes nothing."""
+    """Erasure strength γ ≥ 0; 1 subtracts what the features reconstruct, 0 changes nothing."""
     encoder_fingerprint: str
-    """`text_encoder.fingerprint` of the encoder the eraser was fitted on."""
+    """`unseen.encoder.fingerprint` of the encoder the eraser was fitted on, 64 hexadecimal digits."""
     W_enc: Tensor = field(repr=False)
-    """Encoder of the selected features, `[d, k]`."""
+    """Encoder of the selected features, `[d, k]`, k ≥ 1."""
     b_enc: Tensor = field(repr=False)
     """Encoder bias, `[k]`."""
     W_dec: Tensor = field(repr=False)
     """Decoder rows, `[k, d]`."""
     mask: Tensor = field(repr=False)
-    """Specificity `m_spec` of the selected features, in (0, 1], `[k]`."""
+    """Specificity `m_spec` of the selected features, in [0, 1] and not all zero, `[k]`."""
     b_dec: Tensor = field(repr=False)
-    """Mean output of the block, `[d]`."""
+    """Mean output of the layer, `[d]`."""
     scale: Tensor = field(repr=False)
-    """Scale of the block's output, `[]`."""
+    """Scale of the layer's output, > 0, `[]`."""
     gate: Tensor = field(repr=False)
     """Non-negative weights on each feature's maximum over the prompt, and last the threshold, `[k + 1]`. All weights
     zero and a negative threshold: always open."""
-    replacement: Tensor = field(repr=False)
-    """Added in place of the concept at full activity, `[d]`; zero where the concept is only subtracted."""
+    target: Tensor = field(repr=False)
+    """T − h̄, `[d]`: mean state of what takes the concept's place less that of the concept's own tokens; zero where the
+    concept is only subtracted."""
+    mean_edit: Tensor = field(repr=False)
+    """v̄, `[d]`: mean of what γ = 1 subtracts from the concept's own tokens; zero where `target` is."""
+    witness: Tensor | None = field(default=None, repr=False)
+    """A hidden state `[d]` of the concept's own on which the eraser must act: what is loaded is tried on it."""
     mentions: bool = False
     """Whether phrases that mean the concept in other words than its names are erased too, where the pipeline's video
     model can be asked (`unseen.runtime.paraphrase`)."""
-    typical: float = 1.0
+    unit_firing: float = 1.0
     """Mean norm of the activations on the concept's own tokens, the unit of `Delta.activity`."""
     max_length: int = 64
     """Tokens per prompt during the fit."""
-    report: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    report: dict[str, Any] = field(default_factory=dict, repr=False)
     """How the fit went; JSON-able."""
+
+    def __post_init__(self) -> None:
+        for name, value in validation.checked(self).items():
+            object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: copies on other devices stay where they are."""
+        return {f.name: self.__dict__[f.name] for f in fields(self)}
 
     @property
     def num_features(self) -> int:
@@ -91,38 +144,52 @@ class ClearEraser:
         """Name of the concept."""
         return self.concept.name
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """Short digest of weights, block and strength: two erasers with the same key make the same edit."""
-        facts = f"{self.layer}/{self.strength}/{self.typical}"
-        if self.mentions:
-            facts += "/mentions"
-        digest = hashlib.sha256(save(self._tensors()) + facts.encode())
+        """Short digest of weights, layer, strength and the concept's names, which open the gate: two erasers with the
+        same key make the same edit."""
+        facts = [asdict(self.concept), self.layer, self.strength, self.unit_firing, self.mentions]
+        digest = hashlib.sha256(save(self._tensors(_TENSORS)) + json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()[:16]
 
-    def active_features(self, hidden: Tensor) -> Tensor:
-        """`f` `[..., tokens, k]` of block outputs `[..., tokens, d]`, before mask and gate."""
-        x = (hidden.float() - self.b_dec.to(hidden.device)) / self.scale.to(hidden.device)
-        return torch.relu(x @ self.W_enc.to(hidden.device) + self.b_enc.to(hidden.device))
+    def replacement_at(self, gamma: float) -> Tensor:
+        """R(γ) `[d]`, added where the concept was erased at full activity.
+
+        What γ leaves of the concept's mean state is h̄ − γ v̄. From γ = 1 on, R(γ) = T − (h̄ − γ v̄) leads from there to
+        the mean state T of what takes its place. Below, the way from h̄ to T is gone in proportion to γ.
+        """
+        return min(gamma, 1.0) * self.target + gamma * self.mean_edit
+
+    def active_features(self, hidden: Tensor, valid: Tensor | None = None) -> Tensor:
+        """`f` `[..., tokens, k]` of layer outputs `[..., tokens, d]`, before mask and gate; zero outside `valid`.
+
+        Raises:
+            NonFiniteError: a hidden state (of a valid token) holds NaN or infinity.
+        """
+        own = self._on(hidden.device)
+        before = (hidden.float() - own.b_dec) / own.scale @ own.W_enc + own.b_enc
+        if valid is not None:  # what a model computes at masked padding may be anything
+            before = before.masked_fill(~valid[..., None], 0)
+        # Checked here, where every coordinate has entered: a ReLU turns −∞ into "the concept is absent".
+        self._require_finite(before, "the text encoder's hidden states")
+        return torch.relu(before)
 
     def opens(self, maxima: Tensor) -> Tensor:
         """Whether the gate opens, `[...]`, for the maximum of each feature over a prompt `[..., k]`."""
-        gate = self.gate.to(maxima.device)
-        return (maxima * gate[:-1]).sum(dim=-1) > gate[-1]
+        gate = self._on(maxima.device).gate
+        return ~((maxima * gate[:-1]).sum(dim=-1) <= gate[-1])  # not `>`: what cannot be compared opens it
 
     def features(self, hidden: Tensor, valid: Tensor | None = None, named: Tensor | None = None) -> Tensor:
-        """`f ⊙ m_spec` `[batch, tokens, k]` of block outputs `[batch, tokens, d]`, zero where the gate is shut.
+        """`f ⊙ m_spec` `[batch, tokens, k]` of layer outputs `[batch, tokens, d]`, zero where the gate is shut.
 
         `valid` `[batch, tokens]` marks the tokens that are no masked padding; padding neither fires nor opens the gate.
         `named` `[batch]` marks prompts that say a name of the concept: there it is open, whatever the features say.
         """
-        f = self.active_features(hidden)
-        if valid is not None:
-            f = f * valid[..., None]
+        f = self.active_features(hidden, valid)
         opened = self.opens(f.amax(dim=-2))
         if named is not None:
             opened = opened | named.to(hidden.device)
-        return f * self.mask.to(hidden.device) * opened[:, None, None]
+        return f * self._on(hidden.device).mask * opened[:, None, None]
 
     def delta(
         self,
@@ -131,21 +198,55 @@ class ClearEraser:
         strength: float | None = None,
         named: Tensor | None = None,
     ) -> Delta:
-        """The change for block outputs `[batch, tokens, d]` at `strength` (default: the eraser's own)."""
-        gamma = self.strength if strength is None else strength
+        """The change for layer outputs `[batch, tokens, d]` at `strength` (default: the eraser's own).
+
+        Raises:
+            NonFiniteError: the hidden states, or what is to be added to them, are not finite.
+        """
+        gamma = self.strength if strength is None else validation.number("strength", strength, zero=True)
         f = self.features(hidden, valid, named)
-        activity = f.norm(dim=-1) / self.typical
-        change = -gamma * self.scale.to(hidden.device) * (f @ self.W_dec.to(hidden.device))
-        if self.replacement.any():
-            change = change + activity.clamp(max=1)[..., None] * self.replacement.to(hidden.device)
-        touched = (activity > 0) if gamma else torch.zeros_like(activity, dtype=torch.bool)
+        activity = f.norm(dim=-1) / self.unit_firing
+        touched = (f > 0).any(dim=-1) & (gamma > 0)
+        change = f.new_zeros(()).expand(hidden.shape)
+        if touched.any():
+            change = f.new_zeros(hidden.shape)
+            change[touched] = self._change(f[touched], activity[touched], gamma)
         return Delta(change, touched, activity)
 
+    def _change(self, f: Tensor, activity: Tensor, gamma: float) -> Tensor:
+        """What is added to tokens with masked features `[n, k]` and activity `[n]`, `[n, d]`."""
+        own = self._on(f.device)
+        change = -gamma * own.scale * (f @ own.W_dec)
+        if self._replaces:
+            change = change + activity.clamp(max=1)[:, None] * self.replacement_at(gamma).to(f.device)
+        self._require_finite(change, f"the change that strength {gamma:g} makes")
+        return change
+
+    @cached_property
+    def _replaces(self) -> bool:
+        return bool(self.target.any() or self.mean_edit.any())
+
+    def _require_finite(self, values: Tensor, what: str) -> None:
+        if not torch.isfinite(values).all():
+            raise NonFiniteError(
+                f"{what} at {layer_name(self.layer)} are not finite, so {self.name!r} cannot be erased there."
+                " Load the text encoder in bfloat16 or float32; float16 overflows in large encoders."
+            )
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, _Numbers]:
+        return {}
+
+    def _on(self, device: torch.device) -> _Numbers:
+        """The tensors on `device`; carried there once."""
+        if device not in self._copies:
+            with torch.inference_mode(False):  # kept for calls that are not in inference mode
+                self._copies[device] = _Numbers(*(getattr(self, name).to(device) for name in _TENSORS))
+        return self._copies[device]
+
     def with_strength(self, strength: float) -> ClearEraser:
-        """The same eraser with another γ ≥ 0."""
-        if not strength >= 0:
-            raise ValueError(f"strength must be a number ≥ 0, got {strength!r}.")
-        return replace(self, strength=float(strength))
+        """The same eraser with another γ ≥ 0. Raises `EraserError` for anything else."""
+        return replace(self, strength=strength)
 
     def applied_to(self, pipe: Any, *, on_negative: bool = False) -> Handle:
         """`with eraser.applied_to(pipe):` attaches for the length of the block; see `unseen.attach`."""
@@ -175,56 +276,37 @@ class ClearEraser:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `unseen_eraser.json` and `unseen_eraser.safetensors` into `folder`, which is created if need be."""
-        facts = {
-            "concept": asdict(self.concept),
-            "layer": self.layer,
-            "strength": self.strength,
-            "typical": self.typical,
-            "max_length": self.max_length,
-            "encoder_fingerprint": self.encoder_fingerprint,
-            "mentions": self.mentions,
-            "report": self.report,
-        }
-        write_pair(folder, _STEM, FORMAT_VERSION, facts, self._tensors())
+        facts = {name: getattr(self, name) for name in _SCHEMA} | {"concept": asdict(self.concept)}
+        names = _TENSORS if self.witness is None else (*_TENSORS, "witness")
+        write_pair(folder, _STEM, FORMAT_VERSION, facts, self._tensors(names))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> ClearEraser:
-        """Load an eraser. Raises `DamagedFileError` if a file is missing, was changed, or is of an unknown version."""
-        metadata, tensors = read_pair(folder, _STEM, FORMAT_VERSION)
-        names = ("layer", "strength", "typical", "max_length", "encoder_fingerprint", "mentions", "report")
-        facts: dict[str, Any] = {name: metadata[name] for name in names}
-        concept = Concept(**metadata["concept"])
-        return cls(concept=concept, **facts, **cast(dict[str, Any], tensors))
+        """Load an eraser, and try it on its witness.
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name).contiguous() for name in _TENSORS}
+        Raises:
+            DamagedFileError: a file is missing, is not what `save_pretrained` writes, was changed afterwards, is of
+                another version, or holds an eraser that does not act.
+        """
+        facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION, _SCHEMA, _MAX_WEIGHTS)
+        try:
+            if missing := sorted(set(_TENSORS) - set(tensors)) or sorted(set(tensors) - {*_TENSORS, "witness"}):
+                raise DamagedFileError(f"expected the tensors {', '.join(_TENSORS)}; {missing[0]!r} is wrong there.")
+            eraser = cls(
+                **{**facts, "concept": validation.concept_of(facts["concept"])}, **cast(dict[str, Any], tensors)
+            )
+            reason = failure_on_witness(eraser)
+        except UnseenError as error:
+            raise DamagedFileError(f"{Path(folder) / METADATA_FILE}: {error}") from error
+        if reason is not None:
+            raise DamagedFileError(f"{Path(folder) / WEIGHTS_FILE}: {reason} Fit it again, or use a whole copy.")
+        if eraser.witness is None:
+            warnings.warn(
+                f"{folder}: this eraser holds no witness, so it cannot be tried whether it acts on {eraser.name!r}."
+                " See Handle.explain, or fit it again.",
+                stacklevel=2,
+            )
+        return eraser
 
-
-def combined_edit(
-    erasers: Sequence[ClearEraser],
-    strengths: Sequence[float],
-    observe: Callable[[list[Delta]], None] | None = None,
-    named: Callable[[ClearEraser, int], Tensor | None] | None = None,
-) -> Edit:
-    """The edit of several erasers at one block; all look at the same unedited hidden states, so order does not matter.
-
-    `observe(deltas)`, if given, sees what each eraser does in every pass. `named(eraser, batch)`, if given, knows which
-    prompts of the batch say a name of the concept, bool `[batch]`, or None if it does not know the batch.
-    """
-
-    def edit(hidden: Tensor, valid: Tensor | None) -> Tensor | None:
-        said = [None if named is None else named(eraser, len(hidden)) for eraser in erasers]
-        deltas = [e.delta(hidden, valid, s, n) for e, s, n in zip(erasers, strengths, said, strict=True)]
-        if observe is not None:
-            observe(deltas)
-        touched = torch.stack([delta.touched for delta in deltas]).any(dim=0)
-        if not touched.any():
-            return None
-        # Floating-point sums depend on their order; adding the changes sorted by size makes the result exactly
-        # order-free.
-        changes = (
-            torch.stack([delta.change * delta.touched[..., None] for delta in deltas]).sort(dim=0).values.sum(dim=0)
-        )
-        return torch.where(touched[..., None], hidden.float() + changes, hidden.float())
-
-    return edit
+    def _tensors(self, names: Sequence[str]) -> dict[str, Tensor]:
+        return {name: getattr(self, name) for name in names}

@@ -24,11 +24,12 @@ from .gate import fit_gate, open_gate, prompt_maxima, streamed_maxima
 from .grouped import fit_in_groups
 from .layer_search import LayerCosts, LayerPreferences
 from .memory import fit_memory, shape_of
-from .replacement import replacement, stand_in
-from .report import describe
+from .replacement import exchange, stand_in
+from .report import describe, only_numbers
 from .sae import SaeBank, SaeTrainer, SharedSaeTrainer, ordinary_tokens
 from .search_view import SEARCH_TOKENS, output_judge, search_view
 from .specificity import Activity, activity, contrast_mask, literal_mask, soft_mask
+from .witness import failure_on_witness
 
 
 class ClearFitter:
@@ -94,8 +95,7 @@ class ClearFitter:
         report = describe(self, bank, eraser, preferences, costs)
         report.update(choice)
         report["seconds"] = round(time.perf_counter() - self.started, 2)
-        eraser.report.update(report)
-        return eraser
+        return replace(eraser, report=only_numbers(report))
 
     # Prompts to activations
 
@@ -268,12 +268,17 @@ class ClearFitter:
                 position=self.config.gate_position,
             )
             eraser = replace(eraser, gate=gate)
-        return replace(eraser, typical=self._typical(eraser))
+        eraser = replace(eraser, unit_firing=self._unit_firing(eraser))
+        witness = replace(eraser, witness=self._witness(eraser))
+        return eraser if failure_on_witness(witness) else witness
 
     def fill(self, eraser: ClearEraser) -> ClearEraser:
         """The eraser with what takes the concept's place, if anything does, at its strength."""
         other = stand_in(self.concept, vacancy=self.config.vacancy)
-        return eraser if other is None else replace(eraser, replacement=replacement(self, eraser, other))
+        if other is None:
+            return eraser
+        target, mean_edit = exchange(self, eraser, other)
+        return replace(eraser, target=target, mean_edit=mean_edit)
 
     def try_select(self, bank: SaeBank, layer: int, mask: Tensor, energy: Tensor) -> ClearEraser | None:
         """An eraser with an open gate and γ = 1 from `mask` and positive `energy`, both `[m]`; None if nothing is
@@ -296,7 +301,8 @@ class ClearFitter:
             b_dec=bank.mean[place, 0].clone(),
             scale=bank.scale[place, 0, 0].clone(),
             gate=open_gate(len(chosen)),
-            replacement=torch.zeros(bank.mean.shape[-1]),
+            target=torch.zeros(bank.mean.shape[-1]),
+            mean_edit=torch.zeros(bank.mean.shape[-1]),
             max_length=self.form.length,
         )
 
@@ -317,7 +323,12 @@ class ClearFitter:
         opened = eraser.opens(prompt_maxima(f, self.activations.prompt, len(self.positive_prompts)))
         return f * eraser.mask * opened[self.activations.prompt][:, None]
 
-    def _typical(self, eraser: ClearEraser) -> float:
+    def _witness(self, eraser: ClearEraser) -> Tensor:
+        """The hidden state `[d]` of a positive prompt's token on which the eraser's features fire most."""
+        firing = self.features_of(eraser).norm(dim=-1)
+        return self.activations.hidden[self.place_of(eraser.layer)][(firing * self.positive_tokens).argmax()]
+
+    def _unit_firing(self, eraser: ClearEraser) -> float:
         """Mean over positive prompts of the strongest activity in the prompt."""
         norm = self.features_of(eraser).norm(dim=-1, keepdim=True)
         strongest = prompt_maxima(norm, self.activations.prompt, len(self.positive_prompts))[self.positive_prompts]

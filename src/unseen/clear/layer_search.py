@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ..concept import PromptPair
 from ..encoder.activations import SHORT, BlockActivations, PromptForm, encode_blocks
-from .eraser import ClearEraser, combined_edit
+from .edit import combined_edit
+from .eraser import ClearEraser
 from .specificity import Activity, energies
 
 

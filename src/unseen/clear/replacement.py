@@ -35,10 +35,11 @@ def stand_in(concept: Concept, *, vacancy: bool) -> str | None:
     return None if words is None or concept.is_mentioned_in(words) else words
 
 
-def replacement(fitter: ClearFitter, eraser: ClearEraser, other_name: str) -> Tensor:
-    """What to add where the concept was erased, `[d]`: the other name less what erasing leaves of the concept's.
+def exchange(fitter: ClearFitter, eraser: ClearEraser, other_name: str) -> tuple[Tensor, Tensor]:
+    """`target` and `mean_edit` of an eraser whose concept gives way to `other_name`, both `[d]`.
 
-    Both are means over the tokens of the names, at the eraser's block.
+    T − h̄, from the mean state of the concept's tokens to that of the other's, and v̄, the mean of what γ = 1 subtracts
+    from the concept's. Both are means over the tokens of the names, at the eraser's layer.
     """
     ours = len(fitter.prompts.pairs[:_PAIRS])
     prompts, place = torch.arange(len(fitter.positive_prompts)), fitter.place_of(eraser.layer)
@@ -49,8 +50,8 @@ def replacement(fitter: ClearFitter, eraser: ClearEraser, other_name: str) -> Te
     named = sides[0][roles_of_pairs(*(activations.at(tokens) for tokens in sides))[0]["name"]]
     hidden = activations.hidden[place, named]
     f = eraser.active_features(hidden) * eraser.mask
-    left = hidden - eraser.strength * eraser.scale * (f @ eraser.W_dec)
-    return _mean_of(other_name, fitter, eraser.layer, ours) - left.mean(dim=0)
+    mean_edit = (eraser.scale * (f @ eraser.W_dec)).mean(dim=0)
+    return _mean_of(other_name, fitter, eraser.layer, ours) - hidden.mean(dim=0), mean_edit
 
 
 def _mean_of(name: str, fitter: ClearFitter, layer: int, pairs: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ def describe(
         "special_tokens_trained": bool(fitter.activations.special[fitter.sae_tokens].any()),
         "seed": fitter.seed,
     }
+
+
+def only_numbers(report: dict[str, Any]) -> dict[str, Any]:
+    """The report as it will be read from a file: a figure that is not finite is None."""
+    return json.loads(json.dumps(report), parse_constant=lambda name: None)
 
 
 def _spread(fitter: ClearFitter, values: Sequence[float]) -> list[float | None]:

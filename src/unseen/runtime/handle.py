@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ..clear.eraser import ClearEraser, Delta, combined_edit
+from ..clear.edit import combined_edit
+from ..clear.eraser import ClearEraser, Delta
 from ..encoder.fingerprint import fingerprint
 from ..encoder.hooks import Edit, install_edits
 from ..encoder.layers import EMBEDDING, eager, execution_device, num_blocks, run_uncompiled
