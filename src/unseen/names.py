@@ -1,7 +1,9 @@
-"""Find names in texts: in any script, in any normal form, whatever is put between or into their letters."""
+"""Find names in texts, in any script and normal form, whatever is put between or into their letters; and names of files
+made from them."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -166,13 +168,13 @@ class NameMatcher:
     def named_in(self, text: str) -> frozenset[int]:
         """Indices of the concepts of which a name or synonym is said in `text`."""
         letters, breaks, gaps = _spelling(text)
-        found = set()
+        found: set[int] = set()
         for start in breaks:
             node = self._tree
             for end in range(start + 1, len(letters) + 1):
-                node = node.get(letters[end - 1])
-                if node is None:
+                if letters[end - 1] not in node:
                     break
+                node = node[letters[end - 1]]
                 if "" in node and end in breaks:
                     inside = {gap - start for gap in gaps if start < gap < end}
                     found.update(index for index, joints in node[""] if inside <= joints)
@@ -180,3 +182,25 @@ class NameMatcher:
             plain = unicodedata.normalize("NFKC", text)
             found.update(index for index, name in self._signs if name in plain)
         return frozenset(found)
+
+
+_DEVICES = frozenset(
+    ["con", "prn", "aux", "nul"] + [f"{port}{number}" for port in ("com", "lpt") for number in range(10)]
+)
+"""What no file can be called on Windows."""
+
+
+def file_name(text: str, limit: int = 48) -> str:
+    """A name for a file or folder, valid on every system: "french-horn" for "French horn", "ac-dc" for "AC/DC".
+
+    Where too much of the text is lost to tell it from others ("C++", "con", what is longer than `limit`), a digest of
+    it is added.
+    """
+    text = unicodedata.normalize("NFKC", text).strip()
+    kept = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else "-" for c in text.lower())
+    name = re.sub("-+", "-", kept).strip("-")
+    short = name[:limit].encode()[:180].decode(errors="ignore").rstrip("-")  # folders count bytes
+    if short and short == name and name not in _DEVICES and kept[0] + kept[-1] == name[0] + name[-1]:
+        return name
+    digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:8]
+    return f"{short}-{digest}" if short else digest

@@ -10,7 +10,7 @@ from unseen.encoder.activations import PromptForm, encode_blocks
 from unseen.encoder.fingerprint import fingerprint
 from unseen.encoder.hooks import edited, rewrite_block_output
 from unseen.encoder.layers import EMBEDDING, find_blocks
-from unseen.errors import UnsupportedEncoderError
+from unseen.errors import NonFiniteError, UnsupportedEncoderError
 
 FAMILIES = ("bert", "t5", "umt5", "clip")
 
@@ -155,3 +155,29 @@ def test_activations_of_parts_are_put_together_in_any_order(tokenizer, encoder_o
     put_together = first.followed_by(rest).in_order([2, 0, 1, 0])
     for mine, theirs in zip(put_together, whole, strict=True):
         assert mine.shape == theirs.shape and (mine.float() - theirs.float()).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("layers", [None, [], [0], [2]])
+@pytest.mark.parametrize("family", ["t5", "umt5"])
+def test_states_that_overflow_in_half_precision_are_refused_by_the_layer_where_they_do(
+    encoder_of, tokenizer, family, layers
+):
+    """Case 22: T5 cast to fp16 after loading."""
+    encoder = encoder_of(family)
+    with torch.no_grad():
+        find_blocks(encoder)[1].layer[-1].DenseReluDense.wo.weight.mul_(1e6)
+    encode_blocks(tokenizer, encoder, ["a red apple", "wolf"], layers=layers)  # as loaded it is sound
+    with pytest.raises(NonFiniteError, match=r"those of block 1 .*float16.*Load the encoder in bfloat16"):
+        encode_blocks(tokenizer, encoder.half(), ["a red apple", "wolf"], layers=layers)
+
+
+def test_states_that_are_not_numbers_are_refused_and_an_edit_that_makes_them_is_told_apart(encoder_of, tokenizer):
+    """Case 22."""
+    encoder = encoder_of("bert")
+    with pytest.raises(NonFiniteError, match="the edit at block 1 makes numbers"):
+        encode_blocks(tokenizer, encoder, ["wolf"], edits={1: lambda hidden, valid: hidden * float("nan")})
+    with torch.no_grad():
+        encoder.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids("wolf")] = float("nan")
+    encode_blocks(tokenizer, encoder, ["a red apple"])
+    with pytest.raises(NonFiniteError, match="those of embedding"):
+        encode_blocks(tokenizer, encoder, ["a red apple", "wolf"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from unseen.concept import Concept, named_concepts
-from unseen.names import NameMatcher
+from unseen.names import NameMatcher, file_name
 
 HORN = Concept("French horn", synonyms=("圆号", "Waldhorn", "คอร์เน็ต", "валторна", "호른", "ホルン", "بوق", "🎺"))
 
@@ -119,3 +119,39 @@ def test_many_concepts_are_looked_for_in_one_pass_and_each_alone_finds_the_same(
         assert named == {index for index, concept in enumerate(concepts) if concept.is_named_in(prompt)}
     assert named_concepts("a church", concepts) == [concepts[1]]
     assert named_concepts("a church", []) == []
+
+
+ODD = [
+    "AC/DC",
+    "..",
+    ".",
+    "/",
+    "con",
+    "LPT1",
+    "a:b",
+    "圆号",
+    "घोड़ा",
+    "C++",
+    "C",
+    "x" * 500,
+    "圆" * 500,
+    "\udc80",
+    "a\0c",
+    "ends.",
+    "-",
+]
+
+
+def test_a_name_makes_a_folder_that_is_valid_everywhere() -> None:
+    """Case 27: a concept's name is no path."""
+    assert [file_name(name) for name in ("French horn", "AC/DC", "a:b", "圆号")] == [
+        "french-horn",
+        "ac-dc",
+        "a-b",
+        "圆号",
+    ]
+    made = [file_name(name) for name in ODD]
+    assert len(set(made)) == len(ODD)
+    for name in made:
+        assert name and len(name.encode()) < 200 and not set('/\\:*?"<>|.\0 ') & set(name), name
+        assert name.lower() not in ("con", "lpt1") and name == name.strip("-")

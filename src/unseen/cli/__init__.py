@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,9 @@ _EXPECTED = (commands.UsageError, UnseenError, FileNotFoundError, NotADirectoryE
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns 0; 1 if `doctor` finds a problem; 2 after an error that the user can put right."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that lacks an arrow gets a question mark, not a failure
     parser = build_parser()
     options, rest = parser.parse_known_args(argv)
     if rest and options.run is not commands.train:

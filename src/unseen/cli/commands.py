@@ -6,6 +6,8 @@ import argparse
 import importlib
 import importlib.util
 import json
+import sys
+import warnings
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -80,11 +82,16 @@ def fit(options: argparse.Namespace) -> None:
     """Fit an eraser and keep it."""
     import unseen
 
-    concept = unseen.Concept(options.name, options.kind, tuple(options.synonym), options.replace_with)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", unseen.ConceptWarning)
+        concept = unseen.Concept(options.name, options.kind, tuple(options.synonym), options.replace_with)
+    for warning in told:
+        print(f"unseen: {warning.message} Here: --synonym NAME.", file=sys.stderr)
     from unseen.concept import load_pairs
+    from unseen.names import file_name
 
     pairs = None if options.pairs is None else load_pairs(options.pairs)
-    out = options.out or Path("erasers") / options.name.lower().replace(" ", "-")
+    out = options.out or Path("erasers") / file_name(options.name)
     config = unseen.ClearConfig.paper() if options.config == "paper" else unseen.ClearConfig()
     config = replace(config, memory_budget=options.memory_budget)
     pipe = _pipeline(options, text_only=True)

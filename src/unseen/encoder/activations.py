@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..errors import NonFiniteError
 from .hooks import Edit, edited
-from .layers import EMBEDDING, execution_device, num_blocks
+from .layers import EMBEDDING, execution_device, layer_name, num_blocks
 
 
 class PromptForm(NamedTuple):
@@ -108,6 +109,7 @@ def iter_blocks(
     special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)))
     device = execution_device(encoder)
     captured: dict[int, Tensor] = {}
+    broken: tuple[Tensor, Tensor | None] | None = None
 
     def capture(index: int) -> Edit:
         edit = (edits or {}).get(index)
@@ -136,6 +138,9 @@ def iter_blocks(
                 valid = torch.ones_like(valid) if every_token else valid | _some_pads(valid)
             if not every_token:
                 valid[:, : form.skip] = False
+            if not all(_finite(states, valid) for states in (output, *captured.values())):
+                broken = ids.to(device), None if form.attend_pads else mask.to(device)
+                break
             rows = torch.arange(start, start + len(ids))[:, None].expand_as(ids)
             hidden = [captured[index].float().cpu()[valid] for index in layers]
             yield BlockActivations(
@@ -145,6 +150,44 @@ def iter_blocks(
                 ids[valid],
                 torch.isin(ids, special_ids)[valid],
             )
+    if broken is not None:  # out of reach of the edits
+        raise _not_finite(encoder, *broken, edits)
+
+
+_HALF_LIMIT = torch.finfo(torch.float16).max - 1000
+"""Where T5 in transformers cuts states off that overflow in half precision; what is cut off is finite, and wrong."""
+
+
+def _finite(states: Tensor, valid: Tensor) -> bool:
+    """Whether states `[batch, tokens, d]` are sound at the tokens that count; masked padding may hold anything."""
+    largest = states.abs().amax(dim=-1).float().cpu()[valid].amax()  # NaN stays NaN
+    return bool(largest.isfinite()) and not (states.dtype == torch.float16 and float(largest) >= _HALF_LIMIT)
+
+
+def _not_finite(
+    encoder: nn.Module, ids: Tensor, mask: Tensor | None, edits: Mapping[int, Edit] | None
+) -> NonFiniteError:
+    """The error that names the first layer whose states are not finite, found by reading all of them once more."""
+    first: list[int] = []
+    valid = torch.ones_like(ids, dtype=torch.bool).cpu() if mask is None else (mask > 0).cpu()
+
+    def look(index: int) -> Edit:
+        def read(hidden: Tensor, _: Tensor | None) -> None:
+            if not first and not _finite(hidden, valid):
+                first.append(index)
+
+        return read
+
+    with edited(encoder, {index: look(index) for index in range(EMBEDDING, num_blocks(encoder))}):
+        output = encoder(ids, attention_mask=mask)[0]
+    if edits and not first and _finite(output, valid):
+        layers = ", ".join(map(layer_name, sorted(edits)))
+        return NonFiniteError(f"expected finite states, but the edit at {layers} makes numbers that are not finite.")
+    where, dtype = layer_name(first[0]) if first else "its output", next(encoder.parameters()).dtype
+    return NonFiniteError(
+        f"expected finite states of the text encoder, but those of {where} overflow or are not numbers"
+        f" ({type(encoder).__name__} in {dtype}). Load the encoder in bfloat16 (or float32)."
+    )
 
 
 def _some_pads(words: Tensor) -> Tensor:
