@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny import make_cogvideox, make_text_part, make_wan
 
+import unseen
 from unseen.baselines import BASELINES, FittedBaseline, safree, t2v_unlearning, uce, video_eraser
 from unseen.baselines.encoding import Reader, projector
 from unseen.concept import Concept
@@ -57,7 +58,7 @@ def test_it_acts_and_leaves_nothing_behind(pipe, name, tmp_path):
     }
     before, attributes = generate(pipe), set(vars(pipe))
     artefact = fitted(name, pipe)
-    with artefact.applied_to(pipe):
+    with unseen.attach(pipe, artefact):
         during = generate(pipe)
     assert torch.equal(during, before) == (name == "none")
     assert torch.equal(generate(pipe), before) and set(vars(pipe)) == attributes
@@ -69,7 +70,7 @@ def test_it_acts_and_leaves_nothing_behind(pipe, name, tmp_path):
     artefact.save_pretrained(tmp_path)
     loaded = FittedBaseline.from_pretrained(tmp_path)
     assert loaded.key == artefact.key and loaded.concepts == artefact.concepts
-    with loaded.applied_to(pipe):
+    with unseen.attach(pipe, loaded):
         assert torch.equal(generate(pipe), during)
     (tmp_path / "unseen_method.json").write_text("{}")
     with pytest.raises(DamagedFileError):
@@ -80,7 +81,7 @@ def test_it_acts_and_leaves_nothing_behind(pipe, name, tmp_path):
 def test_another_concept_gives_another_video(pipe, name):
     made = []
     for concept in ("zeppelin", "wolf", ["zeppelin", Concept("wolf")]):
-        with fitted(name, pipe, concept).applied_to(pipe):
+        with unseen.attach(pipe, fitted(name, pipe, concept)):
             made.append(generate(pipe, "a red zeppelin and a wolf near the river"))
     assert not any(torch.equal(a, b) for a, b in ((made[0], made[1]), (made[0], made[2]), (made[1], made[2])))
 
@@ -90,7 +91,7 @@ def test_the_wrong_encoder_and_unknown_settings_are_refused(pipe, name):
     artefact = fitted(name, pipe)
     other = make_wan("bert")
     with pytest.raises(WrongEncoderError, match="Fit it on this pipeline"):
-        artefact.applied_to(other)
+        unseen.attach(other, artefact)
     with pytest.raises(ValueError, match="has no setting 'colour'"):
         fitted(name, pipe, colour=1)
     with pytest.raises(ValueError, match="at least one concept"):
@@ -100,27 +101,28 @@ def test_the_wrong_encoder_and_unknown_settings_are_refused(pipe, name):
 @pytest.mark.parametrize("name", EMBEDDING)
 def test_embeddings_that_were_not_seen_are_refused(pipe, name):
     foreign = embed(pipe, TARGET)
-    with fitted(name, pipe).applied_to(pipe), pytest.raises(EraserBypassedError, match="prompt_embeds"):
+    with unseen.attach(pipe, fitted(name, pipe)), pytest.raises(EraserBypassedError, match="prompt_embeds"):
         generate(pipe, None, prompt_embeds=foreign[0], negative_prompt_embeds=foreign[1])
 
 
 @pytest.mark.parametrize("name", ["negative_prompt", "safree", "video_eraser"])
 def test_what_needs_guidance_says_so(pipe, name):
-    with fitted(name, pipe).applied_to(pipe), pytest.raises(GuidanceNeededError, match="guidance_scale"):
+    with unseen.attach(pipe, fitted(name, pipe)), pytest.raises(GuidanceNeededError, match="guidance_scale"):
         generate(pipe, guidance_scale=1.0)
 
 
 @pytest.mark.parametrize("name", ["video_eraser", "t2v_unlearning", "uce"])
 def test_transformers_of_other_families_are_refused(name):
+    other = make_text_part("LTXPipeline")
     with (
         pytest.raises(UnsupportedPipelineError, match="Wan and CogVideoX"),
-        fitted(name, other := make_text_part("LTXPipeline")).applied_to(other),
+        unseen.attach(other, fitted(name, other)),
     ):
         pass
 
 
 def test_negative_prompts_are_added_to(pipe):
-    with fitted("negative_prompt", pipe, Concept("zeppelin", synonyms=("wolf",))).applied_to(pipe):
+    with unseen.attach(pipe, fitted("negative_prompt", pipe, Concept("zeppelin", synonyms=("wolf",)))):
         made = [embed(pipe, [TARGET] * 2, negative_prompt=given) for given in (None, "apple", ["apple", ""])]
     plain = [
         embed(pipe, [TARGET] * 2, negative_prompt=text)
@@ -146,7 +148,7 @@ def test_safree_changes_trigger_tokens_alone(pipe):
     artefact, reader = fitted("safree", pipe, as_negative=False), Reader(pipe, 24)
     places, own = safree.triggers(reader, TARGET, artefact.tensors["concept"], 0.01)
     plain = embed(pipe, TARGET)
-    with artefact.applied_to(pipe):
+    with unseen.attach(pipe, artefact):
         changed = embed(pipe, TARGET)
     differs = (changed[0][0] != plain[0][0]).any(dim=-1)
     assert differs.nonzero()[:, 0].tolist() == places.tolist() and len(places)
@@ -167,13 +169,13 @@ def test_safree_tests_the_first_token_too(pipe):
 def test_safree_without_a_trigger_is_the_identity(pipe):
     artefact = fitted("safree", pipe, as_negative=False, alpha=1e6)
     plain = embed(pipe, [TARGET, UNRELATED])
-    with artefact.applied_to(pipe):
+    with unseen.attach(pipe, artefact):
         assert torch.equal(embed(pipe, [TARGET, UNRELATED])[0], plain[0])
 
 
 def test_safree_edits_every_copy_of_its_own_prompt(pipe):
     artefact = fitted("safree", pipe, as_negative=False)
-    with artefact.applied_to(pipe):
+    with unseen.attach(pipe, artefact):
         alone = [embed(pipe, text)[0] for text in (TARGET, UNRELATED)]
         together = embed(pipe, [TARGET, UNRELATED], num_videos_per_prompt=2)[0]
     assert torch.allclose(together, torch.cat([alone[0]] * 2 + [alone[1]] * 2), atol=1e-6)
@@ -195,9 +197,9 @@ def test_the_guidance_is_the_papers():
 @pytest.mark.parametrize("prompts", [TARGET, [TARGET, UNRELATED]])
 def test_video_eraser_with_nothing_to_guide_is_safrees_projection(pipe, prompts):
     quiet = fitted("video_eraser", pipe, scale=0.0, momentum_scale=0.0)
-    with quiet.applied_to(pipe):
+    with unseen.attach(pipe, quiet):
         found = generate(pipe, prompts)
-    with fitted("safree", pipe, as_negative=False).applied_to(pipe):
+    with unseen.attach(pipe, fitted("safree", pipe, as_negative=False)):
         assert torch.allclose(found, generate(pipe, prompts), atol=1e-5)
 
 
@@ -205,11 +207,11 @@ def test_video_eraser_takes_three_passes_a_step_and_starts_after_the_warm_up(pip
     passes = []
     hook = pipe.transformer.patch_embed if backbone_of(pipe).joint else pipe.transformer.patch_embedding
     handle = hook.register_forward_hook(lambda module, args, output: passes.append(len(output)))
-    with fitted("video_eraser", pipe, warm_up=2).applied_to(pipe):
+    with unseen.attach(pipe, fitted("video_eraser", pipe, warm_up=2)):
         late = generate(pipe)
     handle.remove()
     assert sum(passes) == 3 * CALL["num_inference_steps"]
-    with fitted("video_eraser", pipe, scale=0.0, momentum_scale=0.0).applied_to(pipe):
+    with unseen.attach(pipe, fitted("video_eraser", pipe, scale=0.0, momentum_scale=0.0)):
         assert torch.allclose(late, generate(pipe), atol=1e-5)
 
 
@@ -259,16 +261,16 @@ def test_uce_edits_every_layer_that_first_reads_text(pipe):
     layers = uce.text_linears(pipe.transformer, backbone)
     before = {name: layer.weight.data.clone() for name, layer in layers.items()}
     assert len(denoisers(pipe, backbone)) == 1
-    with artefact.applied_to(pipe):
+    with unseen.attach(pipe, artefact):
         assert not any(torch.equal(layer.weight.data, before[name]) for name, layer in layers.items())
     assert all(torch.equal(layer.weight.data, before[name]) for name, layer in layers.items())
 
 
 def test_concept_steerers_touch_every_prompt_and_not_the_negative_one(pipe):
     plain = embed(pipe, [TARGET, UNRELATED], negative_prompt=["apple", "apple"])
-    with fitted("concept_steerer", pipe).applied_to(pipe):
+    with unseen.attach(pipe, fitted("concept_steerer", pipe)):
         changed = embed(pipe, [TARGET, UNRELATED], negative_prompt=["apple", "apple"])
     assert not any(torch.equal(a, b) for a, b in zip(plain[0], changed[0], strict=True))
     assert torch.equal(plain[1], changed[1])
-    with fitted("concept_steerer", pipe, strength=0.0).applied_to(pipe):
+    with unseen.attach(pipe, fitted("concept_steerer", pipe, strength=0.0)):
         assert torch.equal(embed(pipe, [TARGET, UNRELATED])[0], plain[0])

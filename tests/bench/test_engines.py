@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unseen
+
 pytest.importorskip("diffusers")
 
 from conftest import make_eraser
@@ -55,8 +57,8 @@ def methods(pipe: Any) -> list[Method]:
     other = BASELINES["uce"].fit(pipe, "zeppelin", pairs=4, neutral=8, progress=False)
     return [
         UNEDITED,
-        Method("after", eraser.key, eraser.applied_to),
-        Method("uce", other.key, other.applied_to, text_only=False),
+        Method("after", eraser.key, partial(unseen.attach, erasers=eraser)),
+        Method("uce", other.key, partial(unseen.attach, erasers=other), text_only=False),
     ]
 
 
@@ -178,7 +180,7 @@ def unguided(pipe: Any, texts: list[str], seeds: list[int], **options: Any) -> A
 
 def test_an_error_in_a_worker_is_the_one_that_drawing_here_would_raise(recipe: Recipe, pipe: Any) -> None:
     made = BASELINES["negative_prompt"].fit(pipe, "zeppelin")
-    job = Job(Method("negative", made.key, made.applied_to), TEXTS[:1], (0,))
+    job = Job(Method("negative", made.key, partial(unseen.attach, erasers=made)), TEXTS[:1], (0,))
     with local_processes(Recipe(recipe.load, unguided, recipe.weights)) as engine:
         with pytest.raises(GuidanceNeededError, match="Raise it"):
             list(engine.draw([job]))

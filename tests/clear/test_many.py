@@ -71,7 +71,7 @@ def test_an_eraser_of_the_embedding_output_is_fitted_attached_and_detached(pipe)
     eraser = unseen.fit(pipe, "zeppelin", config=config, progress=False)
     assert eraser.layer == EMBEDDING and len(eraser.report["fvu"]) == len(eraser.report["layers"])
     before = pipe.encode_prompt("a zeppelin", do_classifier_free_guidance=False)[0]
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         during = pipe.encode_prompt("a zeppelin", do_classifier_free_guidance=False)[0]
     after = pipe.encode_prompt("a zeppelin", do_classifier_free_guidance=False)[0]
     assert (during - before).abs().max() > 1e-3 and (after == before).all()

@@ -161,7 +161,7 @@ CHURCHES = ["a church in the snow", "a church drifts left over a green meadow"]
 def test_an_eraser_changes_clips_of_its_concept_alone_and_comes_off_again(diorama_pipe, no_church):
     prompts, seeds = [CHURCHES[0], "a bus in the snow"], [0, 1]
     before = diorama.generate(diorama_pipe, prompts, seeds, **QUICK)
-    with no_church.applied_to(diorama_pipe):
+    with unseen.attach(diorama_pipe, no_church):
         during = diorama.generate(diorama_pipe, prompts, seeds, **QUICK)
     assert np.abs(during[0].astype(int) - before[0]).mean() > 2 and np.array_equal(during[1], before[1])
     assert np.array_equal(diorama.generate(diorama_pipe, prompts, seeds, **QUICK), before)
@@ -172,7 +172,7 @@ def test_wan_shows_what_is_asked_for_until_it_is_erased(which, diorama_pipe, no_
         pytest.skip("this model has not been trained for long enough to be recognised")
     detector = load_detector("a")
     before = diorama.generate(diorama_pipe, CHURCHES, [0, 1])
-    with no_church.applied_to(diorama_pipe):
+    with unseen.attach(diorama_pipe, no_church):
         after = diorama.generate(diorama_pipe, CHURCHES, [0, 1])
     shown = [np.mean([detector.shows(clip, "church") for clip in clips]) for clips in (before, after)]
     assert shown[0] > 0.7 and shown[1] < 0.1

@@ -59,7 +59,7 @@ def test_fit_attach_generate_detach(pipe):
     weights = {name: value.clone() for name, value in pipe.text_encoder.state_dict().items()}
     before = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
     eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         during = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
         made = embed(pipe, TARGET, negative_prompt="", max_sequence_length=backbone_of(pipe).prompt_length)
         again = generate(pipe, None, prompt_embeds=made[0], negative_prompt_embeds=made[1])
@@ -74,7 +74,7 @@ def test_batches_and_several_videos_a_prompt(pipe, planted, batch):
     eraser = planted(pipe, layer=2)  # the last block, where tuples go wrong silently
     prompts = [TARGET, UNRELATED, "a lemon"][:batch]
     before = embed(pipe, prompts, num_videos_per_prompt=2, negative_prompt=[""] * batch)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         after = embed(pipe, prompts, num_videos_per_prompt=2, negative_prompt=[""] * batch)
     assert after[0].shape == before[0].shape and torch.equal(after[1], before[1])
     same = [torch.equal(a, b) for a, b in zip(after[0], before[0], strict=True)]
@@ -89,13 +89,13 @@ def test_dtypes_as_they_are_loaded(pipe, tmp_path, dtype):
     pipe.text_encoder = type(pipe.text_encoder).from_pretrained(tmp_path, dtype=kind).eval()
     eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
     before = embed(pipe, [TARGET, UNRELATED])[0]
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         after = embed(pipe, [TARGET, UNRELATED])[0]
     assert after.dtype == before.dtype == kind
     assert not torch.equal(after[0], before[0]) and torch.equal(after[1], before[1])
     if dtype == "bfloat16":  # an eraser fits the same weights at another precision
         pipe.text_encoder = pipe.text_encoder.float()
-        eraser.applied_to(pipe).detach()
+        unseen.attach(pipe, eraser).detach()
 
 
 def can_offload_in_groups():
@@ -117,11 +117,11 @@ def test_offloading(pipe, planted, offload):
         pytest.skip("this diffusers cannot offload in groups on a machine without an accelerator")
     eraser = planted(pipe)
     plain = generate(pipe, TARGET)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         expected = generate(pipe, TARGET)
     assert not torch.equal(expected, plain)
     start_offload(pipe, offload, "cpu")
-    with eraser.applied_to(pipe) as handle:
+    with unseen.attach(pipe, eraser) as handle:
         assert torch.equal(generate(pipe, TARGET), expected)
         assert {firing.token for firing in handle.explain(TARGET)} == {"zeppelin"}
     assert torch.equal(generate(pipe, TARGET), plain)
@@ -140,7 +140,7 @@ def test_offloaded_weights_have_the_same_fingerprint(family):
 def test_a_compiled_text_encoder(pipe, planted, in_place):
     eraser = planted(pipe)
     plain = embed(pipe, TARGET)[0]
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         expected = embed(pipe, TARGET)[0]
     assert not torch.equal(expected, plain)
     if in_place:
@@ -149,7 +149,7 @@ def test_a_compiled_text_encoder(pipe, planted, in_place):
         pipe.text_encoder = torch.compile(pipe.text_encoder, backend="eager")
     compiled = pipe.text_encoder
     assert torch.equal(embed(pipe, TARGET)[0], plain)  # compiled before the hooks are there
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         assert torch.equal(embed(pipe, TARGET)[0], expected)
     assert pipe.text_encoder is compiled and torch.equal(embed(pipe, TARGET)[0], plain)
     assert not in_place or compiled._compiled_call_impl is not None
@@ -165,7 +165,7 @@ def test_both_transformers_of_wan_a14b_read_the_edited_prompt(eraser_of):
 
     for name in read:
         getattr(pipe, name).register_forward_pre_hook(listener(name), with_kwargs=True)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         generate(pipe, TARGET, num_inference_steps=4)
         edited = embed(pipe, TARGET, max_sequence_length=512)[0]
     assert all(any(torch.equal(states, edited) for states in seen) for seen in read.values())
@@ -178,7 +178,7 @@ def test_a_pipeline_folder_loads_whole_or_for_a_fit_only(pipe, tmp_path):
     eraser = unseen.fit(text, "zeppelin", config=SMALL, progress=False)
     whole = load(tmp_path, device="cpu", dtype="float32")
     assert torch.equal(generate(whole, TARGET), generate(pipe, TARGET))
-    eraser.applied_to(whole).detach()
+    unseen.attach(whole, eraser).detach()
     halves = [load(tmp_path, text_only=only, dtype="bfloat16").text_encoder for only in (True, False)]
     assert [next(encoder.parameters()).dtype for encoder in halves] == [torch.bfloat16] * 2
     with pytest.raises(LoadError, match="dtype must be one of"):

@@ -85,7 +85,7 @@ def test_an_eraser_fitted_on_any_pipeline_edits_the_prompt_alone(family):
     pipe = make_text_part(family)
     eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
     plain = call(pipe, [TARGET, UNRELATED], negative_prompt=[TARGET, UNRELATED])
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         during = call(pipe, [TARGET, UNRELATED], negative_prompt=[TARGET, UNRELATED])
         with pytest.raises(EraserBypassedError, match="have not seen"):
             call(pipe, None, prompt_embeds=plain[0])

@@ -28,7 +28,7 @@ def test_an_encoder_with_8_bit_weights_is_fitted_guarded_and_left_as_it_was(pipe
 
     before = [draw(prompt) for prompt in ("a zeppelin near the river", "a wolf near the river")]
     eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         during = [draw(prompt) for prompt in ("a zeppelin near the river", "a wolf near the river")]
     assert not torch.equal(before[0], during[0]) and torch.equal(before[1], during[1])
     assert torch.equal(draw("a zeppelin near the river"), before[0])

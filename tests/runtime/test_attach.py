@@ -26,6 +26,11 @@ def embed(pipe, prompt, **options):
     return pipe.encode_prompt(prompt, max_sequence_length=16, **options)
 
 
+def encodings(path):
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line["event"] == "encoded"]
+
+
 @pytest.fixture
 def eraser(pipe, eraser_of):
     return eraser_of(pipe.tokenizer, pipe.text_encoder)
@@ -35,7 +40,7 @@ def test_video_changes_for_the_concept_only_and_detaching_restores_it_bit_for_bi
     weights = {name: value.clone() for name, value in pipe.text_encoder.state_dict().items()}
     before = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
     attributes = set(vars(pipe))
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         during = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
         assert all(torch.equal(value, weights[name]) for name, value in pipe.text_encoder.state_dict().items())
     assert not torch.equal(during[0], before[0])
@@ -53,16 +58,16 @@ def test_a_batch_of_prompts_changes_in_the_concepts_rows(pipe_of, eraser_of, fam
     eraser = eraser_of(pipe.tokenizer, pipe.text_encoder)
     prompts = [UNRELATED, TARGET, "lemon"]
     before = embed(pipe, prompts)[0]
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         after = embed(pipe, prompts)[0]
     assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [True, False, True]
 
 
 def test_the_negative_prompt_stays_unless_asked(pipe, eraser):
     plain = embed(pipe, UNRELATED, negative_prompt=TARGET)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         spared = embed(pipe, UNRELATED, negative_prompt=TARGET)
-    with eraser.applied_to(pipe, on_negative=True):
+    with unseen.attach(pipe, eraser, on_negative=True):
         edited = embed(pipe, UNRELATED, negative_prompt=TARGET)
     assert torch.equal(spared[1], plain[1])
     assert not torch.equal(edited[1], plain[1])
@@ -71,7 +76,7 @@ def test_the_negative_prompt_stays_unless_asked(pipe, eraser):
 
 def test_the_guard_changes_nothing_about_the_call(pipe, eraser):
     plain = embed(pipe, [UNRELATED] * 2, num_videos_per_prompt=2, negative_prompt=["apple", "chair"])
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         guarded = embed(pipe, [UNRELATED] * 2, num_videos_per_prompt=2, negative_prompt=["apple", "chair"])
         assert embed(pipe, UNRELATED, do_classifier_free_guidance=False)[1] is None
     assert all(torch.equal(a, b) for a, b in zip(plain, guarded, strict=True))
@@ -79,14 +84,14 @@ def test_the_guard_changes_nothing_about_the_call(pipe, eraser):
 
 def test_foreign_embeddings_are_refused(pipe, eraser):
     foreign = embed(pipe, TARGET)[0]
-    with eraser.applied_to(pipe), pytest.raises(EraserBypassedError, match="have not seen"):
+    with unseen.attach(pipe, eraser), pytest.raises(EraserBypassedError, match="have not seen"):
         generate(pipe, prompt_embeds=foreign)
     generate(pipe, prompt_embeds=foreign)  # allowed again once detached
 
 
 def test_embeddings_made_by_the_same_eraser_are_accepted(pipe, eraser):
     made = eraser.encode(pipe, TARGET, max_sequence_length=16)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         expected = generate(pipe, TARGET)
         assert torch.equal(generate(pipe, prompt_embeds=made), expected)
         assert torch.equal(generate(pipe, prompt_embeds=embed(pipe, TARGET)[0].clone()), expected)
@@ -96,7 +101,7 @@ def test_embeddings_made_by_another_eraser_are_refused(pipe, eraser, eraser_of):
     other = eraser_of(pipe.tokenizer, pipe.text_encoder, word="wolf")
     made = other.encode(pipe, TARGET, max_sequence_length=16)
     weaker = eraser.with_strength(0.5).encode(pipe, TARGET, max_sequence_length=16)
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         for embeddings in (made, weaker, torch.cat([made, eraser_free(made)])):
             with pytest.raises(EraserBypassedError):
                 generate(pipe, prompt_embeds=embeddings)
@@ -107,7 +112,7 @@ def eraser_free(embeddings):
 
 
 def test_a_text_encoder_that_was_swapped_is_noticed(pipe, eraser, encoder_of):
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         original, pipe.text_encoder = pipe.text_encoder, encoder_of("umt5")
         with pytest.raises(EraserBypassedError, match="without passing through block 1"):
             generate(pipe, TARGET)
@@ -116,7 +121,7 @@ def test_a_text_encoder_that_was_swapped_is_noticed(pipe, eraser, encoder_of):
 
 
 def test_attaching_twice_is_refused_and_leaves_the_first_in_place(pipe, eraser):
-    with eraser.applied_to(pipe) as handle:
+    with unseen.attach(pipe, eraser) as handle:
         during = embed(pipe, TARGET)[0]
         with pytest.raises(AlreadyAttachedError, match="zeppelin"):
             unseen.attach(pipe, [eraser])
@@ -158,7 +163,7 @@ def test_strengths_override_the_erasers_own(pipe, eraser):
         assert torch.equal(embed(pipe, TARGET)[0], plain)
     with unseen.attach(pipe, [eraser], strengths=[2.0]):
         strong = embed(pipe, TARGET)[0]
-    with eraser.with_strength(2.0).applied_to(pipe):
+    with unseen.attach(pipe, eraser.with_strength(2.0)):
         assert torch.equal(embed(pipe, TARGET)[0], strong)
     for bad in ([1.0, 1.0], [-1.0]):
         with pytest.raises(ValueError, match="strengths"):
@@ -178,7 +183,7 @@ def test_explain_names_the_eraser_the_token_and_the_activity(pipe, eraser_of):
 
 def test_an_error_inside_the_context_still_detaches(pipe, eraser):
     plain = embed(pipe, TARGET)[0]
-    with pytest.raises(ZeroDivisionError), eraser.applied_to(pipe):
+    with pytest.raises(ZeroDivisionError), unseen.attach(pipe, eraser):
         raise ZeroDivisionError
     assert torch.equal(embed(pipe, TARGET)[0], plain)
 
@@ -193,7 +198,7 @@ def test_the_audit_log_says_which_eraser_fired_on_which_tokens(pipe, eraser, tmp
     with unseen.attach(pipe, eraser, audit=path):
         plain = embed(pipe, [TARGET, UNRELATED])[0]
         generate(pipe, UNRELATED)
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = encodings(path)
     assert [len(line["fired"]) for line in lines] == [1, 0, 0]
     fired = lines[0]["fired"][0]
     assert (fired["concept"], fired["layer"], fired["strength"]) == (eraser.name, eraser.layer, eraser.strength)
@@ -203,7 +208,7 @@ def test_the_audit_log_says_which_eraser_fired_on_which_tokens(pipe, eraser, tmp
     with unseen.attach(pipe, eraser, audit=path, audit_prompts=True):
         audited = embed(pipe, [TARGET, UNRELATED])[0]
     assert torch.equal(audited, plain)  # watching changes nothing
-    later = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][3:]
+    later = encodings(path)[3:]
     assert [line["prompt"] for line in later] == [TARGET, UNRELATED]
     modules = list(pipe.text_encoder.modules())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
@@ -213,7 +218,7 @@ def test_an_audit_file_that_cannot_be_written_is_refused_before_anything_is_atta
     with pytest.raises(OSError):
         unseen.attach(pipe, eraser, audit=tmp_path)
     embed(pipe, TARGET)
-    eraser.applied_to(pipe).detach()  # nothing was left attached
+    unseen.attach(pipe, eraser).detach()  # nothing was left attached
 
 
 def test_a_pipeline_that_takes_images_is_refused_unless_allowed(pipe, eraser):

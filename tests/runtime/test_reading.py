@@ -59,7 +59,7 @@ def test_what_means_the_concept_is_erased_as_the_name_is_and_all_else_stays(know
     pipe, eraser = knowing
     other = "a wolf near the table"
     plain = embed(pipe, [VIOLIN, other], negative_prompt=[VIOLIN, ""])
-    with eraser.applied_to(pipe) as handle:
+    with unseen.attach(pipe, eraser) as handle:
         assert handle.knows_other_words
         named = embed(pipe, "a zeppelin near the river")[0]
         reads = embed(pipe, [VIOLIN, other], negative_prompt=[VIOLIN, ""])
@@ -68,7 +68,7 @@ def test_what_means_the_concept_is_erased_as_the_name_is_and_all_else_stays(know
         assert {firing.token for firing in handle.explain(VIOLIN)} == {"zeppelin"}
     assert torch.equal(reads[0][:1], named) and torch.equal(reads[0][1:], plain[0][1:])
     assert torch.equal(reads[1], plain[1])
-    with dataclasses.replace(eraser, gate=open_gate(1)).applied_to(pipe, on_negative=True):
+    with unseen.attach(pipe, dataclasses.replace(eraser, gate=open_gate(1)), on_negative=True):
         assert not torch.equal(embed(pipe, "", negative_prompt=VIOLIN)[1], plain[1][:1])
     assert torch.equal(embed(pipe, [VIOLIN])[0], plain[0][:1])
 
@@ -80,7 +80,7 @@ def test_looking_changes_nothing_of_the_pipeline_nor_of_what_it_draws_next(knowi
     named = draw(pipe, "a zeppelin near the river")
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    with eraser.applied_to(pipe):
+    with unseen.attach(pipe, eraser):
         assert torch.equal(draw(pipe, "a wolf near the table"), plain)
         erased = draw(pipe, "a zeppelin near the river")
         assert torch.equal(draw(pipe, VIOLIN), erased) and not torch.equal(erased, named)
@@ -93,7 +93,7 @@ def test_looking_changes_nothing_of_the_pipeline_nor_of_what_it_draws_next(knowi
 def test_without_it_other_words_pass(knowing):
     pipe, eraser = knowing
     plain = embed(pipe, VIOLIN)[0]
-    with dataclasses.replace(eraser, mentions=False).applied_to(pipe) as handle:
+    with unseen.attach(pipe, dataclasses.replace(eraser, mentions=False)) as handle:
         assert not handle.knows_other_words
         assert torch.equal(embed(pipe, VIOLIN)[0], plain)
 
@@ -104,7 +104,7 @@ def test_a_pipeline_that_cannot_be_asked_is_guarded_by_names_alone(eraser_of):
     blind = make_pipe()
     blind.transformer = None  # as where only what a fit needs was loaded
     assert not has_first_sight(blind)
-    with eraser_of(pipe.tokenizer, pipe.text_encoder, mentions=True).applied_to(pipe) as handle:
+    with unseen.attach(pipe, eraser_of(pipe.tokenizer, pipe.text_encoder, mentions=True)) as handle:
         assert not handle.knows_other_words and handle.read_as(VIOLIN) == VIOLIN
 
 

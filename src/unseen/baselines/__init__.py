@@ -1,6 +1,6 @@
 """What the field compares with CLEAR, each from its equations, on stock pipelines, behind one protocol.
 
-`BASELINES[name].fit(pipe, concepts, **settings)` gives an `FittedBaseline`; `artefact.applied_to(pipe)` draws with it.
+`BASELINES[name].fit(pipe, concepts, **settings)` gives a `FittedBaseline`, which `unseen.attach` puts on a pipeline.
 """
 
 from __future__ import annotations

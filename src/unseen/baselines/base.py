@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,8 @@ from ..encoder.fingerprint import fingerprint
 from ..errors import DamagedFileError, EraserError, UnseenError, WrongEncoderError
 from ..files import read_pair, write_pair
 from ..pipelines import text_path
+from ..runtime.guard import Guard
+from ..runtime.interception import Interceptor
 
 FORMAT_VERSION = 1
 _STEM = "unseen_method"
@@ -70,8 +72,8 @@ class FittedBaseline:
         facts = [self.method, [asdict(c) for c in self.concepts], dict(self.settings), self.encoder_fingerprint]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + save(dict(self.tensors))).hexdigest()[:16]
 
-    def applied_to(self, pipe: Any) -> AbstractContextManager[Any]:
-        """`with artefact.applied_to(pipe):` the pipeline draws with the method, and afterwards exactly as before.
+    def put_on(self, pipe: Any, stack: ExitStack) -> Interceptor | Guard | None:
+        """For `unseen.attach`, which puts baselines on pipelines: what comes between the pipeline and its encoding.
 
         Raises:
             WrongEncoderError: it was fitted on another text encoder.
@@ -84,7 +86,7 @@ class FittedBaseline:
                 f"{self.method} for {self.names} was fitted on the text encoder {self.encoder_fingerprint[:12]}, this"
                 f" pipeline has {actual[:12]}. Fit it on this pipeline."
             )
-        return BASELINES[self.method].apply(pipe, self)
+        return BASELINES[self.method].put_on(pipe, self, stack)
 
     def with_settings(self, **settings: Any) -> FittedBaseline:
         """The same artefact applied with other constants. Raises `ValueError` for one that the method does not have."""
@@ -150,7 +152,9 @@ class Baseline(NamedTuple):
     """Default constants, and with them all that may be set."""
     learn: Callable[..., Mapping[str, Tensor]]
     """`learn(pipe, concepts, settings, seed, progress)`: the tensors of the artefact."""
-    apply: Callable[[Any, FittedBaseline], AbstractContextManager[Any]]
+    put_on: Callable[[Any, FittedBaseline, ExitStack], Interceptor | Guard | None]
+    """`put_on(pipe, fitted, stack)`: enters what it changes into `stack`, returns what comes between the pipeline and
+    its `encode_prompt`, if anything."""
     text_only: bool
     """Whether it acts through the prompt's embeddings alone."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from typing import Any
 
 from ..concept import Concept
 from .base import Baseline, FittedBaseline, nothing_to_learn
-from .encoding import encoding_through, prompts_of
+from .encoding import Between, prompts_of
 
 _STAND_INS = {"object": "thing", "identity": "a person", "style": "an artist", "attribute": ""}
 _ARTICLE = re.compile(r"\b(an?)(\s+)(\w)", re.IGNORECASE)
@@ -38,14 +38,14 @@ def _with_article(match: re.Match[str]) -> str:
     return f"{match[1][0]}{'n' if match[3].lower() in 'aeiou' else ''}{match[2]}{match[3]}"
 
 
-def apply(pipe: Any, artefact: FittedBaseline) -> AbstractContextManager[None]:
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> Between:
     """Replace the names in every prompt; negative prompts stay as they are."""
 
     def around(encode: Callable[..., Any], options: dict[str, Any]) -> Any:
-        cleaned = [without_names(prompt, artefact.concepts) for prompt in prompts_of(options)]
+        cleaned = [without_names(prompt, fitted.concepts) for prompt in prompts_of(options)]
         return encode(**{**options, "prompt": cleaned[0] if isinstance(options["prompt"], str) else cleaned})
 
-    return encoding_through(pipe, around, "the blocklist")
+    return Between(around, "the blocklist")
 
 
-BLOCKLIST = Baseline("blocklist", {}, nothing_to_learn, apply, text_only=True)
+BLOCKLIST = Baseline("blocklist", {}, nothing_to_learn, put_on, text_only=True)

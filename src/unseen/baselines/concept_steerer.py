@@ -9,8 +9,8 @@ times the width on a laptop; `features_per_width` says how many times.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -20,11 +20,11 @@ from tqdm.auto import tqdm
 from ..clear.sae import SaeTrainer, ordinary_tokens
 from ..concept import Concept
 from ..encoder.activations import encode_by_length
-from ..encoder.hooks import install_edits
 from ..encoder.layers import num_blocks
 from ..pipelines import text_path
 from ..prompts.writer import write_prompts
 from ..runtime.guard import Guard
+from ..runtime.proofs import Proof
 from .base import Baseline, FittedBaseline
 
 
@@ -66,26 +66,17 @@ def learn(
     return {"direction": direction}
 
 
-@contextmanager
-def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> Guard:
     """Subtract the direction from every token of the prompt, not of the negative prompt."""
-    path, block = text_path(pipe), block_of(pipe, artefact.settings)
-    change = -artefact.settings["strength"] * artefact.tensors["direction"]
-    guard = Guard(frozenset({artefact.key}), {(path.name, block)}, on_negative=False)
+    path, block = text_path(pipe), block_of(pipe, fitted.settings)
+    change, proof = -fitted.settings["strength"] * fitted.tensors["direction"], Proof(frozenset({fitted.key}), False)
 
     def edit(hidden: Tensor, valid: Tensor | None) -> Tensor | None:
-        guard.ran.add((path.name, block))
-        if not guard.editing or not artefact.settings["strength"]:
+        if not fitted.settings["strength"]:
             return None
         return hidden.float() + change.to(hidden.device) * (1.0 if valid is None else valid[..., None])
 
-    remove = install_edits(path.encoder, {block: edit})
-    unwrap = guard.wrap(pipe)
-    try:
-        yield
-    finally:
-        unwrap()
-        remove()
+    return Guard([path], {(path.name, block): edit}, lambda: proof)
 
 
 CONCEPT_STEERER = Baseline(
@@ -101,6 +92,6 @@ CONCEPT_STEERER = Baseline(
         "neutral": 480,
     },
     learn,
-    apply,
+    put_on,
     text_only=True,
 )

@@ -54,14 +54,21 @@ def _replaced(module: nn.Module, around: Callable[[Forward, dict[str, Any]], Ten
 
         return Transformer2DModelOutput(sample=prediction)
 
-    module.forward = forward
+    active = [True]
+
+    def standing(*args: Any, **arguments: Any) -> Any:
+        return forward(*args, **arguments) if active[0] else original(*args, **arguments)
+
+    module.forward = standing
     try:
         yield
     finally:
-        if own is None:
-            del module.forward
-        else:
-            module.forward = own
+        active[0] = False  # somebody may have wrapped it since, and keeps it
+        if vars(module).get("forward") is standing:
+            if own is None:
+                del module.forward
+            else:
+                module.forward = own
 
 
 def text_attentions(transformer: nn.Module, backbone: Backbone) -> list[nn.Module]:

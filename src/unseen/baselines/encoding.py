@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,24 +12,34 @@ from torch import Tensor
 from ..concept import Concept
 from ..encoder.layers import execution_device
 from ..errors import EraserBypassedError, GuidanceNeededError
-from ..pipelines import Around, TextPath, backbone_of, cleaned, text_path, wrap_encode_prompt
+from ..pipelines import TextPath, backbone_of, cleaned, text_path
+from ..runtime.call import EncodeCall
+
+Around = Callable[[Callable[..., Any], dict[str, Any]], Any]
+"""`around(encode_prompt, options) -> outputs`, with every option by name."""
 
 
-@contextmanager
-def encoding_through(pipe: Any, around: Around, what: str) -> Iterator[None]:
-    """While this is open, `pipe.encode_prompt` is `around`; ready-made embeddings are refused, since nothing could be
-    done about them."""
+@dataclass(frozen=True)
+class Between:
+    """Comes between a pipeline and its `encode_prompt`. Ready-made embeddings are refused: nothing could be done about
+    them."""
 
-    def refusing(encode: Callable[..., Any], options: dict[str, Any]) -> Any:
+    around: Around
+    what: str
+    """How errors call the baseline."""
+    inner: bool = False
+
+    def encode(self, pipe: Any, encode: Callable[..., Any], options: dict[str, Any]) -> Any:
+        """What the pipeline is given instead."""
         if options.get("prompt_embeds") is not None:
-            raise EraserBypassedError(f"prompt_embeds were passed, on which {what} cannot act. Pass prompt= instead.")
-        return around(encode, options)
+            raise EraserBypassedError(
+                f"prompt_embeds were passed, on which {self.what} cannot act. Pass prompt= instead."
+            )
+        return self.around(encode, options)
 
-    unwrap = wrap_encode_prompt(pipe, refusing)
-    try:
-        yield
-    finally:
-        unwrap()
+    def encoded(self, pipe: Any, outputs: Any, call: EncodeCall) -> Sequence[int]:
+        """Baselines keep no account."""
+        return ()
 
 
 def with_negative(options: dict[str, Any], concepts: Sequence[Concept], what: str) -> dict[str, Any]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from typing import Any
 
 from .base import Baseline, FittedBaseline, nothing_to_learn
-from .encoding import encoding_through, with_negative
+from .encoding import Between, with_negative
 
 
-def apply(pipe: Any, artefact: FittedBaseline) -> AbstractContextManager[None]:
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> Between:
     """Add the concepts to every negative prompt. Without guidance the call raises `GuidanceNeededError`."""
 
     def around(encode: Callable[..., Any], options: dict[str, Any]) -> Any:
-        return encode(**with_negative(options, artefact.concepts, "NegPrompt"))
+        return encode(**with_negative(options, fitted.concepts, "NegPrompt"))
 
-    return encoding_through(pipe, around, "NegPrompt")
+    return Between(around, "NegPrompt")
 
 
-NEGATIVE_PROMPT = Baseline("negative_prompt", {}, nothing_to_learn, apply, text_only=True)
+NEGATIVE_PROMPT = Baseline("negative_prompt", {}, nothing_to_learn, put_on, text_only=True)

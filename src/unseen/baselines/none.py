@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 from .base import Baseline, FittedBaseline, nothing_to_learn
 
 
-def apply(pipe: Any, artefact: FittedBaseline) -> AbstractContextManager[None]:
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> None:
     """Nothing."""
-    return nullcontext()
+    return None
 
 
-NONE = Baseline("none", {}, nothing_to_learn, apply, text_only=True)
+NONE = Baseline("none", {}, nothing_to_learn, put_on, text_only=True)

@@ -13,7 +13,7 @@ steps; the filter that ends them early has constants that were calibrated on CLI
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..concept import Concept
 from .base import Baseline, FittedBaseline
-from .encoding import Reader, encoding_through, projector, prompts_of, with_negative
+from .encoding import Between, Reader, projector, prompts_of, with_negative
 
 
 def learn(
@@ -59,10 +59,10 @@ def edit_rows(outputs: Any, prompts: Sequence[str], edit: Callable[[str, Tensor]
     return (embeds, *outputs[1:])
 
 
-def project(reader: Reader, artefact: FittedBaseline, prompt: str, embedding: Tensor) -> Tensor | None:
+def project(reader: Reader, fitted: FittedBaseline, prompt: str, embedding: Tensor) -> Tensor | None:
     """The embedding `[tokens, d]` with its trigger tokens projected; None if there are none."""
-    concept = artefact.tensors["concept"]
-    places, own = triggers(reader, prompt, concept, artefact.settings["alpha"])
+    concept = fitted.tensors["concept"]
+    places, own = triggers(reader, prompt, concept, fitted.settings["alpha"])
     if not len(places):
         return None
     changed = embedding.float().cpu().clone()
@@ -71,17 +71,17 @@ def project(reader: Reader, artefact: FittedBaseline, prompt: str, embedding: Te
     return changed
 
 
-def apply(pipe: Any, artefact: FittedBaseline) -> AbstractContextManager[None]:
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> Between:
     """Project the trigger tokens of every prompt, and use the concepts as negative prompt if `as_negative` says so."""
 
     def around(encode: Callable[..., Any], options: dict[str, Any]) -> Any:
-        if artefact.settings["as_negative"]:
-            options = with_negative(options, artefact.concepts, "SAFREE")
+        if fitted.settings["as_negative"]:
+            options = with_negative(options, fitted.concepts, "SAFREE")
         reader = Reader(pipe, options.get("max_sequence_length"))
         outputs = encode(**options)
-        return edit_rows(outputs, prompts_of(options), lambda text, e: project(reader, artefact, text, e))
+        return edit_rows(outputs, prompts_of(options), lambda text, e: project(reader, fitted, text, e))
 
-    return encoding_through(pipe, around, "SAFREE")
+    return Between(around, "SAFREE")
 
 
-SAFREE = Baseline("safree", {"alpha": 0.01, "as_negative": True}, learn, apply, text_only=True)
+SAFREE = Baseline("safree", {"alpha": 0.01, "as_negative": True}, learn, put_on, text_only=True)

@@ -67,15 +67,13 @@ def adapted(
         yield
 
 
-@contextmanager
-def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> None:
     """Draw with the adapters; `strength` multiplies what they add."""
     scaled = {
-        name: tensor * artefact.settings["strength"] if name.endswith(".up") else tensor
-        for name, tensor in artefact.tensors.items()
+        name: tensor * fitted.settings["strength"] if name.endswith(".up") else tensor
+        for name, tensor in fitted.tensors.items()
     }
-    with adapted(pipe, known_backbone(pipe, "T2VUnlearning"), scaled):
-        yield
+    stack.enter_context(adapted(pipe, known_backbone(pipe, "T2VUnlearning"), scaled))
 
 
 class _Moment:
@@ -245,6 +243,6 @@ T2V_UNLEARNING = Baseline(
         "call": {},
     },
     learn,
-    apply,
+    put_on,
     text_only=False,
 )

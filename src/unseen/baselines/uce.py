@@ -10,8 +10,9 @@ the very same ones back afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from ..clear.layer_search import roles_of_pairs
 from ..concept import Concept
 from ..encoder.activations import encode_by_length
+from ..errors import AlreadyAttachedError
 from ..pipelines import Backbone, denoisers, text_path
 from ..prompts.writer import write_prompts
 from .base import Baseline, FittedBaseline
@@ -76,15 +78,31 @@ def edited_weight(layer: nn.Linear, c: Tensor, instead: Tensor, kept: Tensor, se
     return torch.linalg.solve(right, left.T).T.to(layer.weight.dtype)
 
 
+_CHANGED: WeakSet[nn.Module] = WeakSet()
+"""Transformers whose weights are edited now."""
+
+
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> None:
+    """Swap the edited weights in, and the original ones back in the end.
+
+    Raises:
+        AlreadyAttachedError: the weights are edited already; which are the original ones would depend on the order of
+            leaving.
+    """
+    stack.enter_context(_edited(pipe, known_backbone(pipe, "UCE"), fitted))
+
+
 @contextmanager
-def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
-    """Swap the edited weights in, and the original ones back in the end."""
-    backbone = known_backbone(pipe, "UCE")
+def _edited(pipe: Any, backbone: Backbone, fitted: FittedBaseline) -> Iterator[None]:
+    transformers = list(denoisers(pipe, backbone).values())
+    if any(transformer in _CHANGED for transformer in transformers):
+        raise AlreadyAttachedError("UCE has edited this transformer's weights already. Detach it first.")
     originals: list[tuple[nn.Linear, Tensor]] = []
     try:
-        for transformer in denoisers(pipe, backbone).values():
+        for transformer in transformers:
+            _CHANGED.add(transformer)
             device = next(transformer.parameters()).device
-            seen = {name: tensor.to(device) for name, tensor in artefact.tensors.items()}
+            seen = {name: tensor.to(device) for name, tensor in fitted.tensors.items()}
             if backbone.text_embedder is not None:
                 embedder = transformer.get_submodule(backbone.text_embedder)
                 kind = next(embedder.parameters()).dtype
@@ -93,12 +111,14 @@ def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
             for layer in text_linears(transformer, backbone).values():
                 originals.append((layer, layer.weight.data))
                 layer.weight.data = edited_weight(
-                    layer, seen["concept"], seen["instead"], seen["kept"], artefact.settings
+                    layer, seen["concept"], seen["instead"], seen["kept"], fitted.settings
                 )
         yield
     finally:
         for layer, weight in originals:
             layer.weight.data = weight
+        for transformer in transformers:
+            _CHANGED.discard(transformer)
 
 
-UCE = Baseline("uce", {"pairs": 120, "neutral": 480, "keep": 0.1, "ridge": 1e-3}, learn, apply, text_only=False)
+UCE = Baseline("uce", {"pairs": 120, "neutral": 480, "keep": 0.1, "ridge": 1e-3}, learn, put_on, text_only=False)

@@ -11,8 +11,9 @@ three passes instead of two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from ..errors import GuidanceNeededError, UnseenError
 from .base import Baseline, FittedBaseline
 from .denoising import Forward, known_backbone, prediction_through
-from .encoding import Reader, encoding_through, prompts_of
+from .encoding import Between, Reader, prompts_of
 from .safree import edit_rows, learn, project
 
 
@@ -48,11 +49,10 @@ def guidance(p: Tensor, c: Tensor, u: Tensor, momentum: Tensor | None, settings:
     return g, settings["momentum_decay"] * old + (1 - settings["momentum_decay"]) * g
 
 
-@contextmanager
-def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
+def put_on(pipe: Any, fitted: FittedBaseline, stack: ExitStack) -> Between:
     """Project prompts and guide away from the concepts. Without guidance the call raises `GuidanceNeededError`."""
-    backbone, settings = known_backbone(pipe, "VideoEraser"), artefact.settings
-    running: list[_Call] = []
+    backbone, settings = known_backbone(pipe, "VideoEraser"), fitted.settings
+    call_here: ContextVar[_Call | None] = ContextVar("unseen_video_eraser", default=None)
 
     def encode_around(encode: Callable[..., Any], options: dict[str, Any]) -> Any:
         if not options.get("do_classifier_free_guidance"):
@@ -61,10 +61,10 @@ def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
             )
         reader = Reader(pipe, options.get("max_sequence_length"))
         outputs = encode(**options)
-        outputs = edit_rows(outputs, prompts_of(options), lambda text, e: project(reader, artefact, text, e))
-        alone = {"prompt": artefact.names, "negative_prompt": None, "num_videos_per_prompt": 1}
+        outputs = edit_rows(outputs, prompts_of(options), lambda text, e: project(reader, fitted, text, e))
+        alone = {"prompt": fitted.names, "negative_prompt": None, "num_videos_per_prompt": 1}
         concept = encode(**{**options, **alone, "do_classifier_free_guidance": False})[0]
-        running[:] = [_Call(outputs[0], outputs[1], concept.expand_as(outputs[0]))]
+        call_here.set(_Call(outputs[0], outputs[1], concept.expand_as(outputs[0])))
         return outputs
 
     def steer(call: _Call, p: Tensor, c: Tensor, u: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
         return (p.float() - g).to(p.dtype)
 
     def two_passes(predict: Forward, arguments: dict[str, Any]) -> Tensor:
-        call, text = _current(running), arguments["encoder_hidden_states"]
+        call, text = _current(call_here), arguments["encoder_hidden_states"]
         if call.unguided is not None and _same(text, call.negative):
             u, call.unguided = call.unguided, None
             return u
@@ -91,7 +91,7 @@ def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
         return steer(call, p, c, u)
 
     def one_batch(predict: Forward, arguments: dict[str, Any]) -> Tensor:
-        call, rows = _current(running), len(arguments["hidden_states"]) // 2
+        call, rows = _current(call_here), len(arguments["hidden_states"]) // 2
         u, p = predict(**arguments).chunk(2)
         lower = {name: arguments[name][rows:] for name in ("hidden_states", "timestep")}
         concept = call.concept.to(arguments["encoder_hidden_states"])
@@ -99,14 +99,15 @@ def apply(pipe: Any, artefact: FittedBaseline) -> Iterator[None]:
         return torch.cat([u, steer(call, p, c, u)])
 
     around = two_passes if backbone.guidance == "two passes" else one_batch
-    with encoding_through(pipe, encode_around, "VideoEraser"), prediction_through(pipe, backbone, around):
-        yield
+    stack.enter_context(prediction_through(pipe, backbone, around))
+    return Between(encode_around, "VideoEraser")
 
 
-def _current(running: Sequence[_Call]) -> _Call:
-    if not running:
+def _current(call_here: ContextVar[_Call | None]) -> _Call:
+    call = call_here.get()
+    if call is None:
         raise UnseenError("VideoEraser saw the transformer run before any prompt was encoded.")
-    return running[0]
+    return call
 
 
 def _same(left: Tensor, right: Tensor) -> bool:
@@ -117,6 +118,6 @@ VIDEO_ERASER = Baseline(
     "video_eraser",
     {"alpha": 0.01, "scale": 5000.0, "threshold": 1.0, "momentum_scale": 0.5, "momentum_decay": 0.7, "warm_up": 0},
     learn,
-    apply,
+    put_on,
     text_only=False,
 )

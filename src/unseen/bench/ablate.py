@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import unseen
 from unseen.bench.cache import digest
 from unseen.bench.fits import Fitted
 from unseen.bench.prompts import concept_of
@@ -86,7 +87,12 @@ def ablation_table(study: Study, key: str, variants: Mapping[str, Mapping[str, A
         eraser = fitted.eraser
         standard = eraser if name == "default" else standard
         cell = measure_method(
-            study, key, base, Method(name, eraser.key, eraser.applied_to), eraser.layer, eraser.strength
+            study,
+            key,
+            base,
+            Method(name, eraser.key, partial(unseen.attach, erasers=eraser)),
+            eraser.layer,
+            eraser.strength,
         )
         rows.append(_row(name, cell, ""))
     assert standard is not None

@@ -14,10 +14,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+import unseen
 from unseen.baselines import BASELINES, FittedBaseline
 from unseen.bench.attacks import Attacked, attack, attack_table
 from unseen.bench.cache import digest
@@ -164,12 +166,12 @@ def variants(study: Study, key: str, name: str) -> tuple[float, list[tuple[str, 
         fitted = study.eraser(concept, config=ClearConfig.paper() if name == "clear_paper" else None)
         erasers = [fitted.eraser.with_strength(setting["strength"]) for setting in grid]
         return fitted.seconds, [
-            (label, Method(f"{name}, {label}", eraser.key, eraser.applied_to))
+            (label, Method(f"{name}, {label}", eraser.key, partial(unseen.attach, erasers=eraser)))
             for label, eraser in zip(labels, erasers, strict=True)
         ]
     artefact, seconds = kept_artefact(study, name, concept)
     return seconds, [
-        (label, Method(f"{name}, {label}", made.key, made.applied_to, text_only=False))
+        (label, Method(f"{name}, {label}", made.key, partial(unseen.attach, erasers=made), text_only=False))
         for label, setting in zip(labels, grid, strict=True)
         for made in [artefact.with_settings(**setting)]
     ]

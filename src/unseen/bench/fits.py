@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+import unseen
 from unseen.bench.run import Method
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import ClearEraser
@@ -43,12 +45,12 @@ class Fitted(NamedTuple):
     @property
     def method(self) -> Method:
         """The eraser as a method, "after" in tables."""
-        return Method("after", self.eraser.key, self.eraser.applied_to)
+        return Method("after", self.eraser.key, partial(unseen.attach, erasers=self.eraser))
 
     @property
     def random_method(self) -> Method:
         """The control as a method."""
-        return Method("random features", self.control.key, self.control.applied_to)
+        return Method("random features", self.control.key, partial(unseen.attach, erasers=self.control))
 
 
 class _BankKeepingFitter(ClearFitter):

@@ -26,7 +26,7 @@ class Method:
     """Changes whenever the method would draw other clips; clips are kept under it."""
     applied_to: Callable[[Any], AbstractContextManager[Any]]
     """`with method.applied_to(pipe):` the pipeline draws with the method, afterwards without it. Workers in other
-    processes are sent it, so it should be one that `pickle` can send, such as `eraser.applied_to`."""
+    processes are sent it, so it should be one that `pickle` can send: `partial(unseen.attach, erasers=eraser)`."""
     text_only: bool = True
     """Whether it acts through the prompt encoding alone, so that an unchanged encoding means an unchanged clip."""
 

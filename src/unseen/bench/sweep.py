@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+import unseen
 from unseen.bench.cache import digest
 from unseen.bench.criteria import Choice, criteria_table, per_concept_table
 from unseen.bench.curves import draw_curves
@@ -149,7 +151,9 @@ def sweep(study: Study, key: str) -> Swept:
 
 
 def _method(eraser: ClearEraser) -> Method:
-    return Method(f"{layer_name(eraser.layer)}, γ = {eraser.strength:g}", eraser.key, eraser.applied_to)
+    return Method(
+        f"{layer_name(eraser.layer)}, γ = {eraser.strength:g}", eraser.key, partial(unseen.attach, erasers=eraser)
+    )
 
 
 def measure_method(

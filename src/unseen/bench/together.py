@@ -94,7 +94,7 @@ def each_table(study: Study, keys: Sequence[str], many: Many) -> Table:
         mine = many.erasers[place]
         methods = (
             study.eraser(concept_of(key)).method,
-            Method("from the shared bank", mine.key, mine.applied_to),
+            Method("from the shared bank", mine.key, partial(unseen.attach, erasers=mine)),
             many.method(),
         )
         hits = [study.read(study.clips(prompts)).shows(key)]

@@ -1,7 +1,8 @@
-"""The one hook that reads and edits block outputs: tuple or tensor, dtype and device are its business alone.
+"""The one hook that reads and edits layer outputs: tuple or tensor, dtype and device are its business alone.
 
-Hidden states are read with the very hook that edits them: `output_hidden_states` ends on a normalised state and may not
-see an edit.
+Hidden states are read with the very hook that edits them: `output_hidden_states` ends on a normalized state and may not
+see an edit. What a running pass was given (its mask, its token ids) lives in a context variable, so that passes in
+several threads know nothing of each other.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,6 +20,26 @@ from .layers import EMBEDDING, find_blocks
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]
 """`(hidden [batch, tokens, d], valid [batch, tokens] bool or None) -> changed hidden, or None to leave it
 untouched`."""
+
+
+class EncoderPass(NamedTuple):
+    """What a text encoder was given for the pass that it is making now, in this thread."""
+
+    encoder: nn.Module
+    ids: Tensor | None
+    """Token ids, `[batch, tokens]`."""
+    valid: Tensor | None
+    """Tokens that are no masked padding, `[batch, tokens]`, bool; None where no mask was passed (CogVideoX attends to
+    its padding, Wan does not)."""
+
+
+_PASS: ContextVar[EncoderPass | None] = ContextVar("unseen_encoder_pass", default=None)
+
+
+def current_pass(encoder: nn.Module) -> EncoderPass | None:
+    """What `encoder` was given, while it runs; None when its layers are called on their own."""
+    running = _PASS.get()
+    return running if running is not None and running.encoder is encoder else None
 
 
 def rewrite_block_output(output: Any, edit: Callable[[Tensor], Tensor | None]) -> Any | None:
@@ -38,32 +60,44 @@ def rewrite_block_output(output: Any, edit: Callable[[Tensor], Tensor | None]) -
 def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[], None]:
     """Hook `edits` (block index or `EMBEDDING` → edit) into `encoder`; returns the function that removes every hook.
 
-    An edit also receives the attention mask of the running call as a boolean `[batch, tokens]`, or None when the
-    pipeline passed none (CogVideoX attends to its padding, Wan does not).
+    An edit also receives the attention mask of the running pass.
     """
     blocks = find_blocks(encoder)
     parameters = list(inspect.signature(encoder.forward).parameters)
-    mask_position = parameters.index("attention_mask")
-    valid: list[Tensor | None] = [None]
 
-    def remember_mask(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        mask = kwargs.get("attention_mask", args[mask_position] if len(args) > mask_position else None)
-        valid[0] = None if mask is None else mask > 0
+    def given(name: str, args: tuple, kwargs: dict) -> Tensor | None:
+        place = parameters.index(name) if name in parameters else len(args)
+        value = kwargs.get(name, args[place] if place < len(args) else None)
+        return value if isinstance(value, Tensor) and value.ndim == 2 else None
+
+    def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        mask = given("attention_mask", args, kwargs)
+        _PASS.set(EncoderPass(module, given("input_ids", args, kwargs), None if mask is None else mask > 0))
+
+    def end(module: nn.Module, args: tuple, output: Any) -> None:
+        _PASS.set(None)
+
+    def valid() -> Tensor | None:
+        running = current_pass(encoder)
+        return None if running is None else running.valid
 
     def hook_for(edit: Edit) -> Callable:
-        return lambda module, args, output: rewrite_block_output(output, lambda hidden: edit(hidden, valid[0]))
+        return lambda module, args, output: rewrite_block_output(output, lambda hidden: edit(hidden, valid()))
 
     def input_hook_for(edit: Edit) -> Callable:
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
             given = args or (kwargs["hidden_states"],)
-            changed = rewrite_block_output(given, lambda hidden: edit(hidden, valid[0]))
+            changed = rewrite_block_output(given, lambda hidden: edit(hidden, valid()))
             if changed is None:
                 return None
             return (changed, kwargs) if args else (args, {**kwargs, "hidden_states": changed[0]})
 
         return hook
 
-    handles = [encoder.register_forward_pre_hook(remember_mask, with_kwargs=True)]
+    handles = [
+        encoder.register_forward_pre_hook(begin, with_kwargs=True),
+        encoder.register_forward_hook(end, always_call=True),
+    ]
     for index, edit in edits.items():
         if index == EMBEDDING:
             handles.append(blocks[0].register_forward_pre_hook(input_hook_for(edit), with_kwargs=True))

@@ -7,8 +7,6 @@ from .backbone import Backbone as Backbone
 from .backbone import backbone_of as backbone_of
 from .backbone import cleaned as cleaned
 from .backbone import denoisers as denoisers
-from .encode_prompt import Around as Around
-from .encode_prompt import wrap_encode_prompt as wrap_encode_prompt
 from .loading import load as load
 from .preview import first_sight as first_sight
 from .preview import has_first_sight as has_first_sight

@@ -7,7 +7,7 @@ short prompt: what its text encoders are given, and down to which block a change
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -171,10 +171,31 @@ def _shifted(hidden: Tensor, valid: Tensor | None) -> Tensor:
     return hidden + torch.linspace(1, 2, hidden.shape[-1], device=hidden.device)
 
 
-def _prober(pipe: Any) -> Callable[[str], list[Tensor]]:
+def changed_options(pipe: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `options` that are not what `encode_prompt` does by default."""
+    parameters = inspect.signature(pipe.encode_prompt).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    return {
+        name: value
+        for name, value in options.items()
+        if value is not None and repr(value) != repr(defaults.get(name, inspect.Parameter.empty))
+    }
+
+
+@torch.no_grad()
+def layer_reaches(pipe: Any, name: str, layer: int, options: Mapping[str, Any]) -> bool:
+    """Whether a change at `layer` of the encoder `name` still reaches the embeddings when `options` are given."""
+    encode, encoder = _prober(pipe, options), eager(getattr(pipe, name))
+    plain = encode(_PROBE)
+    with edited(encoder, {layer: _shifted}):
+        changed = encode(_PROBE)
+    return any(a.ndim >= 3 and not torch.equal(a, b) for a, b in zip(plain, changed, strict=True))
+
+
+def _prober(pipe: Any, options: Mapping[str, Any] | None = None) -> Callable[[str], list[Tensor]]:
     """A function that encodes a prompt as the pipeline does and gives its floating-point outputs."""
     parameters = inspect.signature(pipe.encode_prompt).parameters
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = dict(options or {})
     if "device" in parameters:
         given["device"] = pipe._execution_device
     for name, parameter in parameters.items():

@@ -1,106 +1,84 @@
-"""The audit log: one JSON line for every prompt that was encoded while erasers were attached."""
+"""What erasers did to a prompt, as one JSON-able event; the audit log keeps them, one line each."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from .erasers import Acted
+from .paraphrase import Rewrite
 
-from .phrases import Phrase
+Event = dict[str, Any]
+"""`time` (UTC), `event` and what belongs to it.
 
-if TYPE_CHECKING:
-    from ..clear.eraser import ClearEraser, Delta
-
-
-class Heard(NamedTuple):
-    """What happened in one text encoder while prompts were encoded."""
-
-    tokenizer: Any
-    ids: Sequence[Tensor]
-    """Token ids of every pass, `[batch, tokens]`."""
-    deltas: Sequence[tuple[ClearEraser, float, Delta]]
-    """What each eraser did, with its strength."""
+"encoded": `prompt_sha256`, `prompt` if wanted, `request_id` if there is one, `erasers` (keys of those that were to act)
+and `fired`: for each eraser that acted its `concept`, `key`, `layer`, `strength` and `tokens` with their activity (1:
+as on the concept itself). Where a phrase was exchanged for a concept's name, `mentions` says which concept and how
+sure, and if prompts are wanted `rewritten` the result. "refused": `reason`. "trusted", "attached", "detached":
+`erasers`.
+"""
 
 
-class AuditLog:
-    """Appends to a JSON-lines file. A line holds `time` (UTC), `prompt_sha256`, `prompt` if wanted, and `fired`: for
-    each eraser that acted its `concept`, `layer`, `strength`, and `tokens` with their activity (1: as on the concept
-    itself). A prompt that no eraser touched has an empty `fired`. Where a phrase was read as a concept's name,
-    `mentions` says which concept and how sure (`unseen.runtime.paraphrase`), and if prompts are wanted `read_as` the
-    result."""
-
-    def __init__(self, path: str | Path, *, with_prompts: bool = False):
-        self.path = Path(path)
-        self.with_prompts = with_prompts
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.open("a", encoding="utf-8").close()  # a path that cannot be written is refused before anything runs
-
-    @contextmanager
-    def token_ids(self, encoders: Sequence[nn.Module]) -> Iterator[list[list[Tensor]]]:
-        """Collects, for each encoder, the token ids `[batch, tokens]` of every pass through it."""
-        seen: list[list[Tensor]] = [[] for _ in encoders]
-
-        def listener(own: list[Tensor]) -> Callable:
-            def look(module: nn.Module, args: tuple, kwargs: dict) -> None:
-                ids = kwargs.get("input_ids", args[0] if args else None)
-                if isinstance(ids, Tensor):
-                    own.append(ids.detach().cpu())
-
-            return look
-
-        handles = [
-            encoder.register_forward_pre_hook(listener(own), with_kwargs=True)
-            for encoder, own in zip(encoders, seen, strict=True)
-        ]
-        try:
-            yield seen
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def write(
-        self, prompts: Sequence[str], heard: Sequence[Heard], read: Sequence[tuple[str, Sequence[tuple[str, Phrase]]]]
-    ) -> None:
-        """Append a line per prompt from what was `heard` in each text encoder and how the prompt was `read` before
-        (`unseen.runtime.paraphrase`)."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self.path.open("a", encoding="utf-8") as file:
-            for row, prompt in enumerate(prompts):
-                line: dict[str, Any] = {"time": now, "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest()}
-                if self.with_prompts:
-                    line["prompt"] = prompt
-                read_as, mentions = read[row]
-                if mentions:
-                    line["mentions"] = [{"concept": name, "score": round(m.score, 3)} for name, m in mentions]
-                    if self.with_prompts:
-                        line["read_as"] = read_as
-                line["fired"] = [
-                    fired
-                    for part in heard
-                    for eraser, strength, delta in part.deltas
-                    if (fired := _fired(eraser, strength, delta, row, part.ids, part.tokenizer)) is not None
-                ]
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+def event(what: str, keys: Iterable[str], request_id: str | None = None) -> Event:
+    """An event with what all have in common."""
+    made: Event = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what}
+    if request_id is not None:
+        made["request_id"] = request_id
+    return {**made, "erasers": sorted(keys)}
 
 
-def _fired(
-    eraser: ClearEraser, strength: float, delta: Delta, row: int, ids: Sequence[Tensor], tokenizer: Any
-) -> dict[str, Any] | None:
-    places = delta.touched[row].nonzero()[:, 0].tolist()
+def encoded(base: Event, row: int, prompt: str, rewrite: Rewrite | None, acted: Sequence[Acted], quoted: bool) -> Event:
+    """The event of the prompt in `row` of an encoding; `quoted` says whether it is in it itself."""
+    made = {**base, "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest()}
+    if quoted:
+        made["prompt"] = prompt
+    if rewrite is not None and rewrite.mentions:
+        made["mentions"] = [{"concept": name, "score": round(m.score, 3)} for name, m in rewrite.mentions]
+        if quoted:
+            made["rewritten"] = rewrite.text
+    return {**made, "fired": [fired for one in acted if (fired := _fired(one, row)) is not None]}
+
+
+def _fired(acted: Acted, row: int) -> Event | None:
+    eraser, delta = acted.eraser, acted.delta
+    places = delta.touched[row].nonzero()[:, 0].tolist() if row < len(delta.touched) else []
     if not places:
         return None
     activity = delta.activity[row].tolist()
-    names = tokenizer.convert_ids_to_tokens(torch.cat(list(ids))[row, places]) if ids else [str(p) for p in places]
+    tokens = token_names(acted, row, places)
     return {
         "concept": eraser.name,
+        "key": eraser.key,
         "layer": eraser.layer,
-        "strength": strength,
-        "tokens": [[name, round(activity[place], 3)] for name, place in zip(names, places, strict=True)],
+        "strength": acted.strength,
+        "tokens": [[name, round(activity[place], 3)] for name, place in zip(tokens, places, strict=True)],
     }
+
+
+def token_names(acted: Acted, row: int, places: Sequence[int]) -> list[str]:
+    """The tokens at some places of a pass as the tokenizer spells them."""
+    if acted.ids is None:
+        return [str(place) for place in places]
+    return list(acted.site.path.tokenizer.convert_ids_to_tokens(acted.ids[row, list(places)].tolist()))
+
+
+class AuditLog:
+    """Appends events to a JSON-lines file; safe for threads."""
+
+    def __init__(self, path: str | Path):
+        """Raises `OSError` for a path that cannot be written, before anything runs."""
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.open("a", encoding="utf-8").close()
+
+    def write(self, made: Event) -> None:
+        """Append one line."""
+        line = json.dumps(made, ensure_ascii=False) + "\n"
+        with self._lock, self.path.open("a", encoding="utf-8") as file:
+            file.write(line)

@@ -1,147 +1,290 @@
-"""The guard on `encode_prompt`: the prompt is edited and the negative prompt is not, and nothing gets past the erasers.
+"""The first choke point: every pass of a text encoder is edited, and what comes out of it is accounted for.
 
-`pipe.encode_prompt` is wrapped on the instance. Embeddings that somebody else made are turned away; and where the
-prompt was encoded without the hooked blocks having run, an error is raised instead of a video.
+Only the pass that encodes the negative prompt of a call stays as it is, known by that call's `EncodeCall`. A guard is
+made once and does not change.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..errors import EraserBypassedError
-from ..pipelines import backbone_of, wrap_encode_prompt
-from .paraphrase import Read
+from ..encoder.hooks import install_edits
+from ..encoder.layers import eager
+from ..errors import EraserBypassedError, UnseenError
+from ..pipelines import TextPath, backbone_of
+from ..pipelines.text_path import changed_options, layer_reaches
+from .call import EncodeCall, Record, current_call, during
+from .denoiser import negative_digests
+from .interception import Encode
+from .paraphrase import Rewrite
+from .proofs import LEDGER, Proof, digests, tensors_in
 
-_KNOWN_ROWS: OrderedDict[str, frozenset[str]] = OrderedDict()
-"""Digest of an embedded prompt → keys of the erasers that have seen it; the latest `_MAX_KNOWN_ROWS`."""
-_MAX_KNOWN_ROWS = 65536
-
-Audited = Callable[[Callable[[], Any], Sequence[str]], Any]
-Reading = Callable[[str], Read]
+Edit = Callable[[Tensor, Tensor | None], Tensor | None]
+Rewriting = Callable[[Any, Sequence[str], int | None], Sequence[Rewrite]]
+"""`rewriting(pipe, prompts, max_sequence_length)`."""
+Heard = Callable[[Sequence[str], Sequence[Rewrite], Record], None]
+"""`heard(prompts, rewrites, record)`: after each encoding that somebody watches."""
+_HARMLESS = frozenset(
+    "device dtype num_images_per_prompt num_videos_per_prompt num_waveforms_per_prompt do_classifier_free_guidance"
+    " max_sequence_length lora_scale clean_caption prompt_template".split()
+)
+"""Options of `encode_prompt` that do not change which layer of the text encoder is used."""
 
 
 class Guard:
-    """Stands between a pipeline and its text encoders while erasers are attached."""
+    """Edits at layers of text encoders, and the interception of `encode_prompt` that goes with them."""
+
+    inner = True
 
     def __init__(
         self,
-        keys: frozenset[str],
-        places: set[tuple[str, int]],
-        on_negative: bool,
-        audited: Audited | None = None,
-        read: Reading | None = None,
+        paths: Sequence[TextPath],
+        edits: Mapping[tuple[str, int], Edit],
+        wanted: Callable[[], Proof],
+        *,
+        on_negative: bool = False,
+        rewriting: Rewriting | None = None,
+        heard: Heard | None = None,
+        refused: Callable[[UnseenError], None] = lambda error: None,
     ) -> None:
-        """`keys` are those of the erasers at their strengths, `places` (encoder, block) where they act; `audited` runs
-        an encoding and writes down what happened in it; `read` exchanges mentions of a concept for its name."""
-        self.read = read
-        self.max_sequence_length: int | None = None
-        """What the pipeline was last told to pad prompts to; None leaves it to the pipeline."""
-        self.texts: list[str] | None = None
-        """The prompts that are being encoded, as the erasers read them; None where it is not known."""
-        self.keys, self.places, self.on_negative, self.audited = keys, places, on_negative, audited
-        self.editing, self.shortcut = True, False
-        self.ran: set[tuple[str, int]] = set()
+        """`edits` by encoder and layer; `wanted` says what embeddings must have passed to be used here and now."""
+        self.refused = refused
+        self.paths, self.wanted, self.on_negative = tuple(paths), wanted, on_negative
+        self._edits, self._rewriting, self._heard = dict(edits), rewriting, heard
+        self.encoders = frozenset(path.encoder for path in paths)
+        self._reached: set[tuple] = set()
+        self.before: list[Callable[[Any], None]] = []
+        """Called with the pipeline before it encodes."""
 
-    def wrap(self, pipe: Any) -> Callable[[], None]:
-        """Put the guard on `pipe`; returns the function that takes it off."""
-        # The backbones known by name take finished embeddings as they are; others would repeat them per video again.
-        self.shortcut = backbone_of(pipe) is not None
-        return wrap_encode_prompt(pipe, self._guarded)
+    # Text encoder
 
-    def _guarded(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
-        guided = options.get("do_classifier_free_guidance", False)
-        given = [value for name, value in options.items() if _is_embedding(name) and value is not None]
+    def install(self, path: TextPath) -> Callable[[], None]:
+        """Hook the edits into one text encoder; returns what removes them."""
+        here = {layer: self._edit(path, layer) for name, layer in self._edits if name == path.name}
+        stranger = path.encoder.register_forward_pre_hook(partial(self._refuse_paraphrases, path), with_kwargs=True)
+        remove = install_edits(path.encoder, here)
+
+        def undo() -> None:
+            stranger.remove()
+            remove()
+
+        return undo
+
+    def _edit(self, path: TextPath, layer: int) -> Edit:
+        edit = self._edits[path.name, layer]
+
+        def run(hidden: Tensor, valid: Tensor | None) -> Tensor | None:
+            call = current_call()
+            if call is not None:
+                call.record.ran.add((path.name, layer))
+                if path.encoder in call.spared:
+                    return None
+            return edit(hidden, valid)
+
+        return run
+
+    def _refuse_paraphrases(self, path: TextPath, encoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        """A pass that comes from nowhere is edited like any other, but its words can no longer be exchanged."""
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        if (
+            current_call() is not None
+            or self._rewriting is None
+            or not isinstance(ids, Tensor)
+            or not self.wanted().keys
+        ):
+            return
+        texts = path.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        with self.unedited():
+            done = self._rewriting(None, texts, None)
+        mentioned = sorted({name for rewrite in done for name, _ in rewrite.mentions})
+        if mentioned:
+            raise EraserBypassedError(
+                f"the {path.name} was given a prompt that speaks of {', '.join(mentioned)} in other words, by something"
+                " else than an attached pipeline, so the words could not be exchanged. Encode it with"
+                " handle.encode(prompts), or attach to that pipeline as well: unseen.attach([pipe, other], erasers)."
+            )
+
+    # encode_prompt
+
+    def encode(self, pipe: Any, encode: Encode, options: dict[str, Any]) -> Any:
+        """What `encode_prompt` gives: the prompt edited, the negative prompt as it is unless that was asked for."""
+        try:
+            return self._encode(pipe, encode, options)
+        except UnseenError as error:
+            self.refused(error)
+            raise
+
+    def _encode(self, pipe: Any, encode: Encode, options: dict[str, Any]) -> Any:
+        call = current_call()
+        assert call is not None
+        for prepare in self.before:
+            prepare(pipe)
+        self._require_parts(pipe)
+        given = {n: v for n, v in options.items() if _is_embedding(n) and v is not None}
         if given:
             self._refuse_unknown(given)
-            return self._negative_only(encode_prompt, options)
-        self.max_sequence_length = options.get("max_sequence_length", self.max_sequence_length)
-        asked, options = options.get("prompt"), self._reworded(options)
-        outputs = self._edited(encode_prompt, options, asked)
-        if not guided:
+            return self._spared(encode, options, call)
+        asked = options
+        rewrites, options = self._rewrite(pipe, options)
+        self._require_reach(pipe, options)
+        outputs = self._edited(encode, options, call)
+        if self._heard is not None:
+            self._heard(_prompts(asked), rewrites, call.record)
+        parts = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        LEDGER.record(parts, self.wanted())
+        if not options.get("do_classifier_free_guidance", False):
+            if call.record.negative is None:  # a baseline may encode something of its own beside
+                call.record.negative = frozenset()
             return outputs
-        if self.shortcut:
-            return self._negative_only(encode_prompt, {**options, "prompt_embeds": outputs[0]})
-        both = self._negative_only(encode_prompt, options)
-        return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
+        call.record.negative = frozenset(place for place, part in enumerate(parts) if part is None)
+        return self._with_negative(pipe, encode, options, outputs, call)
 
-    def _reworded(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options with every prompt, and where erasers act on it the negative one, as the erasers read it."""
-        reading = self.read
-        if reading is None:
-            return options
+    def encoded(self, pipe: Any, outputs: Any, call: EncodeCall) -> Sequence[int]:
+        """Account for what the pipeline will be given, baselines' changes included."""
+        parts = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+        wanted, negative = self.wanted(), call.record.negative
+        if negative is not None:
+            LEDGER.record([part for place, part in enumerate(parts) if place not in negative], wanted)
+            return sorted(negative_digests([part for place, part in enumerate(parts) if place in negative]))
+        return sorted(negative_digests([p for p in parts if not all(LEDGER.covers(t, wanted) for t in _floating(p))]))
 
-        def read(prompt: Any) -> Any:
-            if isinstance(prompt, str):
-                return reading(prompt).text
-            return [read(one) for one in prompt] if isinstance(prompt, list | tuple) else prompt
-
-        acted_on = {name for name in options if self.on_negative or not name.startswith("negative_")}
-        return {n: read(value) if n in acted_on and _is_prompt(n) else value for n, value in options.items()}
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Let the text encoders run unedited for something that is not the pipeline's call."""
-        kept = self.editing, self.texts
-        self.editing, self.texts = False, None
-        try:
-            yield
-        finally:
-            self.editing, self.texts = kept
-
-    def _negative_only(self, encode_prompt: Callable, options: dict[str, Any]) -> Any:
-        self.editing, self.texts = self.on_negative, None
-        try:
-            return encode_prompt(**options)
-        finally:
-            self.editing = True
-
-    def _edited(self, encode_prompt: Callable, options: dict[str, Any], asked: Any) -> Any:
-        """What `encode_prompt` returns without a negative prompt, edited; `asked` is the prompt before rewording."""
-        self.ran.clear()
-        self.texts = _texts(options)
+    def _edited(self, encode: Encode, options: dict[str, Any], call: EncodeCall) -> Any:
+        """`encode_prompt` without a negative prompt, every pass edited."""
+        call.record.ran.clear()
         alone = dict(options)
-        if "do_classifier_free_guidance" in alone:
+        if "do_classifier_free_guidance" in alone and not self.on_negative:
             alone["do_classifier_free_guidance"] = False
-        if self.audited is None:
-            outputs = encode_prompt(**alone)
-        else:
-            prompts = [asked] if isinstance(asked, str) else list(asked)
-            outputs = self.audited(lambda: encode_prompt(**alone), prompts)
-        if missed := sorted(self.places - self.ran):
+        # With the negative prompt in the same passes, it is not known which row is whose: the token ids have to do.
+        texts = None if self.on_negative else _texts(options)
+        with during(replace(call, texts=texts, watched=self._heard is not None)):
+            outputs = encode(**alone)
+        if missed := sorted(self._edits.keys() - call.record.ran):
             name, layer = missed[0]
             raise EraserBypassedError(
                 f"the prompt was encoded without passing through block {layer} of the {name} that the erasers are"
-                f" attached to. If pipe.{name} was replaced, detach and attach again."
+                f" attached to. If pipe.{name} or pipe.encode_prompt was replaced, detach and attach again."
             )
-        for row in _row_digests(outputs if isinstance(outputs, tuple | list) else [outputs]):
-            _KNOWN_ROWS[row] = self.keys
-            _KNOWN_ROWS.move_to_end(row)
-        while len(_KNOWN_ROWS) > _MAX_KNOWN_ROWS:
-            _KNOWN_ROWS.popitem(last=False)
         return outputs
 
-    def _refuse_unknown(self, embeddings: Sequence[Any]) -> None:
-        if not all(self.keys <= _KNOWN_ROWS.get(row, frozenset()) for row in _row_digests(embeddings)):
-            raise EraserBypassedError(
-                "prompt_embeds were passed that the attached erasers have not seen, so the concept may still be in"
-                " them. Pass prompt=, or make the embeddings with pipe.encode_prompt(...) while these erasers are"
-                " attached."
-            )
+    def _spared(self, encode: Encode, options: dict[str, Any], call: EncodeCall) -> Any:
+        spared = frozenset() if self.on_negative else self.encoders
+        with during(replace(call, spared=spared, texts=None)):
+            return encode(**options)
+
+    def _with_negative(self, pipe: Any, encode: Encode, options: dict[str, Any], outputs: Any, call: EncodeCall) -> Any:
+        if self.on_negative:
+            call.record.negative = frozenset()
+            return outputs
+        if backbone_of(pipe) is not None:  # others would repeat finished embeddings per video again
+            return self._spared(encode, {**options, "prompt_embeds": outputs[0]}, call)
+        both = self._spared(encode, options, call)
+        return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
+
+    def _rewrite(self, pipe: Any, options: dict[str, Any]) -> tuple[Sequence[Rewrite], dict[str, Any]]:
+        """The options with every prompt, and where erasers act on it the negative one, in the concept's own name."""
+        rewriting = self._rewriting
+        if rewriting is None or not self.wanted().keys:
+            return (), options
+        names = [n for n in options if _is_prompt(n) and (self.on_negative or not n.startswith("negative_"))]
+        texts = [t for n in names for t in ([options[n]] if isinstance(options[n], str) else options[n] or ())]
+        with self.unedited():
+            done = list(rewriting(pipe, texts, options.get("max_sequence_length")))
+        first = done[: len(_prompts(options))]
+        queue = iter(done)
+        changed: dict[str, Any] = {}
+        for name in names:
+            value = options[name]
+            if isinstance(value, str):
+                changed[name] = next(queue).text
+            elif value:
+                changed[name] = type(value)(next(queue).text for _ in value)
+        return first, {**options, **changed}
+
+    @contextmanager
+    def unedited(self) -> Iterator[None]:
+        """Let this thread's passes stay as they are, for looking at what the model makes of words."""
+        call = current_call()
+        with during(EncodeCall(self if call is None else call.owner, spared=self.encoders)):
+            yield
+
+    # What must hold
+
+    def _require_parts(self, pipe: Any) -> None:
+        for path in self.paths:
+            if eager(getattr(pipe, path.name, None) or nn.Identity()) is not path.encoder:
+                layer = min(layer for name, layer in self._edits if name == path.name)
+                raise EraserBypassedError(
+                    f"pipe.{path.name} was replaced since the erasers were attached, so prompts are encoded without"
+                    f" passing through block {layer} of the encoder that they act on. Detach and attach again."
+                )
+
+    def _require_reach(self, pipe: Any, options: dict[str, Any]) -> None:
+        """Refuse options with which the pipeline uses an earlier layer than one that is edited (`clip_skip`)."""
+        changed = changed_options(pipe, {n: v for n, v in options.items() if _may_skip(n)})
+        for path in self.paths if changed else ():
+            deepest = max(layer for name, layer in self._edits if name == path.name)
+            mark = (path.name, deepest, repr(sorted(changed.items(), key=lambda item: item[0])))
+            if mark in self._reached:
+                continue
+            with self.unedited():
+                through = layer_reaches(pipe, path.name, deepest, changed)
+            if not through:
+                raise EraserBypassedError(
+                    f"with {', '.join(sorted(changed))} the pipeline uses the {path.name}'s states from before layer"
+                    f" {deepest}, where erasers act, so they would do nothing. Leave the option out, or fit erasers at"
+                    " earlier layers."
+                )
+            self._reached.add(mark)
+
+    def _refuse_unknown(self, given: Mapping[str, Any]) -> None:
+        wanted = self.wanted()
+        for name, value in given.items():
+            tensors = list(tensors_in(value))
+            fine = bool(tensors) and all(t.is_floating_point() and t.numel() for t in tensors)
+            if not fine:
+                kinds = ", ".join(str(t.dtype) for t in tensors) or type(value).__name__
+                raise EraserBypassedError(
+                    f"expected {name} as tensors of a real floating-point type, got {kinds}, in which the attached"
+                    " erasers have not seen them. Pass prompt=, or embeddings that handle.encode(prompts) made."
+                )
+            if not all(_nonzero(t) and LEDGER.covers(t, wanted) for t in tensors):
+                raise EraserBypassedError(
+                    f"{name} were passed that the attached erasers have not seen, or not as they are now, so the"
+                    " concept may still be in them. Pass prompt=, or make the embeddings with handle.encode(prompts) or"
+                    " pipe.encode_prompt(...) while these erasers are attached; what you vouch for goes through"
+                    " handle.trust(embeddings). A changed copy (weighted, averaged) is not known."
+                )
 
 
-def _texts(options: dict[str, Any]) -> list[str]:
+def _nonzero(tensor: Tensor) -> bool:
+    return bool((digests(tensor) != 0).any())
+
+
+def _floating(value: Any) -> list[Tensor]:
+    return [t for t in tensors_in(value) if t.is_floating_point() and t.ndim]
+
+
+def _may_skip(name: str) -> bool:
+    return name not in _HARMLESS and not _is_prompt(name) and "embeds" not in name and "mask" not in name
+
+
+def _prompts(options: Mapping[str, Any]) -> list[str]:
+    prompt = options.get("prompt")
+    return [prompt] if isinstance(prompt, str) else list(prompt or ())
+
+
+def _texts(options: Mapping[str, Any]) -> tuple[str, ...]:
     """By row everything that is asked, for whichever text encoder."""
     asked = [value for name, value in options.items() if _is_prompt(name) and not name.startswith("negative_")]
     columns = [[value] if isinstance(value, str) else list(value) for value in asked if value]
-    rows = len(columns[0]) if columns else 0
-    return [" / ".join(row) for row in zip(*columns, strict=True)] if all(len(c) == rows for c in columns) else []
+    rows = max(map(len, columns), default=0)
+    return tuple(" / ".join(c[row] if row < len(c) else c[0] for c in columns) for row in range(rows))
 
 
 def _is_prompt(name: str) -> bool:
@@ -153,10 +296,3 @@ def _is_prompt(name: str) -> bool:
 def _is_embedding(name: str) -> bool:
     """ "prompt_embeds", "pooled_prompt_embeds", and those of one encoder among several ("prompt_embeds_2")."""
     return "prompt_embeds" in name and not name.startswith("negative") and "mask" not in name
-
-
-def _row_digests(embeddings: Sequence[Any]) -> Iterator[str]:
-    for embedding in embeddings:
-        if isinstance(embedding, Tensor) and embedding.is_floating_point():
-            for row in embedding.detach().to("cpu", torch.float32).contiguous():
-                yield hashlib.sha256(row.numpy().tobytes()).hexdigest()

@@ -1,34 +1,28 @@
-"""Attach erasers to a pipeline, and refuse to generate when they would be bypassed.
-
-The edit is a forward hook on blocks of the text encoders. An encoder runs twice per call, for the prompt and for the
-negative prompt, and not at all when embeddings are passed in; `guard` takes care of both.
-"""
+"""What `unseen.attach` returns: erasers and baselines on one or several pipelines, to look at and to take off."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
 
-from ..clear.edit import combined_edit
-from ..clear.eraser import ClearEraser, Delta
-from ..encoder.fingerprint import fingerprint
-from ..encoder.hooks import Edit, install_edits
-from ..encoder.layers import EMBEDDING, eager, execution_device, num_blocks, run_uncompiled
-from ..errors import AlreadyAttachedError, UnguardedInputError, UnseenError, WrongEncoderError
-from ..pipelines import TextPath, has_first_sight, text_encoders, text_paths
-from .audit import AuditLog, Heard
+from ..clear.eraser import ClearEraser
+from ..encoder.layers import execution_device, layer_name
+from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
+from ..pipelines import backbone_of
+from .audit import AuditLog, Event, encoded, event, token_names
+from .call import EncodeCall, Record, during
+from .embeddings import Embeddings
+from .erasers import Acted, Choice, Erasers, Site
 from .guard import Guard
-from .paraphrase import Read, Reader
+from .paraphrase import Rewrite, Rewriter
+from .proofs import LEDGER, Proof, tensors_in
 
-_HANDLES: WeakKeyDictionary[nn.Module, Handle] = WeakKeyDictionary()
-"""Text encoders that carry erasers now. Keyed by encoder: two pipelines may share one."""
+log = logging.getLogger("unseen")
 
 
 class Firing(NamedTuple):
@@ -37,9 +31,9 @@ class Firing(NamedTuple):
     concept: str
     """Name of the erased concept."""
     layer: int
-    """Block index at which it acts."""
+    """Layer index at which it acts."""
     position: int
-    """Token position in the prompt as it is read."""
+    """Token position in the prompt as it is encoded."""
     token: str
     """The token as the tokenizer spells it."""
     activity: float
@@ -48,46 +42,80 @@ class Firing(NamedTuple):
     """The pipeline's name for the text encoder."""
 
 
-class _Site(NamedTuple):
-    """A text encoder and the erasers that act on it."""
+class Status(NamedTuple):
+    """What is guarded, and what is not."""
 
-    path: TextPath
-    erasers: tuple[ClearEraser, ...]
-    strengths: tuple[float, ...]
+    attached: bool
+    pipelines: tuple[str, ...]
+    """Names of their classes."""
+    erasers: tuple[str, ...]
+    """Concept, text encoder, layer, strength and key of each."""
+    baselines: tuple[str, ...]
+    paraphrases: str
+    """Whether other words for a concept are erased too; if not, why."""
+    inputs_refused: tuple[str, ...]
+    """What is refused: embeddings that are not known, and so on."""
+    not_guarded: tuple[str, ...]
+    """Inputs that were allowed although no eraser guards them."""
+
+
+class Watch(NamedTuple):
+    """Who is told of what erasers do."""
+
+    audit: AuditLog | None
+    audit_prompts: bool
+    on_event: Callable[[Event], None] | None
+
+    @property
+    def on(self) -> bool:
+        """Whether anybody is told."""
+        return self.audit is not None or self.on_event is not None
+
+    def tell(self, made: Event) -> None:
+        """Write an event down and hand it on."""
+        if self.audit is not None:
+            self.audit.write(made)
+        if self.on_event is not None:
+            self.on_event(made)
 
 
 class Handle:
-    """Erasers attached to a pipeline. A context manager that detaches; made by `unseen.attach`."""
+    """Erasers attached to pipelines; made by `unseen.attach`. A context manager that detaches.
 
-    def __init__(self, pipe: Any, sites: Sequence[_Site], on_negative: bool, audit: AuditLog | None = None):
-        self.pipe = pipe
-        self.audit = audit
-        self.erasers = tuple(eraser for site in sites for eraser in site.erasers)
-        self.strengths = tuple(strength for site in sites for strength in site.strengths)
-        self.on_negative = on_negative
-        self._sites = tuple(sites)
-        known = [eraser.concept for eraser in self.erasers if eraser.mentions]
-        self._reader = Reader(pipe, known) if known and has_first_sight(pipe) else None
-        self._seen: list[tuple[_Site, ClearEraser, float, Delta]] | None = None  # a list while somebody watches
-        self._guard = Guard(
-            frozenset(e.with_strength(s).key for e, s in zip(self.erasers, self.strengths, strict=True)),
-            {(site.path.name, eraser.layer) for site in sites for eraser in site.erasers},
-            on_negative,
-            None if audit is None else self._audited,
-            self._read if self._reader else None,
-        )
-        self._undo: list[Callable[[], None]] | None = []
-        for site in sites:
-            name, encoder = site.path.name, site.path.encoder
-            self._undo.append(run_uncompiled(encoder))
-            compiled = getattr(pipe, name)
-            if compiled is not encoder:  # a compiled encoder would not see the hooks
-                object.__setattr__(pipe, name, encoder)
-                self._undo.append(partial(object.__setattr__, pipe, name, compiled))
-            edits = {layer: self._edit_at(site, layer) for layer in {eraser.layer for eraser in site.erasers}}
-            self._undo.append(install_edits(encoder, edits))
-            _HANDLES[encoder] = self
-        self._undo.append(self._guard.wrap(pipe))
+    Several threads or tasks may call the pipelines: what one of them chooses with `using` concerns it alone, and two
+    calls that would disturb each other (one scheduler, offloaded components) wait for each other.
+    """
+
+    def __init__(
+        self,
+        pipes: Sequence[Any],
+        erasers: Erasers,
+        guard: Guard | None,
+        watch: Watch,
+        rewriting: Rewriting,
+        baselines: Sequence[Any],
+        not_guarded: Sequence[str],
+        undo: Callable[[], None],
+    ):
+        self._pipes, self._erasers, self._guard, self._watch = tuple(pipes), erasers, guard, watch
+        self._rewriting, self._baselines, self._not_guarded = rewriting, tuple(baselines), tuple(not_guarded)
+        self._undo: Callable[[], None] | None = undo
+        self._lock = threading.Lock()
+
+    @property
+    def pipes(self) -> tuple[Any, ...]:
+        """The pipelines."""
+        return self._pipes
+
+    @property
+    def erasers(self) -> tuple[ClearEraser, ...]:
+        """All erasers, by text encoder."""
+        return tuple(eraser for site in self._erasers.sites for eraser in site.erasers)
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """Their strengths as attached. To change them for some calls, see `using`; for all, detach and attach."""
+        return tuple(strength for site in self._erasers.sites for strength in site.strengths)
 
     @property
     def attached(self) -> bool:
@@ -95,69 +123,12 @@ class Handle:
         return self._undo is not None
 
     def detach(self) -> None:
-        """Remove every hook and the guard; the pipeline is then exactly as before. May be called twice."""
-        if self._undo is None:
-            return
-        for undo in reversed(self._undo):
+        """Remove everything; the pipelines are then exactly as before. May be called twice, never fails."""
+        with self._lock:
+            undo, self._undo = self._undo, None
+        if undo is not None:
             undo()
-        self._undo = None
-        for site in self._sites:
-            _HANDLES.pop(site.path.encoder, None)
-
-    @property
-    def knows_other_words(self) -> bool:
-        """Whether phrases that mean a concept in other words than its names are erased too."""
-        return self._reader is not None
-
-    def read_as(self, prompt: str) -> str:
-        """`prompt` as it is encoded: phrases that mean a concept are exchanged for its name, and erased like it."""
-        return self._read(prompt).text
-
-    def _read(self, prompt: str) -> Read:
-        if self._reader is None:
-            return Read(prompt, ())
-        with self._guard.aside():
-            return self._reader.read(prompt, self._guard.max_sequence_length)
-
-    def explain(self, prompt: str) -> list[Firing]:
-        """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched.
-
-        Tokens are those of `read_as(prompt)`.
-        """
-        if not self.attached:
-            raise UnseenError("these erasers were detached; attach them again to explain a prompt.")
-        fired, prompt = [], self.read_as(prompt)
-        for site in self._sites:
-            form, tokenizer, encoder = site.path.form, site.path.tokenizer, site.path.encoder
-            inputs = tokenizer(
-                [form.template.format(prompt)],
-                max_length=form.length,
-                padding="max_length" if form.attend_pads else False,
-                truncation=True,
-                return_tensors="pt",
-            )
-            device = execution_device(encoder)
-            mask = None if form.attend_pads else inputs.attention_mask.to(device)
-            seen, self._guard.texts = self._watch(), [prompt]
-            try:
-                with torch.no_grad():
-                    encoder(inputs.input_ids.to(device), attention_mask=mask)
-            finally:
-                self._seen = self._guard.texts = None
-            tokens = tokenizer.convert_ids_to_tokens(inputs.input_ids[0].tolist())
-            fired += [
-                Firing(
-                    eraser.name,
-                    eraser.layer,
-                    position,
-                    tokens[position],
-                    float(delta.activity[0, position]),
-                    site.path.name,
-                )
-                for _, eraser, _, delta in seen
-                for position in delta.touched[0].nonzero()[:, 0].tolist()
-            ]
-        return fired
+            self._watch.tell(event("detached", [e.key for e in self.erasers]))
 
     def __enter__(self) -> Handle:
         return self
@@ -165,129 +136,214 @@ class Handle:
     def __exit__(self, *exception: object) -> None:
         self.detach()
 
-    def _watch(self) -> list[tuple[_Site, ClearEraser, float, Delta]]:
-        self._seen = []
-        return self._seen
+    @contextmanager
+    def using(self, strengths: Mapping[str, float] | None = None, *, request_id: str | None = None) -> Iterator[Handle]:
+        """For the length of a `with` block, and in this thread or task alone, another choice of erasers.
 
-    def _edit_at(self, site: _Site, layer: int) -> Edit:
-        here = [(e, s) for e, s in zip(site.erasers, site.strengths, strict=True) if e.layer == layer]
+        Args:
+            strengths: By name of the concept; concepts that are not named are not erased. None keeps all.
+            request_id: What audit lines and events of this block carry.
 
-        def observe(deltas: list[Delta]) -> None:
-            if self._seen is not None:
-                self._seen += [(site, *which, delta) for which, delta in zip(here, deltas, strict=True)]
+        Raises:
+            ValueError: A name that no attached eraser has, or a strength that is no number ≥ 0.
+        """
+        self._require_attached()
+        names = {eraser.name for eraser in self.erasers}
+        for name, strength in (strengths or {}).items():
+            if name not in names:
+                raise ValueError(f"expected names among {', '.join(sorted(names))}, got {name!r}.")
+            if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < float("inf"):
+                raise ValueError(f"expected a strength ≥ 0 for {name!r}, got {strength!r}.")
+        chosen = None if strengths is None else {name: float(value) for name, value in strengths.items()}
+        with self._erasers.choosing(Choice(chosen, request_id)):
+            yield self
 
-        edit = combined_edit([eraser for eraser, _ in here], [strength for _, strength in here], observe, self._named)
+    # Prompts
 
-        def edit_if_wanted(hidden: Tensor, valid: Tensor | None) -> Tensor | None:
-            self._guard.ran.add((site.path.name, layer))
-            return edit(hidden, valid) if self._guard.editing else None
+    def rewrite(self, prompt: str) -> str:
+        """`prompt` as it is encoded: phrases that mean a concept are exchanged for its name, and erased like it."""
+        return self._rewritten([prompt])[0].text
 
-        return edit_if_wanted
+    def _rewritten(self, prompts: Sequence[str], length: int | None = None) -> list[Rewrite]:
+        if self._guard is None or not self._rewriting.on:
+            return [Rewrite(prompt, ()) for prompt in prompts]
+        with self._guard.unedited():
+            return list(self._rewriting(None, prompts, length))
 
-    def _named(self, eraser: ClearEraser, batch: int) -> Tensor | None:
-        """Which of the prompts that are being encoded say a name of the eraser's concept, bool `[batch]`."""
-        texts = self._guard.texts
-        if texts is None or len(texts) != batch:
-            return None
-        return torch.tensor([eraser.concept.is_named_in(text) for text in texts])
+    def warm_up(self) -> None:
+        """Pay now what the first prompt would pay: views of ordinary things, copies on the device."""
+        self._require_attached()
+        self._rewritten(["a photo of a cat"])
 
-    def _audited(self, encode: Callable[[], Any], prompts: Sequence[str]) -> Any:
-        """Run `encode` and write down what every eraser did to `prompts` in it."""
-        assert self.audit is not None
-        seen = self._watch()
-        try:
-            with self.audit.token_ids([site.path.encoder for site in self._sites]) as ids:
-                outputs = encode()
-        finally:
-            self._seen = None
-        heard = [
-            Heard(
-                site.path.tokenizer,
-                ids[place],
-                [(eraser, strength, delta) for where, eraser, strength, delta in seen if where is site],
-            )
-            for place, site in enumerate(self._sites)
-        ]
-        self.audit.write(prompts, heard, [self._read(prompt) for prompt in prompts])
-        return outputs
+    def explain(self, prompt: str) -> list[Firing]:
+        """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched.
 
+        Tokens are those of `rewrite(prompt)`.
+        """
+        self._require_attached()
+        prompt = self.rewrite(prompt)
+        return [firing for site in self._erasers.sites for firing in self._fired_at(site, prompt)]
 
-def attach_erasers(
-    pipe: Any,
-    erasers: Sequence[ClearEraser] | ClearEraser,
-    strengths: Sequence[float] | None,
-    on_negative: bool,
-    *,
-    allow_image_input: bool = False,
-    audit: str | Path | None = None,
-    allow_unguarded_encoders: bool = False,
-    audit_prompts: bool = False,
-) -> Handle:
-    """What `unseen.attach` does; see there."""
-    erasers = [erasers] if isinstance(erasers, ClearEraser) else list(erasers)
-    if not erasers:
-        raise ValueError("expected at least one eraser, got none.")
-    if strengths is None:
-        strengths = [eraser.strength for eraser in erasers]
-    if len(strengths) != len(erasers) or not all(strength >= 0 for strength in strengths):
-        raise ValueError(f"expected {len(erasers)} strengths ≥ 0, one per eraser, got {list(strengths)}.")
-    sites = _sites(pipe, list(zip(erasers, strengths, strict=True)), allow_unguarded_encoders)
-    unguarded = _unguarded_inputs(pipe)
-    if unguarded and not allow_image_input:
-        raise UnguardedInputError(
-            f"{type(pipe).__name__} also takes {' and '.join(unguarded)}, which an eraser on the text encoder cannot"
-            " guard. Pass allow_image_input=True if every such input is known to be free of the concept."
+    def _fired_at(self, site: Site, prompt: str) -> list[Firing]:
+        form, tokenizer, encoder = site.path.form, site.path.tokenizer, site.path.encoder
+        inputs = tokenizer(
+            [form.template.format(prompt)],
+            max_length=form.length,
+            padding="max_length" if form.attend_pads else False,
+            truncation=True,
+            return_tensors="pt",
         )
-    log = None if audit is None else AuditLog(audit, with_prompts=audit_prompts)
-    return Handle(pipe, sites, on_negative, log)
+        device = execution_device(encoder)
+        mask = None if form.attend_pads else inputs.attention_mask.to(device)
+        record = Record()
+        with torch.no_grad(), during(EncodeCall(self, texts=(prompt,), watched=True, record=record)):
+            encoder(inputs.input_ids.to(device), attention_mask=mask)
+        return [
+            Firing(a.eraser.name, a.eraser.layer, place, name, float(a.delta.activity[0, place]), site.path.name)
+            for a in record.deltas
+            for places in [a.delta.touched[0].nonzero()[:, 0].tolist()]
+            for place, name in zip(places, token_names(a, 0, places), strict=True)
+        ]
 
+    def encode(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        through: Callable[[str | Sequence[str]], Any] | None = None,
+        **options: Any,
+    ) -> Embeddings:
+        """Embeddings that carry their proof: `pipe(**handle.encode(prompts))`, now, later, or in another process.
 
-def _sites(pipe: Any, erasers: Sequence[tuple[ClearEraser, float]], allow_unguarded: bool) -> list[_Site]:
-    """The erasers by the text encoder that each was fitted on."""
-    for name in text_encoders(pipe):
-        if (holder := _HANDLES.get(eager(getattr(pipe, name)))) is not None:
-            present = ", ".join(eraser.name for eraser in holder.erasers)
-            raise AlreadyAttachedError(
-                f"erasers for {present} are attached to this {name} already. Detach them first, or attach all in one"
-                " call."
+        Args:
+            prompts: One prompt or several.
+            through: Something else than the pipeline that encodes, with the same text encoder; prompt weighting for
+                instance. It is given the rewritten prompts and returns a tensor, or several.
+            options: For `pipe.encode_prompt`: `negative_prompt`, `max_sequence_length`, `do_classifier_free_guidance`
+                (by default as there is a negative prompt or not).
+
+        Raises:
+            UnsupportedPipelineError: How the pipeline names what it encodes is not known; `pipe.encode_prompt` makes
+                embeddings that this process knows.
+            EraserBypassedError: `through` did not use the attached text encoder.
+        """
+        self._require_attached()
+        pipe, given = self._pipes[0], prompts if isinstance(prompts, str) else list(prompts)
+        with torch.no_grad():
+            if through is not None:
+                return self._encoded_through(given, through)
+            if backbone_of(pipe) is None:
+                raise UnsupportedPipelineError(
+                    f"how {type(pipe).__name__} names its embeddings is not known. Call pipe.encode_prompt(...) while"
+                    " the erasers are attached, and pass what it returns."
+                )
+            options.setdefault("do_classifier_free_guidance", options.get("negative_prompt") is not None)
+            outputs = pipe.encode_prompt(given, **options)
+        made = {"prompt_embeds": outputs[0], "negative_prompt_embeds": outputs[1]}
+        return Embeddings({n: t for n, t in made.items() if t is not None}, self._erasers.wanted())
+
+    def _encoded_through(self, prompts: str | list[str], through: Callable[[Any], Any]) -> Embeddings:
+        assert self._guard is not None
+        texts = [prompts] if isinstance(prompts, str) else prompts
+        rewritten = [rewrite.text for rewrite in self._rewritten(texts)]
+        record = Record()
+        with during(EncodeCall(self, texts=tuple(rewritten), record=record)):
+            outputs = through(rewritten[0] if isinstance(prompts, str) else rewritten)
+        if missed := sorted(self._erasers.layers.keys() - record.ran):
+            raise EraserBypassedError(
+                f"what was given as through= did not pass {layer_name(missed[0][1])} of the attached {missed[0][0]}."
+                " Build it on the pipeline's own text encoder."
             )
-    paths = text_paths(pipe)
-    marks = [fingerprint(path.encoder) for path in paths]
-    for eraser, _ in erasers:
-        fitting = [path for path, mark in zip(paths, marks, strict=True) if mark == eraser.encoder_fingerprint]
-        if not any(EMBEDDING <= eraser.layer < (p.form.blocks or num_blocks(p.encoder)) for p in fitting):
-            present = ", ".join(
-                f"{mark[:12]} ({type(path.encoder).__name__}, {path.form.blocks or num_blocks(path.encoder)} blocks)"
-                for path, mark in zip(paths, marks, strict=True)
-            )
-            raise WrongEncoderError(
-                f"the eraser for {eraser.name!r} was fitted on the text encoder {eraser.encoder_fingerprint[:12]}, this"
-                f" pipeline has {present or 'none'}. Fit the concept on this pipeline."
-            )
-    sites = []
-    for path, mark in zip(paths, marks, strict=True):
-        here = [(eraser, strength) for eraser, strength in erasers if eraser.encoder_fingerprint == mark]
-        missing = sorted({e.name for e, _ in erasers} - {e.name for e, _ in here})
-        if missing and not allow_unguarded:
-            raise UnguardedInputError(
-                f"the pipeline also reads prompts through its {path.name}, where no eraser for {', '.join(missing)} was"
-                f" given. Fit one with unseen.fit(pipe, ..., encoder={path.name!r}) and attach all in one call, or pass"
-                " allow_unguarded_encoders=True."
-            )
-        if here:
-            sites.append(_Site(path, tuple(e for e, _ in here), tuple(s for _, s in here)))
-    return sites
+        proof, tensors = self._erasers.wanted(), [t for t in tensors_in(outputs) if t.is_floating_point()]
+        LEDGER.record(tensors, proof)
+        names = ["prompt_embeds", "pooled_prompt_embeds", *(f"output_{n}" for n in range(2, len(tensors)))]
+        return Embeddings(dict(zip(names, tensors, strict=False)), proof)
+
+    def trust(self, embeddings: Any) -> None:
+        """Let embeddings pass that no eraser has seen: you vouch that no concept is in them. It is logged.
+
+        Args:
+            embeddings: A tensor, or tensors in lists, tuples or dictionaries.
+        """
+        self._require_attached()
+        tensors = list(tensors_in(embeddings))
+        if not tensors or not all(t.is_floating_point() for t in tensors):
+            raise ValueError("expected embeddings as floating-point tensors to trust, got none or others.")
+        LEDGER.record(tensors, Proof(frozenset(self._erasers.wanted().keys), True))
+        log.warning("embeddings that no eraser has seen were trusted (%d tensors)", len(tensors))
+        self._watch.tell(event("trusted", self._erasers.wanted().keys, self._erasers.choice().request_id))
+
+    def status(self) -> Status:
+        """What is guarded, and what is not."""
+        return Status(
+            self.attached,
+            tuple(type(pipe).__name__ for pipe in self._pipes),
+            tuple(
+                f"{eraser.name}: {site.path.name}, {layer_name(eraser.layer)}, γ = {strength:g}, {eraser.key}"
+                for site in self._erasers.sites
+                for eraser, strength in zip(site.erasers, site.strengths, strict=True)
+            ),
+            tuple(f"{baseline.method}: {baseline.names}" for baseline in self._baselines),
+            self._rewriting.reason,
+            ("embeddings that did not pass the erasers", "replaced text encoders", "layers skipped past an eraser"),
+            self._not_guarded,
+        )
+
+    def _require_attached(self) -> None:
+        if not self.attached:
+            raise UnseenError("these erasers were detached; attach them again.")
 
 
-_PICTURES = ("image", "images", "video", "conditions", "conditioning_frames", "controls")
-"""How diffusers' pipelines end the names of the pictures that their calls take, such as `control_video`."""
+class Rewriting:
+    """The rewriters of a handle: one for each choice of concepts."""
+
+    def __init__(self, pipe: Any, erasers: Erasers, reason: str):
+        """`pipe` is the pipeline whose video model is asked; None where none can be, for which `reason` says why."""
+        self._pipe, self._erasers, self.reason = pipe, erasers, reason
+        self._made: dict[frozenset[str], Rewriter] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def on(self) -> bool:
+        """Whether paraphrases are looked for."""
+        return self._pipe is not None
+
+    def __call__(self, pipe: Any, prompts: Sequence[str], length: int | None) -> Sequence[Rewrite]:
+        """Rewrite for the concepts that act here and now."""
+        acting = {
+            eraser.concept.name: eraser.concept
+            for site in self._erasers.sites
+            for eraser, strength in zip(site.erasers, self._erasers.strengths(site), strict=True)
+            if strength and eraser.mentions
+        }
+        if not acting or self._pipe is None:
+            return [Rewrite(prompt, ()) for prompt in prompts]
+        with self._lock:
+            rewriter = self._made.get(frozenset(acting))
+            if rewriter is None:
+                rewriter = self._made[frozenset(acting)] = Rewriter(self._pipe, list(acting.values()))
+        return rewriter.rewrite(prompts, length)
 
 
-def _unguarded_inputs(pipe: Any) -> list[str]:
-    """What the pipeline's call takes beside text: images, videos, and an image prompt where there is a model for it."""
-    parameters = inspect.signature(type(pipe).__call__).parameters
-    other = ("num_", "ip_adapter_", "negative_ip_adapter_")
-    found = [name for name in parameters if name.endswith(_PICTURES) and not name.startswith(other)]
-    if "ip_adapter_image" in parameters and getattr(pipe, "image_encoder", None) is not None:
-        found.append("ip_adapter_image")
-    return found
+def heard_by(watch: Watch, erasers: Erasers) -> Callable[[Sequence[str], Sequence[Rewrite], Record], None]:
+    """Tells `watch` of every prompt that was encoded."""
+
+    def heard(prompts: Sequence[str], rewrites: Sequence[Rewrite], record: Record) -> None:
+        base = event("encoded", erasers.wanted().keys, erasers.choice().request_id)
+        acted: list[Acted] = record.deltas
+        for row, prompt in enumerate(prompts):
+            rewrite = rewrites[row] if row < len(rewrites) else None
+            watch.tell(encoded(base, row, prompt, rewrite, acted, watch.audit_prompts))
+
+    return heard
+
+
+def refused_by(watch: Watch, erasers: Erasers) -> Callable[[UnseenError], None]:
+    """Tells `watch` and the log of everything that is refused."""
+
+    def refused(error: UnseenError) -> None:
+        log.info("refused: %s", error)
+        if watch.on:
+            made = event("refused", erasers.wanted().keys, erasers.choice().request_id)
+            watch.tell({**made, "reason": str(error)})
+
+    return refused

@@ -175,3 +175,26 @@ def _exchanged(prompt: str, exchanges: Sequence[tuple[Phrase, str]]) -> str:
         before = _ARTICLE.sub(r"\1n " if word[0].lower() in "aeiou" else r"\1 ", prompt[: span.start])
         prompt = before + word + prompt[span.end :]
     return prompt
+
+
+class Rewrite(NamedTuple):
+    """How a prompt is encoded."""
+
+    text: str
+    mentions: tuple[tuple[str, Phrase], ...]
+
+
+class Rewriter:
+    """Stands in until paraphrases are rewritten anew."""
+
+    def __init__(self, pipe: Any, concepts: Sequence[Concept]):
+        self._reader = Reader(pipe, concepts)
+
+    def rewrite(self, prompts: Sequence[str], max_sequence_length: int | None = None) -> list[Rewrite]:
+        return [Rewrite(*self._reader.read(prompt, max_sequence_length)) for prompt in prompts]
+
+
+def can_preview(pipe: Any) -> str | None:
+    from ..pipelines import has_first_sight
+
+    return None if has_first_sight(pipe) else "its video model cannot be asked"

@@ -1,0 +1,85 @@
+"""What one call to a pipeline is doing, held in context variables: no other thread or task ever sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass
+class Record:
+    """What has happened in one call of `encode_prompt` so far."""
+
+    ran: set[tuple[str, int]] = field(default_factory=set)
+    """Places (encoder, layer) where an edit had its say."""
+    deltas: list[Any] = field(default_factory=list)
+    """What each eraser did in each pass, where somebody watches."""
+    negative: frozenset[int] | None = None
+    """Which of the outputs belong to the negative prompt; None where that is not known."""
+
+
+@dataclass(frozen=True)
+class EncodeCall:
+    """One call of `encode_prompt`, or of something that stands for it."""
+
+    owner: object
+    """What intercepts the call: a second interception inside it steps aside."""
+    texts: tuple[str, ...] | None = None
+    """By row the prompts that are being encoded, as they are encoded; None where that is not known."""
+    spared: frozenset[nn.Module] = frozenset()
+    """Text encoders whose passes stay as they are: they encode the negative prompt of this call, or a preview."""
+    watched: bool = False
+    """Whether what the erasers do is written down in the record."""
+    record: Record = field(default_factory=Record)
+
+
+_CALL: ContextVar[EncodeCall | None] = ContextVar("unseen_encode_call", default=None)
+
+
+def current_call() -> EncodeCall | None:
+    """The call that this thread or task is in, if it is in one."""
+    return _CALL.get()
+
+
+@contextmanager
+def during(call: EncodeCall) -> Iterator[EncodeCall]:
+    """While this is open, `current_call()` is `call`."""
+    token = _CALL.set(call)
+    try:
+        yield call
+    finally:
+        _CALL.reset(token)
+
+
+@dataclass
+class Denoising:
+    """What the denoisers may be given after an `encode_prompt`, in its thread or task."""
+
+    negative: frozenset[int] = frozenset()
+    """Digests of the vectors of this call's negative prompt."""
+    last_was_negative: bool = False
+    """Whether the last pass was given the negative prompt alone: two of these in a row are no guidance."""
+    checked: list[tuple[Tensor, int, str]] = field(default_factory=list)
+    """Tensors that were checked already, with their version and what they hold. They are kept alive so that no other
+    tensor can take their place in memory."""
+
+
+_DENOISING: ContextVar[Denoising | None] = ContextVar("unseen_denoising", default=None)
+
+
+def denoising() -> Denoising:
+    """What this thread or task may denoise with."""
+    current = _DENOISING.get()
+    if current is None:
+        _DENOISING.set(current := Denoising())
+    return current
+
+
+def begin_denoising(negative: Sequence[int] = ()) -> None:
+    """A prompt was encoded here; these are the digests of its negative prompt."""
+    _DENOISING.set(Denoising(frozenset(negative)))
