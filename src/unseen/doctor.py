@@ -99,6 +99,19 @@ def check_extra(modules: tuple[str, ...], extra: str) -> Finding:
     return Finding(f"extra {extra!r}", "ok", "complete")
 
 
+def check_sentencepiece() -> Finding:
+    """What transformers needs for tokenizers that are a SentencePiece file and nothing else."""
+    from unseen.pipelines.loading import missing_for_sentencepiece
+
+    lacking = missing_for_sentencepiece()
+    if lacking:
+        return Finding(
+            "tokenizers", "note", f"lacks {', '.join(lacking)}: a bare spiece.model, as CogVideoX-2B has, is not read",
+            "pip install sentencepiece protobuf",
+        )  # fmt: skip
+    return Finding("tokenizers", "ok", "sentencepiece and protobuf are there")
+
+
 def check_text_encoder() -> Finding:
     """Diorama's text encoder is there and is the one that it was trained with."""
     if importlib.util.find_spec("diffusers") is None:
@@ -132,6 +145,7 @@ def examine(extra_modules: tuple[str, ...], extra: str) -> Iterator[Finding]:
         lambda: check_diffusers(installed("diffusers")),
         check_device,
         lambda: check_extra(extra_modules, extra),
+        check_sentencepiece,
         check_text_encoder,
         *(lambda model=model: check_cached(model) for model in MODELS),
     ]

@@ -17,7 +17,7 @@ from .clear.memory import FitMemory, fit_memory, shape_of
 from .encoder.activations import PromptForm
 from .encoder.layers import num_blocks
 from .pipelines import Backbone, backbone_of
-from .pipelines.loading import fetch, model_index
+from .pipelines.loading import fetch, model_index, unreadable_tokenizers
 
 EVALUATION_CLIPS = 1200
 """300 clips about the concept and 300 about other things, each before and after."""
@@ -75,7 +75,8 @@ def needs(
     element = _BYTES[dtype]
     encoders = [name for name in index if name.startswith("text_encoder") and index[name] and index[name][0]]
     found: list[Need] = []
-    remarks: list[str] = []
+    reason = unreadable_tokenizers(source, index, revision=revision)
+    remarks = [] if reason is None else [f"It cannot be loaded yet: {reason}."]
     weights = 0
     fit_operations = 0.0
     layers = 0

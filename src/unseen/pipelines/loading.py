@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import re
@@ -49,6 +50,45 @@ def fetch(source: str | Path, name: str, *, revision: str | None = None) -> Path
         ) from error
 
 
+def missing_for_sentencepiece() -> list[str]:
+    """What Python lacks of what transformers reads a bare SentencePiece file with, as pip calls it."""
+    lacking = []
+    for package, module in (("sentencepiece", "sentencepiece"), ("protobuf", "google.protobuf")):
+        try:
+            found = importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # not even the package around it
+            found = False
+        if not found:
+            lacking.append(package)
+    return lacking
+
+
+def unreadable_tokenizers(source: str | Path, index: dict[str, Any], *, revision: str | None = None) -> str | None:
+    """Why tokenizers of a pipeline cannot be read here, and what to install; None if they can.
+
+    transformers' own message about a bare `spiece.model`, as CogVideoX-2B has it, asks for tiktoken, which does not
+    help.
+    """
+    lacking = missing_for_sentencepiece()
+    if not lacking:
+        return None
+
+    def there(name: str) -> bool:
+        try:
+            return fetch(source, name, revision=revision).is_file()
+        except LoadError:
+            return False
+
+    for part in (name for name, entry in index.items() if name.startswith("tokenizer") and entry and entry[0]):
+        for file in ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model"):
+            if not there(f"{part}/tokenizer.json") and there(f"{part}/{file}"):
+                return (
+                    f"the {part} of {source} is a bare {file}, which is read with sentencepiece and protobuf, and this"
+                    f" Python lacks {' and '.join(lacking)}: pip install sentencepiece protobuf"
+                )
+    return None
+
+
 def load(
     source: str | Path,
     *,
@@ -81,6 +121,9 @@ def load(
         raise LoadError("offloading and device 'balanced' exclude each other; leave one of them out.")
     kind = None if dtype is None else getattr(torch, dtype)
     index = model_index(source, revision=revision)
+    reason = unreadable_tokenizers(source, index, revision=revision)
+    if reason is not None:
+        raise LoadError(f"{reason}.")
     if text_only:
         pipe = _text_part(source, index, kind, revision)
     else:
