@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unseen.encoder.activations import PromptForm, encode_blocks
-from unseen.encoder.fingerprint import fingerprint
+from unseen.encoder.fingerprint import architecture, fingerprint
 from unseen.encoder.hooks import edited, rewrite_block_output
 from unseen.encoder.layers import EMBEDDING, find_blocks
 from unseen.errors import NonFiniteError, UnsupportedEncoderError
@@ -122,6 +122,40 @@ def test_the_fingerprint_tells_encoders_apart_and_survives_bfloat16(encoder_of):
     assert mark == fingerprint(encoder_of("bert")) == fingerprint(encoder.to(torch.bfloat16))
     assert mark != fingerprint(encoder_of("bert", seed=1))
     assert mark != fingerprint(encoder_of("clip"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_rounded_copy_has_another_fingerprint_and_the_same_architecture(encoder_of, family):
+    """Case 24: bf16 is the same encoder, fp8 is a rounded copy of it."""
+    encoder = encoder_of(family)
+    mark, shape = fingerprint(encoder), architecture(encoder)
+    assert (fingerprint(encoder.to(torch.bfloat16)), architecture(encoder)) == (mark, shape)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.copy_(parameter.to(torch.float8_e4m3fn).to(parameter.dtype))
+    assert fingerprint(encoder) != mark and architecture(encoder) == shape
+    assert architecture(encoder_of(family, seed=1).to("meta")) == shape
+    assert len({architecture(encoder_of(other)) for other in FAMILIES}) == len(FAMILIES)
+
+
+def test_packed_weights_do_not_change_the_architecture(encoder_of):
+    """Case 24: 4-bit layers keep two numbers a byte."""
+
+    class Packed(nn.Module):
+        def __init__(self, plain):
+            super().__init__()
+            self.in_features, self.out_features = plain.in_features, plain.out_features
+            self.weight = nn.Parameter(
+                torch.zeros(plain.weight.numel() // 2, 1, dtype=torch.uint8), requires_grad=False
+            )
+
+    encoder = encoder_of("t5")
+    shape = architecture(encoder)
+    for module in list(encoder.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(module, name, Packed(child))
+    assert architecture(encoder) == shape
 
 
 @pytest.mark.parametrize("family", FAMILIES)

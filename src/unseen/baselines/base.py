@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -60,7 +61,7 @@ class FittedBaseline:
         kept = {
             "concepts": concepts,
             "settings": _checked_settings(self.method, self.settings, BASELINES[self.method].settings),
-            "encoder_fingerprint": validation.encoder_fingerprint(self.encoder_fingerprint),
+            "encoder_fingerprint": validation.digest("encoder_fingerprint", self.encoder_fingerprint),
             "tensors": {name: validation.tensor(name, tensor) for name, tensor in self.tensors.items()},
         }
         for name, value in kept.items():
@@ -158,6 +159,8 @@ class Baseline(NamedTuple):
     text_only: bool
     """Whether it acts through the prompt's embeddings alone."""
 
+    @torch.inference_mode(False)  # some methods are trained by autograd, which the caller may have switched off
+    @torch.enable_grad()
     def fit(
         self,
         pipe: Any,

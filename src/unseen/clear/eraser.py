@@ -42,6 +42,7 @@ _SCHEMA: dict[str, type | tuple[type, ...]] = {
     "unit_firing": (int, float),
     "max_length": int,
     "encoder_fingerprint": str,
+    "encoder_architecture": str,
     "mentions": bool,
     "report": dict,
 }
@@ -123,6 +124,9 @@ class ClearEraser:
     """Mean norm of the activations on the concept's own tokens, the unit of `Delta.activity`."""
     max_length: int = 64
     """Tokens per prompt during the fit."""
+    encoder_architecture: str = ""
+    """`unseen.encoder.fingerprint.architecture` of that encoder, by which a copy with rounded weights is known; empty
+    where nobody looked."""
     report: dict[str, Any] = field(default_factory=dict, repr=False)
     """How the fit went; JSON-able."""
 

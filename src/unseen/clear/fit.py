@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from ..concept import Concept, PromptPair
 from ..pipelines import text_path
 from .config import ClearConfig
@@ -12,6 +14,9 @@ from .eraser import ClearEraser
 from .fitter import ClearFitter
 
 
+# The autoencoders are trained by autograd, which the caller may have switched off.
+@torch.inference_mode(False)
+@torch.enable_grad()
 def fit(
     pipe: Any,
     concept: Concept | str,

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ..concept import Concept, PromptPair
 from ..encoder.activations import BlockActivations, PromptForm, candidate_layers, encode_by_length, iter_blocks
-from ..encoder.fingerprint import fingerprint
+from ..encoder.fingerprint import architecture, fingerprint
 from ..encoder.layers import EMBEDDING, layer_name
 from ..errors import FitError
 from ..prompts.writer import FitPrompts, write_prompts
@@ -53,7 +53,7 @@ class ClearFitter:
         self.seed, self.progress = seed, progress
         self.form = form or PromptForm(config.max_length)
         self.generator = torch.Generator().manual_seed(seed)
-        self.encoder_fingerprint = fingerprint(encoder)
+        self.encoder_fingerprint, self.encoder_architecture = fingerprint(encoder), architecture(encoder)
         self.layers = candidate_layers(encoder, embedding=config.embedding or config.layer == EMBEDDING, form=self.form)
         self.searched = list(self.layers)
         """All candidates; `layers` are those not dropped yet, and `kept` their places among `searched`."""
@@ -231,16 +231,11 @@ class ClearFitter:
         # Prompts that share a word with the concept are the gate's business: at early blocks, where a word is still
         # itself, they would leave no feature specific to a name made of ordinary words.
         negatives = ~self.positive_tokens & ~self.activations.of_prompts(self.same_word_prompts)
-        parts = []
+        parts, places = [], slice(None) if layer is None else slice(self.place_of(layer), self.place_of(layer) + 1)
         for side in (self.positive_tokens, negatives):
             tokens = (side & self.train_tokens).nonzero()[:, 0]
             tokens = tokens if limit is None else self.sample(tokens, limit)
-            hidden = (
-                self.activations.hidden[:, tokens]
-                if layer is None
-                else self.activations.hidden[self.place_of(layer)][None, tokens]
-            )
-            parts.append(activity(bank.encode(hidden)))
+            parts.append(activity(bank.encode(self.activations.hidden[places, tokens])))
         return parts[0], parts[1]
 
     def sample(self, tokens: Tensor, limit: int) -> Tensor:
@@ -294,6 +289,7 @@ class ClearFitter:
             layer=layer,
             strength=1.0,
             encoder_fingerprint=self.encoder_fingerprint,
+            encoder_architecture=self.encoder_architecture,
             W_enc=bank.W_enc[place][:, chosen].clone(),
             b_enc=bank.b_enc[place, 0, chosen].clone(),
             W_dec=bank.W_dec[place][chosen].clone(),

@@ -30,6 +30,8 @@ _NAMED = 0.2
 ten concepts it would be one in two hundred, and a rare name would share its features with others."""
 
 
+@torch.inference_mode(False)  # as `fit`
+@torch.enable_grad()
 def fit_many(
     pipe: Any,
     concepts: Sequence[Concept | str],

@@ -51,7 +51,8 @@ def checked(eraser: ClearEraser) -> dict[str, Any]:
         "strength": number("strength", eraser.strength, zero=True),
         "unit_firing": number("unit_firing", eraser.unit_firing, zero=False),
         "max_length": whole_number("max_length", eraser.max_length, 1, MAX_LENGTH),
-        "encoder_fingerprint": encoder_fingerprint(eraser.encoder_fingerprint),
+        "encoder_fingerprint": digest("encoder_fingerprint", eraser.encoder_fingerprint),
+        "encoder_architecture": digest("encoder_architecture", eraser.encoder_architecture, empty=True),
         "mentions": truth("mentions", eraser.mentions),
         "report": json_object("report", eraser.report),
     }
@@ -110,12 +111,12 @@ def concept_of(facts: Any) -> Concept:
     return Concept(**{**facts, "synonyms": tuple(facts["synonyms"])})
 
 
-def encoder_fingerprint(value: Any) -> str:
-    """64 hexadecimal digits."""
-    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+def digest(name: str, value: Any, *, empty: bool = False) -> str:
+    """64 hexadecimal digits; or none at all, where `empty` is allowed."""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value or "0" * 64 * empty):
         raise EraserError(
-            f"encoder_fingerprint must be 64 hexadecimal digits, got {_short(value)}."
-            " Take it from unseen.encoder.fingerprint.fingerprint(encoder)."
+            f"{name} must be 64 hexadecimal digits, got {_short(value)}. Take it from"
+            f" unseen.encoder.fingerprint.{name.removeprefix('encoder_')}(encoder)."
         )
     return value
 

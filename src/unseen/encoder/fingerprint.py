@@ -17,6 +17,9 @@ _FACTS = (
     "intermediate_size d_ff vocab_size"
 ).split()
 
+_SIZES = ("in_features", "out_features", "num_embeddings", "embedding_dim")
+"""How linear layers and embeddings, whoever's they are, call their sizes."""
+
 
 def _weights(encoder: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Names and values of all weights, each once, also of those that are offloaded."""
@@ -54,18 +57,39 @@ def _offloaded(module: nn.Module, name: str) -> Tensor:
     )
 
 
+def _facts(encoder: nn.Module) -> dict[str, Any]:
+    config: dict[str, Any] = cast(Any, encoder.config).to_dict()
+    return {key: config[key] for key in _FACTS if key in config}
+
+
 @torch.no_grad()
 def fingerprint(encoder: nn.Module) -> str:
     """SHA-256 over the shape facts of the encoder and a sample of every weight.
 
     Samples are rounded to bfloat16, so that the same weights loaded in float32 or bfloat16 give the same fingerprint.
     """
-    config: dict[str, Any] = cast(Any, encoder.config).to_dict()
-    facts = {key: config[key] for key in _FACTS if key in config}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(_facts(encoder), sort_keys=True).encode())
     for name, parameter in sorted(_weights(encoder)):
         flat = parameter.reshape(-1)
         sample = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.bfloat16)
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
         digest.update(sample.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def architecture(encoder: nn.Module) -> str:
+    """SHA-256 over the encoder's shape alone: facts of its configuration, and where it has matrices of which size.
+
+    Copies with rounded weights (8 or 4 bits, fp8) have another `fingerprint` but the same architecture. Sizes of linear
+    layers and embeddings are taken from the layers and not from their weights, which a quantizer packs.
+    """
+    digest = hashlib.sha256(json.dumps(_facts(encoder), sort_keys=True).encode())
+    tied = set(getattr(encoder, "_tied_weights_keys", None) or ())
+    for name, module in sorted(encoder.named_modules(), key=lambda pair: pair[0]):
+        if f"{name}.weight" in tied:  # one module under two names, or two after an offloading
+            continue
+        size = [getattr(module, fact, None) for fact in _SIZES]
+        shapes = [] if any(size) else sorted((own, *p.shape) for own, p in module.named_parameters(recurse=False))
+        if any(size) or shapes:
+            digest.update(f"{name}{size}{shapes}".encode())
     return digest.hexdigest()
