@@ -64,7 +64,7 @@ def write_pair(
     folder = Path(folder)
     weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     metadata = {"format_version": version, **facts, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    metadata["sha256"] = _digest(metadata)
+    metadata["sha256"] = facts_digest(metadata)
     text = json.dumps(metadata, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     content = text.encode()
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def read_pair(
         metadata = _json_object(text)
         _require_version(facts_file, metadata, version)
         digest = metadata.pop("sha256", None)
-        if digest != _digest(metadata):
+        if digest != facts_digest(metadata):
             _refuse(facts_file, "was changed after it was written. Save it again.")
     except (ValueError, RecursionError) as error:
         _refuse(facts_file, f"is not valid JSON of an eraser or baseline ({_first_line(error)}). Save it again.")
@@ -223,7 +223,8 @@ def _require_schema(path: Path, facts: Mapping[str, Any], schema: Schema) -> Non
             _refuse(path, f"expected {names} for {name!r}, got {type(value).__name__}. Save it again.")
 
 
-def _digest(metadata: Mapping[str, Any]) -> str:
+def facts_digest(metadata: Mapping[str, Any]) -> str:
+    """SHA-256 of facts, in whatever order they are written."""
     return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()
 
 

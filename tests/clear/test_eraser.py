@@ -75,7 +75,7 @@ def test_a_prompt_that_says_the_name_opens_a_shut_gate_and_no_other_does(pipe_of
     said, unsaid = "a ZEPPELIN, near the river", "zeppelins near the river"
     options = {"do_classifier_free_guidance": False}
     before = [pipe.encode_prompt(prompt, **options)[0] for prompt in (said, unsaid, UNRELATED)]
-    with shut.applied_to(pipe):
+    with unseen.attach(pipe, shut):
         after = [pipe.encode_prompt(prompt, **options)[0] for prompt in (said, unsaid, UNRELATED)]
         together = pipe.encode_prompt([UNRELATED, said], **options)[0]
     assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [False, True, True]
@@ -150,6 +150,7 @@ FLAWS = {
     "unit_firing": [0, -1.0, float("nan"), float("inf"), True, "1"],
     "max_length": [0, -64, 64.0, True, 10**12],
     "encoder_fingerprint": ["", "abc", "G" * 64, None, 7],
+    "encoder_architecture": ["abc", None, 0, [], "G" * 64],
     "mentions": [1, 0, "yes", None],
     "report": [[], None, {"a": float("nan")}, {"a": {1, 2}}, {"a": "\ud800"}],
     "concept": ["zeppelin", None, Concept("\ud800")],

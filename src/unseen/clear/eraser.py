@@ -26,7 +26,7 @@ from ..encoder.layers import layer_name
 from ..errors import DamagedFileError, NonFiniteError, UnseenError
 from ..files import read_pair, write_pair
 from . import validation
-from .witness import failure_on_witness
+from .witness import edited_witness, failure_on_witness
 
 if TYPE_CHECKING:
     from ..runtime.handle import Handle
@@ -35,6 +35,7 @@ FORMAT_VERSION = 4
 _STEM = "unseen_eraser"
 METADATA_FILE, WEIGHTS_FILE = f"{_STEM}.json", f"{_STEM}.safetensors"
 _TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "target", "mean_edit")
+_WITNESS = ("witness", "witness_edited")
 _SCHEMA: dict[str, type | tuple[type, ...]] = {
     "concept": dict,
     "layer": int,
@@ -46,8 +47,8 @@ _SCHEMA: dict[str, type | tuple[type, ...]] = {
     "mentions": bool,
     "report": dict,
 }
-_MAX_WEIGHTS = 1 << 30
-"""Bytes of weights that an eraser may have: some thousand features of the widest encoders are a quarter of it."""
+_MAX_WEIGHTS = 1 << 28
+"""Bytes of weights that an eraser may have: 4,096 features of the widest encoders are half of it."""
 
 
 class Delta(NamedTuple):
@@ -254,9 +255,9 @@ class ClearEraser:
 
     def applied_to(self, pipe: Any, *, on_negative: bool = False) -> Handle:
         """`with eraser.applied_to(pipe):` attaches for the length of the block; see `unseen.attach`."""
-        from ..runtime.handle import attach_erasers
+        from ..runtime.attach import attach
 
-        return attach_erasers(pipe, [self], None, on_negative)
+        return attach(pipe, [self], on_negative=on_negative)
 
     def encode(self, pipe: Any, prompt: str | Sequence[str], **options: Any) -> Tensor:
         """Prompt embeddings with the concept erased, `[prompts, tokens, d]`, as `pipe.encode_prompt` makes them.
@@ -281,8 +282,10 @@ class ClearEraser:
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `unseen_eraser.json` and `unseen_eraser.safetensors` into `folder`, which is created if need be."""
         facts = {name: getattr(self, name) for name in _SCHEMA} | {"concept": asdict(self.concept)}
-        names = _TENSORS if self.witness is None else (*_TENSORS, "witness")
-        write_pair(folder, _STEM, FORMAT_VERSION, facts, self._tensors(names))
+        tensors = self._tensors(_TENSORS)
+        if self.witness is not None:
+            tensors |= zip(_WITNESS, (self.witness, cast(Tensor, edited_witness(self))), strict=True)
+        write_pair(folder, _STEM, FORMAT_VERSION, facts, tensors)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> ClearEraser:
@@ -294,12 +297,14 @@ class ClearEraser:
         """
         facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION, _SCHEMA, _MAX_WEIGHTS)
         try:
-            if missing := sorted(set(_TENSORS) - set(tensors)) or sorted(set(tensors) - {*_TENSORS, "witness"}):
-                raise DamagedFileError(f"expected the tensors {', '.join(_TENSORS)}; {missing[0]!r} is wrong there.")
-            eraser = cls(
-                **{**facts, "concept": validation.concept_of(facts["concept"])}, **cast(dict[str, Any], tensors)
-            )
-            reason = failure_on_witness(eraser)
+            if set(tensors) not in ({*_TENSORS}, {*_TENSORS, *_WITNESS}):
+                expected, found = ", ".join((*_TENSORS, *_WITNESS)), ", ".join(sorted(tensors))
+                raise DamagedFileError(f"expected the tensors {expected}, got {found:.200}. Save it again.")
+            edited = tensors.pop("witness_edited", None)
+            edited = edited if edited is None else validation.tensor("witness_edited", edited, tensors["b_dec"].shape)
+            concept = validation.concept_of(facts["concept"])
+            eraser = cls(**{**facts, "concept": concept}, **cast(dict[str, Any], tensors))
+            reason = failure_on_witness(eraser, edited)
         except UnseenError as error:
             raise DamagedFileError(f"{Path(folder) / METADATA_FILE}: {error}") from error
         if reason is not None:

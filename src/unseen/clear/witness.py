@@ -10,20 +10,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from .eraser import ClearEraser
 
 _FACTOR = 100.0
 """How far the witness may be from the mean, either way: the strongest state is a few times as strong."""
+_TOLERANCE = 1e-3
+"""Of the edit, for processors that round differently."""
 
 
 @torch.no_grad()
-def failure_on_witness(eraser: ClearEraser) -> str | None:
+def edited_witness(eraser: ClearEraser) -> Tensor | None:
+    """What γ = 1 makes of the eraser's witness, its gate open, `[d]`; it is kept in the file beside the witness."""
+    if eraser.witness is None:
+        return None
+    state = eraser.witness[None, None]
+    return eraser.witness + eraser.delta(state, strength=1.0, named=torch.ones(1, dtype=torch.bool)).change[0, 0]
+
+
+@torch.no_grad()
+def failure_on_witness(eraser: ClearEraser, edited: Tensor | None = None) -> str | None:
     """Why `eraser` does not do on its witness what it must, as a sentence; None if it does, or has no witness.
 
     Its features must fire about as strongly as `unit_firing` says, its gate must be within their reach, and the edit
-    must lower them.
+    must lower them without throwing the state far off; and the outcome must be `edited`, if that is given.
     """
     if eraser.witness is None:
         return None
@@ -34,8 +46,15 @@ def failure_on_witness(eraser: ClearEraser) -> str | None:
         return f"it does not fire on the concept's own hidden state as it says ({before:g} against {unit:g})."
     if not eraser.opens(_FACTOR * firing.amax(dim=0)):
         return "its gate stays shut whatever a prompt says."
-    edited = eraser.witness - eraser.scale * (f @ eraser.W_dec)
-    after = float((eraser.active_features(edited) * eraser.mask).norm())
+    subtracted = eraser.scale * (f @ eraser.W_dec)
+    after = float((eraser.active_features(eraser.witness - subtracted) * eraser.mask).norm())
     if not after < before:
         return f"its edit does not lower what it is to remove ({before:g} before, {after:g} after)."
+    far = _FACTOR * float((eraser.witness - eraser.b_dec).norm())
+    moved = max(float(subtracted.norm()), float(eraser.replacement_at(1.0).norm()))
+    if not moved <= far:
+        return f"its edit moves a hidden state by {moved:g}, and the concept lies {far / _FACTOR:g} from the mean."
+    made = edited_witness(eraser)
+    if edited is not None and made is not None and not float((made - edited).norm()) <= _TOLERANCE * moved:
+        return "its edit is not the one that it was saved with."
     return None
