@@ -1,0 +1,1 @@
+"""Ways past attached erasers, tried one by one."""
