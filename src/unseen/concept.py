@@ -106,8 +106,8 @@ def _surnames(names: Sequence[str]) -> list[str]:
 @lru_cache(maxsize=4096)  # one warning for each name, however often the concept is made
 def _warn_of_surname(name: str, kind: str, surname: str) -> None:
     warnings.warn(
-        f"prompts that say {surname!r} alone stay untouched by an eraser for {name!r}. To erase these too, add it as a"
-        f" synonym: Concept({name!r}, {kind!r}, synonyms=({surname!r},)).",
+        f"prompts that say {surname!r} alone stay untouched by an eraser for {name!r}. To erase these too, whatever"
+        f" they mean by it, add it as a synonym: Concept({name!r}, {kind!r}, synonyms=({surname!r},)).",
         ConceptWarning,
         stacklevel=4,  # whoever made the concept: below are __post_init__ and the __init__ of the dataclass
     )
