@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .eraser import ClearEraser
 from .gate import prompt_maxima
 from .layer_search import LayerCosts, LayerPreferences
 from .sae import SaeBank, ordinary_tokens, statistics
+from .search_view import name_places
 from .specificity import activity, leak
 
 if TYPE_CHECKING:
@@ -26,12 +28,24 @@ def describe(
 
     Lists per block are ordered as `layers`. `preferences` holds α after every round, `costs` the last round's; `fvu`,
     `l0` and `dead` are per block, the first two on held-out prompts; `fired_on` is the share of prompts that the eraser
-    would change at all.
+    would change at all. `left_out` counts training tokens of extraordinary norm, on which the autoencoders were not
+    trained, and how many of them stand in the concept's own name; these are warned about.
     """
     hidden = fitter.activations.hidden
-    held_out = (~fitter.train_tokens & ordinary_tokens(hidden)).nonzero()[:, 0]
+    ordinary = ordinary_tokens(hidden)
+    held_out = (~fitter.train_tokens & ordinary).nonzero()[:, 0]
     seen = fitter.sae_tokens[:8192]
     quality = statistics(bank, hidden[:, held_out], hidden[:, seen])
+    left_out = {
+        "tokens": int((fitter.train_tokens & ~ordinary).sum()),
+        "in_the_name": int((~ordinary)[name_places(fitter, held_out=False)[0]].sum()),
+    }
+    if left_out["in_the_name"]:
+        warnings.warn(
+            f"{left_out['in_the_name']} tokens of the name {fitter.concept.name!r} have states many times larger than"
+            " others, and the autoencoders were not trained on them. Look at what the eraser does (Handle.explain).",
+            stacklevel=2,
+        )
     f = fitter.features_of(eraser)
     fired = (
         prompt_maxima(f.sum(dim=-1, keepdim=True), fitter.activations.prompt, len(fitter.positive_prompts))[:, 0] > 0
@@ -59,6 +73,7 @@ def describe(
         "top_tokens": _top_tokens(fitter, f),
         "prompts": {name: len(getattr(fitter.prompts, name)) for name in ("pairs", "neutral", "same_word")},
         "special_tokens_trained": bool(fitter.activations.special[fitter.sae_tokens].any()),
+        "left_out": left_out,
         "seed": fitter.seed,
     }
 
