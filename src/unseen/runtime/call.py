@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -56,17 +57,33 @@ def during(call: EncodeCall) -> Iterator[EncodeCall]:
         _CALL.reset(token)
 
 
+class Checked(NamedTuple):
+    """A tensor that a denoiser was given."""
+
+    tensor: Tensor
+    copy: Tensor
+    """What it held."""
+    version: int | None
+    kinds: tuple[str, ...]
+    """By row, whose text it is."""
+
+
 @dataclass
 class Denoising:
     """What the denoisers may be given after an `encode_prompt`, in its thread or task."""
 
     negative: frozenset[int] = frozenset()
     """Digests of the vectors of this call's negative prompt."""
-    last_was_negative: bool = False
-    """Whether the last pass was given the negative prompt alone: two of these in a row are no guidance."""
-    checked: list[tuple[Tensor, int, str]] = field(default_factory=list)
-    """Tensors that were checked already, with their version and what they hold. They are kept alive so that no other
-    tensor can take their place in memory."""
+    pipe: weakref.ref[Any] | None = None
+    """The pipeline in whose call this is; None in somebody's own loop."""
+    last_was_prompt: bool = False
+    """Whether the last pass was given a prompt: only then is the negative prompt alone guidance."""
+    order: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By denoiser, how prompts and negative prompts follow each other where they lie in one batch."""
+    checked: list[Checked] = field(default_factory=list)
+    """Tensors that were checked already. They are kept alive so that no other tensor can take their place in memory."""
+    changed: Tensor | None = None
+    """On an accelerator, whether one of them was written into past its version; read when the call ends."""
 
 
 _DENOISING: ContextVar[Denoising | None] = ContextVar("unseen_denoising", default=None)
@@ -82,4 +99,19 @@ def denoising() -> Denoising:
 
 def begin_denoising(negative: Sequence[int] = ()) -> None:
     """A prompt was encoded here; these are the digests of its negative prompt."""
-    _DENOISING.set(Denoising(frozenset(negative)))
+    current = _DENOISING.get()
+    if current is not None and current.pipe is not None:  # inside a clip, perhaps by a callback: the others stay known
+        current.negative |= frozenset(negative)
+    else:
+        _DENOISING.set(Denoising(frozenset(negative)))
+
+
+@contextmanager
+def denoising_for(pipe: Any, negative: Sequence[int] = ()) -> Iterator[Denoising]:
+    """One clip of `pipe`, whose caller gave a negative prompt with these digests."""
+    state = Denoising(frozenset(negative), weakref.ref(pipe))
+    token = _DENOISING.set(state)
+    try:
+        yield state
+    finally:
+        _DENOISING.reset(token)

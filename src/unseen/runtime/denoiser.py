@@ -11,6 +11,7 @@ import re
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from ..encoder.layers import eager
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
-from .call import Denoising, denoising
+from .call import Checked, Denoising, denoising
 from .proofs import LEDGER, Proof, digests, tensors_in
 
 _TEXT = re.compile(
@@ -76,17 +77,25 @@ def install_check(
         proof = wanted()
         if proof is not None:
             try:
-                _check(type(inner).__name__, _given(names, positions, args, kwargs), proof)
+                _check(type(inner).__name__, _given(names, positions, args, kwargs), proof, not passes_on)
             except UnseenError as error:
                 refused(error)
                 raise
 
     def pass_on(_: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         proof = wanted()
-        if proof is not None and denoising().last_was_negative:
-            denoising().negative |= frozenset(_digests_in(output))
-        elif proof is not None:
-            LEDGER.record(output, proof)
+        if proof is None:
+            return
+        kinds = [k for v in _given(names, positions, args, kwargs) for k in _kinds(v, proof, denoising(), "")]
+        for tensor in tensors_in(output):
+            if NEGATIVE not in kinds:
+                LEDGER.record(tensor, proof)
+            elif len(kinds) == len(tensor):
+                of = torch.tensor([kind == NEGATIVE for kind in kinds], device=tensor.device)
+                LEDGER.record(tensor[~of], proof)
+                denoising().negative |= frozenset(_digests_in(tensor[of]))
+            else:
+                denoising().negative |= frozenset(_digests_in(tensor))
 
     # Whoever holds the inner module of a compiled one comes past it too.
     checked_at = (module,) if module is inner else (module, inner)
@@ -132,49 +141,110 @@ def _given(names: Sequence[str], positions: Sequence[str], args: tuple, kwargs: 
     return found
 
 
-def _check(component: str, given: Sequence[Any], wanted: Proof) -> None:
+def _check(component: str, given: Sequence[Any], wanted: Proof, denoises: bool) -> None:
     state = denoising()
-    tensors = [tensor for value in given for tensor in tensors_in(value)]
-    if not tensors:
+    kinds = [kind for value in given for kind in _kinds(value, wanted, state, component)]
+    if not kinds:
         raise EraserBypassedError(
             f"the {component} was called without text embeddings where the erasers look for them, so they cannot tell"
             " what it was asked for. Detach the erasers, or please report the pipeline."
         )
-    kinds = {_kind_of(tensor, wanted, state, component) for tensor in tensors}
-    only_negative = NEGATIVE in kinds and EDITED not in kinds
-    if only_negative and state.last_was_negative:
+    if not denoises:
+        return
+    alone = NEGATIVE in kinds and EDITED not in kinds
+    if alone and not state.last_was_prompt:
         raise EraserBypassedError(
             f"the {component} was given the negative prompt in place of the prompt, which the erasers leave alone."
-            " Keep negative_prompt_embeds out of prompt_embeds, in callbacks too."
+            " Keep negative_prompt_embeds out of prompt_embeds, in callbacks too; in a loop of your own, let the prompt"
+            " go first."
         )
-    state.last_was_negative = only_negative
+    if NEGATIVE in kinds:
+        _require_guidance(component, state, alone)
+    state.last_was_prompt = EDITED in kinds
 
 
-def _kind_of(tensor: Tensor, wanted: Proof, state: Denoising, component: str) -> str:
-    """Whether `tensor` holds erased prompts (a negative one beside each at most) or negative prompts alone."""
-    version = None if tensor.is_inference() else tensor._version
-    for known, then, kind in state.checked:
-        if known is tensor and then == version:
-            return kind
-    rows = _row_kinds(tensor, wanted, state, component)
-    negative, edited = rows.count(NEGATIVE), rows.count(EDITED)
+def _require_guidance(component: str, state: Denoising, alone: bool) -> None:
+    """Refuse guidance that leads to the negative prompt instead of away from it."""
+    pipe = None if state.pipe is None else state.pipe()
+    if pipe is None or "true_cfg_scale" in inspect.signature(type(pipe).__call__).parameters:
+        return  # with a `true_cfg_scale` guidance is decided by it when the call begins
+    scales = {name: getattr(pipe, f"_{name}", None) for name in ("guidance_scale", "guidance_scale_2")}
+    for name, scale in scales.items():
+        if isinstance(scale, int | float) and (scale < 1 or (alone and scale == 1 and name == "guidance_scale")):
+            raise EraserBypassedError(
+                f"the {component} was given a negative prompt while {name} is {scale:g}: below 1 the negative prompt,"
+                " which the erasers leave alone, is what is drawn. Raise it, or leave the negative prompt out."
+            )
+
+
+def _kinds(value: Any, wanted: Proof, state: Denoising, component: str) -> list[str]:
+    """By row (a prompt, or one of several in a list) whether it is erased, or a negative prompt."""
+    if isinstance(value, Tensor):
+        kinds = list(_row_kinds(value, wanted, state, component))
+    else:  # one tensor [tokens, d] per prompt, or pyramids of them
+        parts = [_row_kinds(tensor, wanted, state, component) for tensor in tensors_in(value)]
+        kinds = [NEGATIVE if NEGATIVE in part else EDITED if EDITED in part else "" for part in parts]
+    order = tuple(kind for kind, _ in groupby(kind for kind in kinds if kind))
+    negative, edited = kinds.count(NEGATIVE), kinds.count(EDITED)
     if edited and negative > edited:
         raise EraserBypassedError(
             f"the {component} was given {negative} negative prompts beside {edited} prompts; guidance has one for each."
             " Keep negative_prompt_embeds out of prompt_embeds, in callbacks too."
         )
-    kind = NEGATIVE if negative and not edited else EDITED if edited else ""
-    if version is not None:
-        state.checked[:] = [*state.checked[1 - _KEPT :], (tensor, version, kind)]
-    return kind
+    if component and len(order) > 1 and state.order.setdefault(component, order) != order:
+        raise EraserBypassedError(
+            f"in the middle of a clip the {component} was given prompts and negative prompts in another order than"
+            " before, so the negative prompt, which the erasers leave alone, would be drawn. Keep"
+            " negative_prompt_embeds out of prompt_embeds, in callbacks too."
+        )
+    return kinds
 
 
-def _row_kinds(tensor: Tensor, wanted: Proof, state: Denoising, component: str) -> list[str]:
-    if not tensor.is_floating_point() or not tensor.ndim:
+def _row_kinds(tensor: Tensor, wanted: Proof, state: Denoising, component: str) -> tuple[str, ...]:
+    for entry in state.checked:
+        if entry.tensor is tensor and _as_checked(entry, state):
+            return entry.kinds
+    kinds = tuple(_looked_up(tensor, wanted, state, component))
+    version = None if tensor.is_inference() else tensor._version
+    entry = Checked(tensor, tensor.detach().clone(), version, kinds)
+    state.checked[:] = [*(e for e in state.checked if e.tensor is not tensor), entry][-_KEPT:]
+    return kinds
+
+
+def _as_checked(entry: Checked, state: Denoising) -> bool:
+    """Whether a tensor still holds what it held; writing into its data or its storage leaves no other trace.
+
+    On an accelerator nothing waits for the answer: it is read when the clip is done, before anybody gets it.
+    """
+    tensor = entry.tensor
+    if tensor.device != entry.copy.device or tensor.dtype != entry.copy.dtype or tensor.shape != entry.copy.shape:
+        return False
+    if tensor.device.type == "cpu":
+        return torch.equal(tensor, entry.copy)
+    if entry.version is None or entry.version != tensor._version:
+        return False
+    differs = (tensor != entry.copy).any()
+    state.changed = differs if state.changed is None else state.changed | differs.to(state.changed.device)
+    return True
+
+
+def require_unchanged(state: Denoising) -> None:
+    """At the end of a clip: raise `EraserBypassedError` if text was written into behind its version."""
+    if state.changed is not None and bool(state.changed):
+        raise EraserBypassedError(
+            "text embeddings were written into while a clip was made, past what PyTorch keeps account of (.data), so"
+            " the concept may be in it. Pass prompt=, or embeddings that handle.encode(prompts) made."
+        )
+
+
+def _looked_up(tensor: Tensor, wanted: Proof, state: Denoising, component: str) -> list[str]:
+    if not tensor.is_floating_point() or not tensor.ndim or tensor.layout != torch.strided:
         raise EraserBypassedError(
             f"expected text embeddings of a real floating-point type in the {component}, got {tensor.dtype}, in which"
             " they cannot be told from others. Pass them as float32, bfloat16 or float16."
         )
+    if not tensor.numel():
+        return [""] * len(tensor)
     found = digests(tensor)
     rows: list[list[int]] = found.reshape(len(found) if found.ndim else 1, -1).tolist()
     known = LEDGER.proofs({digest for row in rows for digest in row})

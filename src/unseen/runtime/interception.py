@@ -18,7 +18,8 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ..errors import StaleCopyError, UnsupportedPipelineError
-from .call import EncodeCall, begin_denoising, current_call, during
+from .call import EncodeCall, begin_denoising, current_call, denoising_for, during
+from .denoiser import negative_digests, require_unchanged
 
 Encode = Callable[..., Any]
 
@@ -44,6 +45,11 @@ class _Station:
     def __init__(self, cls: type) -> None:
         self.cls = cls
         self.interceptors: tuple[Interceptor, ...] = ()
+
+    @property
+    def prepare(self) -> list[Callable[[Any], None]]:
+        """What is to be called with a pipeline before it does anything."""
+        return [prepare for i in self.interceptors for prepare in getattr(i, "before", ())]
 
     def encode(self, pipe: Any, inner: Encode, args: tuple, kwargs: dict[str, Any]) -> Any:
         running = current_call()
@@ -132,15 +138,32 @@ def intercept(pipe: Any, interceptor: Interceptor) -> Callable[[], None]:
 def _intercepted(cls: type, station: _Station) -> type:
     @functools.wraps(cls.__call__)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with waiting([getattr(self, "scheduler", None), *_that_move(self)]):
-            begin_denoising()
-            return cast(Any, cls).__call__(self, *args, **kwargs)
+        for prepare in station.prepare:
+            prepare(self)
+        given = [v for n, v in kwargs.items() if n.startswith("negative_prompt_embeds") and v is not None]
+        parts = [getattr(self, "scheduler", None), *_that_move(self)]
+        with waiting(parts), denoising_for(self, sorted(negative_digests(given))) as state:
+            outputs = cast(Any, cls).__call__(self, *args, **kwargs)
+            require_unchanged(state)
+        return outputs
+
+    def set_attribute(self: Any, name: str, value: Any) -> None:
+        cast(Any, cls).__setattr__(self, name, value)
+        if isinstance(value, nn.Module):  # a denoiser that comes later, perhaps in the middle of a clip
+            for prepare in station.prepare:
+                prepare(self)
 
     facts = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
     return type(
         cls.__name__,
         (cls,),
-        {**facts, "_unseen_station": station, "__call__": call, "encode_prompt": _EncodePrompt(station)},
+        {
+            **facts,
+            "_unseen_station": station,
+            "__call__": call,
+            "__setattr__": set_attribute,
+            "encode_prompt": _EncodePrompt(station),
+        },
     )
 
 
