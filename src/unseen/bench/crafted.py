@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import torch
 
-from unseen.bench.flaws import FLAWS, Parts, sound_parts
+from unseen.bench.flaws import FLAWS
+from unseen.bench.planted import Parts, sound_parts
 from unseen.clear.edit import combined_edit
 from unseen.clear.eraser import ClearEraser
 from unseen.errors import UnseenError

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import save
@@ -27,9 +27,6 @@ from ..errors import DamagedFileError, NonFiniteError, UnseenError
 from ..files import read_pair, write_pair
 from . import validation
 from .witness import edited_witness, failure_on_witness
-
-if TYPE_CHECKING:
-    from ..runtime.handle import Handle
 
 FORMAT_VERSION = 4
 _STEM = "unseen_eraser"
@@ -174,7 +171,7 @@ class ClearEraser:
         own = self._on(hidden.device)
         before = (hidden.float() - own.b_dec) / own.scale @ own.W_enc + own.b_enc
         if valid is not None:  # what a model computes at masked padding may be anything
-            before = before.masked_fill(~valid[..., None], 0)
+            before = before.masked_fill(~valid.to(hidden.device)[..., None], 0)
         # Checked here, where every coordinate has entered: a ReLU turns −∞ into "the concept is absent".
         self._require_finite(before, "the text encoder's hidden states")
         return torch.relu(before)
@@ -252,22 +249,6 @@ class ClearEraser:
     def with_strength(self, strength: float) -> ClearEraser:
         """The same eraser with another γ ≥ 0. Raises `EraserError` for anything else."""
         return replace(self, strength=strength)
-
-    def applied_to(self, pipe: Any, *, on_negative: bool = False) -> Handle:
-        """`with eraser.applied_to(pipe):` attaches for the length of the block; see `unseen.attach`."""
-        from ..runtime.attach import attach
-
-        return attach(pipe, [self], on_negative=on_negative)
-
-    def encode(self, pipe: Any, prompt: str | Sequence[str], **options: Any) -> Tensor:
-        """Prompt embeddings with the concept erased, `[prompts, tokens, d]`, as `pipe.encode_prompt` makes them.
-
-        They may be passed to the pipeline as `prompt_embeds=` while this eraser is attached. `options` go to
-        `pipe.encode_prompt`, for instance `max_sequence_length`.
-        """
-        prompt = prompt if isinstance(prompt, str) else list(prompt)
-        with torch.no_grad(), self.applied_to(pipe):
-            return pipe.encode_prompt(prompt, do_classifier_free_guidance=False, **options)[0]
 
     def explain(self, tokenizer: Any, encoder: nn.Module, prompt: str) -> list[tuple[str, float]]:
         """Every token of `prompt` with the activity of this eraser on it (0: left alone; 1: as on the concept itself).
