@@ -26,6 +26,7 @@ _PUBLIC = {
         "LoadError",
         "NonFiniteError",
         "PromptFileError",
+        "StaleCopyError",
         "UnguardedInputError",
         "UnseenError",
         "UnsupportedEncoderError",
@@ -33,8 +34,9 @@ _PUBLIC = {
         "WrongEncoderError",
     ),
     "pipelines": ("load", "text_encoders"),
-    "runtime.attach": ("attach",),
-    "runtime.handle": ("Firing", "Handle"),
+    "runtime.attach": ("attach", "guard_encoder"),
+    "runtime.embeddings": ("Embeddings",),
+    "runtime.handle": ("Firing", "Handle", "Status"),
 }
 """Public names, by the module that defines them; `__init__.pyi` is the same table for type checkers."""
 

@@ -17,6 +17,7 @@ from .errors import GuidanceNeededError as GuidanceNeededError
 from .errors import LoadError as LoadError
 from .errors import NonFiniteError as NonFiniteError
 from .errors import PromptFileError as PromptFileError
+from .errors import StaleCopyError as StaleCopyError
 from .errors import UnguardedInputError as UnguardedInputError
 from .errors import UnseenError as UnseenError
 from .errors import UnsupportedEncoderError as UnsupportedEncoderError
@@ -25,8 +26,11 @@ from .errors import WrongEncoderError as WrongEncoderError
 from .pipelines import load as load
 from .pipelines import text_encoders as text_encoders
 from .runtime.attach import attach as attach
+from .runtime.attach import guard_encoder as guard_encoder
+from .runtime.embeddings import Embeddings as Embeddings
 from .runtime.handle import Firing as Firing
 from .runtime.handle import Handle as Handle
+from .runtime.handle import Status as Status
 
 __version__: str
 _PUBLIC: dict[str, tuple[str, ...]]

@@ -26,6 +26,12 @@ def embed(pipe, prompt, **options):
     return pipe.encode_prompt(prompt, max_sequence_length=16, **options)
 
 
+def erased(pipe, eraser):
+    """The target's embeddings, made while the eraser is attached."""
+    with unseen.attach(pipe, eraser) as handle:
+        return handle.encode(TARGET, max_sequence_length=16)["prompt_embeds"]
+
+
 def encodings(path):
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if line["event"] == "encoded"]
@@ -90,7 +96,7 @@ def test_foreign_embeddings_are_refused(pipe, eraser):
 
 
 def test_embeddings_made_by_the_same_eraser_are_accepted(pipe, eraser):
-    made = eraser.encode(pipe, TARGET, max_sequence_length=16)
+    made = erased(pipe, eraser)
     with unseen.attach(pipe, eraser):
         expected = generate(pipe, TARGET)
         assert torch.equal(generate(pipe, prompt_embeds=made), expected)
@@ -99,8 +105,8 @@ def test_embeddings_made_by_the_same_eraser_are_accepted(pipe, eraser):
 
 def test_embeddings_made_by_another_eraser_are_refused(pipe, eraser, eraser_of):
     other = eraser_of(pipe.tokenizer, pipe.text_encoder, word="wolf")
-    made = other.encode(pipe, TARGET, max_sequence_length=16)
-    weaker = eraser.with_strength(0.5).encode(pipe, TARGET, max_sequence_length=16)
+    made = erased(pipe, other)
+    weaker = erased(pipe, eraser.with_strength(0.5))
     with unseen.attach(pipe, eraser):
         for embeddings in (made, weaker, torch.cat([made, eraser_free(made)])):
             with pytest.raises(EraserBypassedError):

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from ..concept import Concept, PromptPair
 from ..encoder.activations import BlockActivations, PromptForm, candidate_layers, encode_by_length, iter_blocks
 from ..encoder.fingerprint import architecture, fingerprint
+from ..encoder.hooks import require_unedited
 from ..encoder.layers import EMBEDDING, layer_name
 from ..errors import FitError
 from ..prompts.writer import FitPrompts, write_prompts
@@ -53,6 +54,7 @@ class ClearFitter:
         self.seed, self.progress = seed, progress
         self.form = form or PromptForm(config.max_length)
         self.generator = torch.Generator().manual_seed(seed)
+        require_unedited(encoder)
         self.encoder_fingerprint, self.encoder_architecture = fingerprint(encoder), architecture(encoder)
         self.layers = candidate_layers(encoder, embedding=config.embedding or config.layer == EMBEDDING, form=self.form)
         self.searched = list(self.layers)

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from torch import Tensor, nn
 
+from ..errors import AlreadyAttachedError
 from .layers import EMBEDDING, find_blocks
 
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]
@@ -33,6 +35,8 @@ class EncoderPass(NamedTuple):
     its padding, Wan does not)."""
 
 
+GUARDED: WeakSet[nn.Module] = WeakSet()
+"""Text encoders whose passes are edited for a pipeline."""
 _PASS: ContextVar[EncoderPass | None] = ContextVar("unseen_encoder_pass", default=None)
 
 
@@ -40,6 +44,15 @@ def current_pass(encoder: nn.Module) -> EncoderPass | None:
     """What `encoder` was given, while it runs; None when its layers are called on their own."""
     running = _PASS.get()
     return running if running is not None and running.encoder is encoder else None
+
+
+def require_unedited(encoder: nn.Module) -> None:
+    """Raise `AlreadyAttachedError` for an encoder from which a fit would learn erased states."""
+    if encoder in GUARDED:
+        raise AlreadyAttachedError(
+            "expected a text encoder without erasers for a fit, got one that erasers are attached to: it would learn"
+            " from what they leave. Detach them first."
+        )
 
 
 def rewrite_block_output(output: Any, edit: Callable[[Tensor], Tensor | None]) -> Any | None:
@@ -77,17 +90,25 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
     def end(module: nn.Module, args: tuple, output: Any) -> None:
         _PASS.set(None)
 
-    def valid() -> Tensor | None:
-        running = current_pass(encoder)
-        return None if running is None else running.valid
+    def with_mask(edit: Edit) -> Callable[[Tensor], Tensor | None]:
+        def edit_with_mask(hidden: Tensor) -> Tensor | None:
+            running = current_pass(encoder)
+            valid = None if running is None else running.valid
+            # With layers on several devices the mask lies where the first of them computes.
+            return edit(hidden, None if valid is None else valid.to(hidden.device))
+
+        return edit_with_mask
 
     def hook_for(edit: Edit) -> Callable:
-        return lambda module, args, output: rewrite_block_output(output, lambda hidden: edit(hidden, valid()))
+        masked = with_mask(edit)
+        return lambda module, args, output: rewrite_block_output(output, masked)
 
     def input_hook_for(edit: Edit) -> Callable:
+        masked = with_mask(edit)
+
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
             given = args or (kwargs["hidden_states"],)
-            changed = rewrite_block_output(given, lambda hidden: edit(hidden, valid()))
+            changed = rewrite_block_output(given, masked)
             if changed is None:
                 return None
             return (changed, kwargs) if args else (args, {**kwargs, "hidden_states": changed[0]})

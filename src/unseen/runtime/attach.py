@@ -163,7 +163,8 @@ def guard_encoder(
     sites = _fitting([path], pairs, allow_unguarded=False, allow_rounded=False)
     every = Erasers(sites, rewritten=False)
     reason = "off: a text encoder alone has no video model that could be asked what words mean"
-    log.warning("paraphrases will not be erased: %s", reason.removeprefix("off: "))
+    if any(eraser.mentions for eraser in given):
+        log.warning("paraphrases will not be erased: %s", reason.removeprefix("off: "))
     audit = watching.pop("audit", None)
     watch = Watch(
         None if audit is None else AuditLog(audit), watching.pop("audit_prompts", False), watching.pop("on_event", None)

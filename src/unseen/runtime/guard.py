@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..encoder.hooks import install_edits
+from ..encoder.hooks import GUARDED, install_edits
 from ..encoder.layers import eager
 from ..errors import EraserBypassedError, UnseenError
 from ..pipelines import TextPath, backbone_of
@@ -69,8 +69,10 @@ class Guard:
         here = {layer: self._edit(path, layer) for name, layer in self._edits if name == path.name}
         stranger = path.encoder.register_forward_pre_hook(partial(self._refuse_paraphrases, path), with_kwargs=True)
         remove = install_edits(path.encoder, here)
+        GUARDED.add(path.encoder)
 
         def undo() -> None:
+            GUARDED.discard(path.encoder)
             stranger.remove()
             remove()
 
@@ -181,9 +183,10 @@ class Guard:
         if self.on_negative:
             call.record.negative = frozenset()
             return outputs
-        if backbone_of(pipe) is not None:  # others would repeat finished embeddings per video again
-            return self._spared(encode, {**options, "prompt_embeds": outputs[0]}, call)
-        both = self._spared(encode, options, call)
+        # Where it is known that finished embeddings are not repeated per video again, the prompt is not encoded twice.
+        again = {"prompt_embeds": outputs[0]} if backbone_of(pipe) is not None else {}
+        both = self._spared(encode, {**options, **again}, call)
+        # Whatever a wrapper of somebody else's made of the prompt in this pass, no eraser has seen it.
         return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
 
     def _rewrite(self, pipe: Any, options: dict[str, Any]) -> tuple[Sequence[Rewrite], dict[str, Any]]:
