@@ -152,7 +152,8 @@ def _check(component: str, given: Sequence[Any], wanted: Proof, denoises: bool) 
     if not denoises:
         return
     alone = NEGATIVE in kinds and EDITED not in kinds
-    if alone and not state.last_was_prompt:
+    # Where both lie in one batch, a pass with the negative prompt alone is no guidance either.
+    if alone and (not state.last_was_prompt or component in state.order):
         raise EraserBypassedError(
             f"the {component} was given the negative prompt in place of the prompt, which the erasers leave alone."
             " Keep negative_prompt_embeds out of prompt_embeds, in callbacks too; in a loop of your own, let the prompt"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..encoder.hooks import GUARDED, install_edits
@@ -249,7 +250,9 @@ class Guard:
         wanted = self.wanted()
         for name, value in given.items():
             tensors = list(tensors_in(value))
-            fine = bool(tensors) and all(t.is_floating_point() and t.numel() for t in tensors)
+            fine = bool(tensors) and all(
+                t.is_floating_point() and t.numel() and t.layout == torch.strided for t in tensors
+            )
             if not fine:
                 kinds = ", ".join(str(t.dtype) for t in tensors) or type(value).__name__
                 raise EraserBypassedError(
