@@ -6,6 +6,7 @@ import contextvars
 import gc
 import inspect
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +80,14 @@ def attempt(one: Way) -> Result:
     return Result(one, outcome, detail, time.perf_counter() - begin)
 
 
+def _own(error: BaseException) -> bool:
+    """Whether it is the pipeline itself that cannot take what it is given, and nothing of this library is to blame."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [n for n, file in enumerate(files) if "/unseen/" in file and "/bench/" not in file]
+    theirs = [n for n, file in enumerate(files) if "/diffusers/" in file]
+    return bool(theirs) and theirs[-1] > max(ours, default=-1)
+
+
 def _outcome(one: Way) -> tuple[str, str]:
     scene = one.scene()
     error: BaseException | None = None
@@ -91,12 +100,13 @@ def _outcome(one: Way) -> tuple[str, str]:
     if any(finding.unerased for finding in wrong):
         return UNERASED, next(finding.what for finding in wrong if finding.unerased)
     said = "" if error is None else f"{type(error).__name__}: {error}"
-    if error is not None and not isinstance(error, UnseenError):
+    refused = isinstance(error, UnseenError) or (one.right == "refused" and error is not None and _own(error))
+    if error is not None and not refused:
         return "crash", said
     if wrong:
         return "other", wrong[0].what
     if one.right == "refused":
-        return ("right", said) if error is not None else ("other", "nothing was refused, nothing unerased was seen")
+        return ("right", said) if refused else ("other", "nothing was refused, nothing unerased was seen")
     if error is not None:
         return WRONG_REFUSAL, said
     return ("right", "") if scene.findings else ("other", "nothing was seen")
