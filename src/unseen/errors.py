@@ -79,3 +79,7 @@ class NonFiniteError(UnseenError, RuntimeError):
 
 class StaleCopyError(UnseenError):
     """A copy of a pipeline that was made while erasers were attached is used after they were detached."""
+
+
+class PromptTooLongError(UnseenError, ValueError):
+    """Finding out which words of a prompt mean a concept would take more questions than allowed."""

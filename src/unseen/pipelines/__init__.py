@@ -8,8 +8,12 @@ from .backbone import backbone_of as backbone_of
 from .backbone import cleaned as cleaned
 from .backbone import denoisers as denoisers
 from .loading import load as load
-from .preview import first_sight as first_sight
-from .preview import has_first_sight as has_first_sight
+from .preview import can_preview as can_preview
+from .preview import cannot_preview as cannot_preview
+from .preview import default_length as default_length
+from .preview import encode_texts as encode_texts
+from .preview import preview as preview
+from .preview import weights_state as weights_state
 from .text_path import TextPath as TextPath
 from .text_path import text_encoders as text_encoders
 from .text_path import text_path as text_path

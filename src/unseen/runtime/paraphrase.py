@@ -1,200 +1,325 @@
-"""Which phrases of a prompt mean a concept, in whatever words: the video model is asked. Ours, not the paper's.
+"""Rewriting paraphrases: which words of a prompt mean a concept, by what the video model would show. Ours.
 
 A fit knows the names it was given. A prompt may say the same in other words, which set off no feature of the concept.
-But the video model knows what it would draw for them. So every phrase of a prompt is shown to it alone, and one that
-looks like the concept is tried in its place in the prompt: does it do there what the name would do? Such a phrase is
-exchanged for the name before the prompt is encoded, and erased there as ever.
+But the video model knows what it would show for them. So every word of a prompt is previewed alone, once and for all
+prompts. Words that look like the concept lead to the phrases around them, and these are tried in their place in the
+prompt: do they do there what the name would do? Such words are exchanged for the name before the prompt is encoded,
+and erased there as ever. Nothing else of the prompt changes.
 """
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..concept import Concept
-from ..pipelines import first_sight
-from ..prompts import lexicon as lexicon
-from ..prompts.writer import with_article
-from .phrases import Phrase, overlap, phrases
+from ..errors import PromptTooLongError
+from ..pipelines import cannot_preview, default_length
+from .matching import Phrase, Word, as_matched, exchanged, is_named, within, words
+from .views import LOCK, Views, views_of
 
-ALIKE = 0.55
-"""Least cosine between the views of a phrase and of a name, for the phrase to be tried in its place."""
-MEANT = 0.4
-"""Least share of the name's effect in that place, for the phrase to mean the concept."""
-NEARLY = 0.1
-"""How much less alike a phrase may be than one that it overlaps, to be exchanged in its stead."""
-_SHARPEN = 0.25  # exponent: directions in which ordinary things differ much count for less, so that two that look
-# alike at first sight, a parachute and a balloon, are told apart; 0.5 would be whitening
-_RIDGE = 0.1
-_UNSEEN = 0.25  # of the name's effect alone: where its effect in a place is less than that, nothing is concluded
-_NOTHING = "thing"
-_KEPT = 32768  # views and prompts that were read last
-_TRIED = 3  # wordings of a claim
-_DETERMINER = re.compile(r"\b(an?|the)\s+$", re.IGNORECASE)
-_INNER = re.compile(r"\s(an?)\s", re.IGNORECASE)  # "footage of a valve horn": more than the thing
-_ARTICLE = re.compile(r"\b([Aa])n?\s+$")
+LIMIT = 64
+"""Most questions in their place that a prompt may raise; words that are previewed alone count a quarter."""
 
 
-class _Claim(NamedTuple):
-    close: float
-    concept: Concept
-    span: Phrase
+class Bounds(NamedTuple):
+    """From which values on words mean a concept of one kind. Chosen on development sentences."""
+
+    filler: str
+    """What stands for the phrase where the prompt is asked without it."""
+    hint: float
+    """Least cosine between the views of a word and of a name, for the word to be followed up."""
+    margin: float
+    """How much closer the word may be to something ordinary."""
+    alike: float
+    """Least cosine between the views of the phrase and of a name."""
+    direction: float
+    """Least cosine between what the phrase and what the name does in that place."""
+    share: float
+    """Least share of the name's effect there."""
+    least: float
+    """Of the name's effect alone: where its effect in a place is less, nothing is concluded."""
 
 
-class Read(NamedTuple):
-    """How a prompt is read."""
-
-    text: str
-    """The prompt with every mention exchanged for its concept's name."""
-    mentions: tuple[tuple[str, Phrase], ...]
-    """Name of the concept and where it was mentioned, in order."""
-
-
-class Views:
-    """What one pipeline's model sees, in coordinates in which ordinary things are spread evenly."""
-
-    def __init__(self, pipe: Any, max_sequence_length: int | None):
-        self.max_sequence_length = max_sequence_length
-        self._known: OrderedDict[str, Tensor] = OrderedDict()
-        seen = first_sight(
-            pipe, [with_article(thing) for thing in lexicon.THINGS], max_sequence_length=self.max_sequence_length
-        )
-        self._mean = seen.mean(dim=0)
-        _, values, rows = torch.linalg.svd(seen - self._mean, full_matrices=False)
-        variance = values.square() / len(seen)
-        self._basis = (rows / (variance + _RIDGE * variance.mean())[:, None].pow(_SHARPEN)).T
-
-    def of(self, pipe: Any, texts: Sequence[str]) -> Tensor:
-        """Coordinates of texts, `[texts, things]`; what was seen before is not looked at again."""
-        new = list(dict.fromkeys(text for text in texts if text not in self._known))
-        if new:
-            seen = (first_sight(pipe, new, max_sequence_length=self.max_sequence_length) - self._mean) @ self._basis
-            self._known.update(zip(new, seen, strict=True))
-        for text in texts:
-            self._known.move_to_end(text)
-        found = torch.stack([self._known[text] for text in texts])
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-        return found
-
-
-_VIEWS: WeakKeyDictionary[Any, dict[int | None, Views]] = WeakKeyDictionary()
-"""By pipeline and padded length; whatever erasers are attached, the model sees the same."""
-
-
-class Reader:
-    """Reads prompts for the erasers of `concepts`; each reads the prompt as it came, so their order does not matter."""
-
-    def __init__(self, pipe: Any, concepts: Sequence[Concept]):
-        self.pipe = pipe
-        self.concepts = sorted({concept.name: concept for concept in concepts}.values(), key=lambda c: c.name)
-        self._read: OrderedDict[tuple[str, int | None], Read] = OrderedDict()
-
-    def read(self, prompt: str, max_sequence_length: int | None = None) -> Read:
-        """`prompt` as it is to be encoded. No hook on the text encoder may edit anything meanwhile."""
-        key = (prompt, max_sequence_length)
-        if key not in self._read:
-            self._read[key] = self._decide(prompt, max_sequence_length)
-            if len(self._read) > _KEPT:
-                self._read.popitem(last=False)
-        return self._read[key]
-
-    def _views(self, max_sequence_length: int | None) -> Views:
-        known = _VIEWS.setdefault(self.pipe, {})
-        if max_sequence_length not in known:
-            known[max_sequence_length] = Views(self.pipe, max_sequence_length)
-        return known[max_sequence_length]
-
-    def _decide(self, prompt: str, max_sequence_length: int | None) -> Read:
-        known = "|".join(re.escape(name) for concept in self.concepts for name in concept.names)
-        named = [m.span() for m in re.finditer(rf"(?<!\w)(?:{known})(?!\w)", prompt, re.IGNORECASE)]
-        spans = [s for s in phrases(prompt) if not any(s.start < end and start < s.end for start, end in named)]
-        if not spans:
-            return Read(prompt, ())
-        views = self._views(max_sequence_length)
-        seen = nn.functional.normalize(views.of(self.pipe, [with_article(span.text) for span in spans]), dim=-1)
-        claims = []
-        for concept in self.concepts:
-            names = views.of(self.pipe, [with_article(name) for name in concept.names])
-            close = (seen @ nn.functional.normalize(names, dim=-1).T).amax(dim=1).tolist()
-            claims += [_Claim(near, concept, span) for span, near in zip(spans, close, strict=True) if near >= ALIKE]
-        claims.sort(key=lambda claim: (-claim.close, claim.concept.name, claim.span))
-        taken: list[tuple[Concept, Phrase]] = []
-        for claim in claims:
-            out = [span for _, span in taken]
-            for concept, span in _wordings(prompt, claim, claims):
-                if any(overlap(span, other) for other in out):
-                    continue
-                share = self._share(views, prompt, concept, span, out)
-                if share >= MEANT:
-                    taken.append((concept, span._replace(score=share)))
-                    break
-        taken.sort(key=lambda claim: claim[1].start)
-        text = _exchanged(prompt, [(found, concept.name) for concept, found in taken])
-        return Read(text, tuple((concept.name, found) for concept, found in taken))
-
-    def _share(self, views: Views, prompt: str, concept: Concept, span: Phrase, taken: Sequence[Phrase]) -> float:
-        """How much of what the name would do in the place of `span` the phrase does; 0 = as "thing", 1 = as the name.
-
-        Mentions found already are out of the way for it.
-        """
-        out = [(other, _NOTHING) for other in taken]
-        texts = [_exchanged(prompt, [*out, *here]) for here in ([], [(span, concept.name)], [(span, _NOTHING)])]
-        asked, named, without, alone, nothing = views.of(
-            self.pipe, [*texts, with_article(concept.name), with_article(_NOTHING)]
-        )
-        effect = named - without
-        most = max(float(effect.square().sum()), _UNSEEN * float((alone - nothing).square().sum()), 1e-12)
-        return float((asked - without) @ effect) / most
-
-
-def _wordings(prompt: str, claim: _Claim, claims: Sequence[_Claim]) -> list[tuple[Concept, Phrase]]:
-    """What may be exchanged for a claim: the phrases about as close that overlap it, whole noun phrases first."""
-
-    def rank(span: Phrase) -> tuple[bool, int]:
-        whole = _DETERMINER.search(prompt[: span.start]) is not None and not _INNER.search(span.text)
-        return not whole, span.start - span.end
-
-    rivals = {
-        other.span
-        for other in claims
-        if other.concept is claim.concept and other.close >= claim.close - NEARLY and overlap(other.span, claim.span)
-    }
-    return [(claim.concept, span) for span in sorted(rivals, key=rank)[:_TRIED]]
-
-
-def _exchanged(prompt: str, exchanges: Sequence[tuple[Phrase, str]]) -> str:
-    """`prompt` with every span, none of which overlap, exchanged for a word, an "a" or "an" before it adapted."""
-    for span, word in sorted(exchanges, key=lambda exchange: -exchange[0].start):
-        before = _ARTICLE.sub(r"\1n " if word[0].lower() in "aeiou" else r"\1 ", prompt[: span.start])
-        prompt = before + word + prompt[span.end :]
-    return prompt
+BOUNDS = {
+    "object": Bounds("thing", 0.25, 0.25, 0.5, 0.5, 0.3, 0.25),
+    "identity": Bounds("person", 0.25, 0.25, 0.45, 0.4, 0.25, 0.25),
+    "style": Bounds("", 0.25, 0.2, 0.7, 0.5, 0.3, 0.1),
+    "attribute": Bounds("", 0.12, 2.0, -1.0, 0.6, 0.3, 0.02),
+}
+_HINTS = 8  # words followed up for each concept of a prompt, the closest first
+_RUN = 4  # words of the phrase that is asked
+_LONG = 10  # words of a description
+_LINK = 4  # words from the head of a description to what describes it
+_KEPT = 32768
 
 
 class Rewrite(NamedTuple):
     """How a prompt is encoded."""
 
     text: str
+    """The prompt with every mention exchanged for its concept's name; as it came if there is none."""
     mentions: tuple[tuple[str, Phrase], ...]
+    """Name of the concept and the words that meant it, in order; places are those in the prompt as matched."""
+    by_name_only: bool = False
+    """Whether the prompt raised too many questions, so that none was asked."""
+
+
+@dataclass
+class _Page:
+    """A prompt that is being rewritten."""
+
+    prompt: str
+    text: str
+    words: list[Word]
+    named: list[tuple[int, int]]
+    asked: list[int]
+    """Places of the content words that stand in no name."""
+    over: bool = False
+    claims: list[_Claim] = field(default_factory=list)
+
+
+@dataclass
+class _Claim:
+    """Words of a prompt that may mean a concept."""
+
+    concept: Concept
+    first: int
+    """Of the words that would be exchanged."""
+    last: int
+    around: tuple[int, int]
+    """First and last word of the phrase that is asked: the words with those that stand directly around them."""
+    close: float
+    """Of the closest word."""
+    long: bool
+    """Whether it is a description, which counts only where no shorter claim in it does."""
+    score: float = 0.0
 
 
 class Rewriter:
-    """Stands in until paraphrases are rewritten anew."""
+    """Rewrites prompts for the erasers of `concepts`. Several threads may call one rewriter."""
 
-    def __init__(self, pipe: Any, concepts: Sequence[Concept]):
-        self._reader = Reader(pipe, concepts)
+    def __init__(
+        self,
+        pipe: Any,
+        concepts: Sequence[Concept],
+        *,
+        limit: int | None = LIMIT,
+        over_limit: Literal["refuse", "name_only"] = "name_only",
+    ):
+        """`limit` is the number of questions that one prompt may raise, None any; `over_limit` says what happens to a
+        prompt that raises more: it is refused, or known names alone are erased in it."""
+        self.pipe, self.limit, self.over_limit = pipe, limit, over_limit
+        self.concepts = sorted({concept.name: concept for concept in concepts}.values(), key=lambda c: c.name)
+        self._names = [name for concept in self.concepts for name in concept.names]
+        self._rewritten: OrderedDict[tuple[str, int], Rewrite] = OrderedDict()
+        self._state: tuple = ()
 
     def rewrite(self, prompts: Sequence[str], max_sequence_length: int | None = None) -> list[Rewrite]:
-        return [Rewrite(*self._reader.read(prompt, max_sequence_length)) for prompt in prompts]
+        """Each prompt as it is to be encoded. The text encoder has to run unedited meanwhile.
+
+        Raises:
+            PromptTooLongError: a prompt raises more questions than `limit`, and `over_limit` is "refuse".
+        """
+        length = default_length(self.pipe) if max_sequence_length is None else max_sequence_length
+        with LOCK:
+            views, state = views_of(self.pipe, length)
+            if state != self._state:
+                self._rewritten.clear()
+                self._state = state
+            new = [p for p in dict.fromkeys(prompts) if (p, length) not in self._rewritten]
+            made = dict(zip(new, self._decide(views, new), strict=True)) if new else {}
+            self._rewritten.update({(prompt, length): rewrite for prompt, rewrite in made.items()})
+            found = [self._rewritten[prompt, length] for prompt in prompts]
+            while len(self._rewritten) > _KEPT:
+                self._rewritten.popitem(last=False)
+            return found
+
+    def _decide(self, views: Views, prompts: Sequence[str]) -> list[Rewrite]:
+        pages = [self._opened(views, prompt) for prompt in prompts]
+        alone = [page.words[place].text for page in pages for place in page.asked]
+        views.of(self.pipe, [*dict.fromkeys(alone), *self._names])  # all at once
+        for page in pages:
+            if page.asked:
+                page.claims = [claim for concept in self.concepts for claim in self._hinted(views, page, concept)]
+                self._bound(page, 2 * len(page.claims))
+        if _offloaded(self.pipe):  # one change of place for both kinds of questions
+            views.of(self.pipe, [*_each(pages, self._phrases), *_each(pages, self._in_place)])
+        views.of(self.pipe, _each(pages, self._phrases))
+        for page in pages:
+            page.claims = [claim for claim in page.claims if self._alike(views, page, claim)]
+        views.of(self.pipe, _each(pages, self._in_place))
+        return [self._answered(views, page) for page in pages]
+
+    def _opened(self, views: Views, prompt: str) -> _Page:
+        text = as_matched(self.pipe, prompt)
+        named = is_named(self._names, text)
+        seen = words(within(self.pipe.tokenizer, text, views.length))
+        free = [
+            place
+            for place, word in enumerate(seen)
+            if word.content and not any(word.start < end and start < word.end for start, end in named)
+        ]
+        page = _Page(prompt, text, seen, named, free)
+        new = {seen[place].text for place in free if not views.knows(seen[place].text)}
+        self._bound(page, len(new) // 4)
+        return page
+
+    def _bound(self, page: _Page, questions: int) -> None:
+        if self.limit is None or questions <= self.limit:
+            return
+        if self.over_limit == "refuse":
+            raise PromptTooLongError(
+                f"finding out what this prompt means takes {questions} questions to the video model, and the limit is"
+                f" {self.limit}. Shorten the prompt, raise the limit, or let names alone be erased in such prompts."
+            )
+        page.over, page.asked, page.claims = True, [], []
+
+    def _hinted(self, views: Views, page: _Page, concept: Concept) -> Iterator[_Claim]:
+        """Claims around the words that look like the concept."""
+        bounds = BOUNDS[concept.kind]
+        seen = views.unit(self.pipe, [page.words[place].text for place in page.asked])
+        close, other = _closeness(views, self.pipe, concept, seen)
+        hints = {
+            place: float(near)
+            for place, near, far in zip(page.asked, close, other, strict=True)
+            if near >= bounds.hint and near >= far - bounds.margin
+        }
+        hints = dict(sorted(hints.items(), key=lambda hint: -hint[1])[:_HINTS])
+        for first, last in _joined(page.words, sorted(hints)):
+            near = max(hints[place] for place in range(first, last + 1))
+            yield _Claim(concept, first, last, _around(page.words, first, last), near, long=False)
+            if concept.kind != "attribute" and (head := _head(page.words, first)) is not None:
+                yield _Claim(concept, head, last, (head, last), near, long=True)
+
+    def _phrases(self, page: _Page, claim: _Claim) -> list[str]:
+        """What is previewed alone: the words, and with the word before them, which may make them something else."""
+        if BOUNDS[claim.concept.kind].alike <= -1:
+            return []
+        before = max(claim.around[0], claim.first - 1)
+        return list(dict.fromkeys(_said(page, first, claim.last) for first in (claim.first, before)))
+
+    def _alike(self, views: Views, page: _Page, claim: _Claim) -> bool:
+        """Whether the phrase alone looks like the concept, and more so than like anything ordinary."""
+        texts = self._phrases(page, claim)
+        if not texts:
+            return True
+        close, other = _closeness(views, self.pipe, claim.concept, views.unit(self.pipe, texts))
+        bounds = BOUNDS[claim.concept.kind]
+        return bool((close[-1] >= bounds.alike) & (close[-1] >= other[-1] - 0.0))
+
+    def _in_place(self, page: _Page, claim: _Claim) -> list[str]:
+        """The prompt without the phrase, with it, and with the name; all other mentions out of the way."""
+        concept = claim.concept
+        fill = BOUNDS[concept.kind].filler
+        rivals = [c for c in page.claims if c.concept is concept and c is not claim and not _overlap(c, claim)]
+        out: list[tuple[int, int]] = [_span(page, *claim.around)]
+        others: list[tuple[int, int]] = []
+        for span in [*(_span(page, *c.around) for c in rivals), *page.named]:
+            if not any(span[0] < end and start < span[1] for start, end in [*out, *others]):
+                others.append(span)
+        away = [(span, fill) for span in others]
+        texts = [exchanged(page.text, [*away, *here]) for here in ([(out[0], fill)], [], [(out[0], concept.name)])]
+        return [*texts, concept.name, fill or _NOTHING]
+
+    def _answered(self, views: Views, page: _Page) -> Rewrite:
+        meant = []
+        for claim in page.claims:
+            bounds = BOUNDS[claim.concept.kind]
+            without, asked, named, alone, nothing = views.of(self.pipe, self._in_place(page, claim))
+            does, effect = asked - without, named - without
+            most = max(float(effect.square().sum()), bounds.least * float((alone - nothing).square().sum()), 1e-12)
+            claim.score = float(does @ effect) / most
+            direction = float(torch.nn.functional.cosine_similarity(does, effect, dim=0))
+            if claim.score >= bounds.share and direction >= bounds.direction:
+                meant.append(claim)
+        meant.sort(key=lambda c: (c.long, -c.close, -c.score, c.concept.name))
+        taken: list[_Claim] = []
+        for claim in meant:
+            if not any(_overlap(claim, other) for other in taken):
+                taken.append(claim)
+        taken.sort(key=lambda claim: claim.first)
+        spans = [_span(page, claim.first, claim.last) for claim in taken]
+        text = page.prompt
+        if taken:
+            text = exchanged(page.text, [(s, c.concept.name) for s, c in zip(spans, taken, strict=True)])
+        elif len(page.named) > len(is_named(self._names, page.prompt)):
+            text = page.text  # a name was hidden by what cannot be seen
+        mentions = tuple(
+            (c.concept.name, Phrase(*s, page.text[slice(*s)], c.score)) for s, c in zip(spans, taken, strict=True)
+        )
+        return Rewrite(text, mentions, page.over)
 
 
-def can_preview(pipe: Any) -> str | None:
-    from ..pipelines import has_first_sight
+_NOTHING = "a thing"
 
-    return None if has_first_sight(pipe) else "its video model cannot be asked"
+
+def _each(pages: Sequence[_Page], ask: Any) -> list[str]:
+    return [text for page in pages for claim in page.claims for text in ask(page, claim)]
+
+
+def _closeness(views: Views, pipe: Any, concept: Concept, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines of views with the closest name of a concept, and with the closest reference that is not like it."""
+    names = views.unit(pipe, concept.names)
+    alike = (views.references @ names.T).amax(dim=1) >= _SAME
+    return (seen @ names.T).amax(dim=1), (seen @ views.references.T).masked_fill(alike, -1.0).amax(dim=1)
+
+
+_SAME = 0.6  # cosine from which on a reference is the concept itself
+
+
+def _joined(seen: Sequence[Word], places: Sequence[int]) -> list[tuple[int, int]]:
+    """Runs of neighbouring places without a pause between them."""
+    runs: list[tuple[int, int]] = []
+    for place in places:
+        if runs and place == runs[-1][1] + 1 and not seen[place].paused and place - runs[-1][0] < _RUN:
+            runs[-1] = (runs[-1][0], place)
+        else:
+            runs.append((place, place))
+    return runs
+
+
+def _around(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
+    """The run with the content words directly before and after it, up to `_RUN` words."""
+    before = first > 0 and seen[first - 1].content and not seen[first].paused and last - first + 1 < _RUN
+    start = first - 1 if before else first
+    after = last + 1 < len(seen) and seen[last + 1].content and not seen[last + 1].paused and last - start + 1 < _RUN
+    return start, last + 1 if after else last
+
+
+def _head(seen: Sequence[Word], first: int) -> int | None:
+    """The word that the run may describe: "woman" before "behind the midnight bakery"."""
+    start = first
+    while start > 0 and seen[start - 1].content and not seen[start].paused and first - start < 2:
+        start -= 1
+    for place in range(start - 1, max(start - 1 - _LINK, -1), -1):
+        if seen[place + 1].paused:
+            return None
+        if seen[place].content:
+            return place if place < start - 1 else None
+    return None
+
+
+def _span(page: _Page, first: int, last: int) -> tuple[int, int]:
+    return page.words[first].start, page.words[last].end
+
+
+def _said(page: _Page, first: int, last: int) -> str:
+    return page.text[slice(*_span(page, first, last))].lower()
+
+
+def _overlap(one: _Claim, other: _Claim) -> bool:
+    return one.first <= other.last and other.first <= one.last
+
+
+def _offloaded(pipe: Any) -> bool:
+    """Whether text encoder and transformer take turns on the device."""
+    return bool(getattr(pipe, "_all_hooks", None))
+
+
+can_preview = cannot_preview  # the reason why not, or None

@@ -1,0 +1,110 @@
+"""Previews of texts in coordinates in which ordinary things are spread evenly, remembered while the weights stay."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import RLock
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+import torch
+from torch import Tensor, nn
+
+from ..encoder.layers import eager
+from ..pipelines import encode_texts, preview, weights_state
+from ..prompts import lexicon
+
+_SHARPEN = 0.25  # exponent: directions in which ordinary things differ much count for less, so that two that look
+# alike, a parachute and a balloon, are told apart; 0.5 would be whitening
+_RIDGE = 0.1
+_KEPT = 32768
+REFERENCES = tuple(
+    dict.fromkeys(
+        [
+            *lexicon.THINGS[::2],
+            *lexicon.PEOPLE[::3],
+            *lexicon.PLACES[::2],
+            *lexicon.MEDIA[::3],
+            *lexicon.ATTRIBUTES[::4],
+        ]
+    )
+)
+"""Ordinary things, people, places, media and properties: what a phrase may mean if not a concept."""
+_CENTRE = 16  # references that another padded length is centred with; the directions stay those of the first
+
+
+class Views:
+    """What one pipeline's model sees in texts that are padded to one length. Not to be shared between threads."""
+
+    basis: Tensor
+    references: Tensor
+    """Unit coordinates of the references, `[references, coordinates]`."""
+
+    def __init__(self, pipe: Any, length: int, like: Views | None = None):
+        """`like` are views at another length, whose directions and references are taken over."""
+        self.length = length
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
+        texts = list(REFERENCES if like is None else REFERENCES[:: len(REFERENCES) // _CENTRE])
+        views = self._preview(pipe, texts)
+        self._mean = views.mean(dim=0)
+        if like is not None:
+            self.basis, self.references = like.basis, like.references
+            return
+        _, values, rows = torch.linalg.svd(views - self._mean, full_matrices=False)
+        variance = values.square() / len(views)
+        spread = (variance + _RIDGE * variance.mean()).clamp_min(torch.finfo(variance.dtype).tiny)
+        self.basis = (rows / spread[:, None].pow(_SHARPEN)).T
+        self.references = nn.functional.normalize((views - self._mean) @ self.basis, dim=-1)
+
+    def of(self, pipe: Any, texts: Sequence[str]) -> Tensor:
+        """Coordinates of texts, `[texts, coordinates]`; what was seen before is not looked at again."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        if new:
+            self._known.update(zip(new, (self._preview(pipe, new) - self._mean) @ self.basis, strict=True))
+        for text in texts:
+            self._known.move_to_end(text)
+        found = torch.stack([self._known[text] for text in texts]) if texts else self._mean.new_empty(0)
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return found
+
+    def unit(self, pipe: Any, texts: Sequence[str]) -> Tensor:
+        """The same, of unit length: products are cosines."""
+        return nn.functional.normalize(self.of(pipe, texts), dim=-1)
+
+    def knows(self, text: str) -> bool:
+        """Whether a text was seen before."""
+        return text in self._known
+
+    def _preview(self, pipe: Any, texts: Sequence[str]) -> Tensor:
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # alike in length: little padding
+        rows = encode_texts(pipe, [texts[place] for place in order], self.length)
+        views = preview(pipe, rows, self.length)
+        return views[torch.tensor(order).argsort()]
+
+
+class _Remembered:
+    """The views of one transformer, and what they came from."""
+
+    def __init__(self, encoder: nn.Module, state: tuple):
+        self.encoder, self.state = ref(encoder), state
+        self.by_length: dict[int, Views] = {}
+
+
+_REMEMBERED: WeakKeyDictionary[nn.Module, _Remembered] = WeakKeyDictionary()
+LOCK = RLock()
+"""Held while views are looked up and made: one preview at a time."""
+
+
+def views_of(pipe: Any, length: int) -> tuple[Views, tuple]:
+    """The views of a pipeline's present parts and weights, and a mark that differs once these have changed."""
+    encoder, transformer = eager(pipe.text_encoder), eager(pipe.transformer)
+    state = (id(encoder), id(transformer), weights_state(encoder), weights_state(transformer))
+    known = _REMEMBERED.get(transformer)
+    if known is None or known.encoder() is not encoder or known.state != state:
+        known = _REMEMBERED[transformer] = _Remembered(encoder, state)
+    if length not in known.by_length:
+        first = next(iter(known.by_length.values()), None)
+        known.by_length[length] = Views(pipe, length, first)
+    return known.by_length[length], state
