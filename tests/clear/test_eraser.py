@@ -10,7 +10,7 @@ import torch
 
 import unseen
 from unseen import ClearConfig, ClearEraser, Concept, DamagedFileError, EraserError, FitError, NonFiniteError
-from unseen.clear.edit import combined_edit
+from unseen.clear.edit import LayerEdit, combined_edit
 from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE
 from unseen.clear.replacement import stand_in
 from unseen.encoder.activations import encode_blocks
@@ -196,11 +196,9 @@ def test_states_that_are_not_finite_are_refused_and_masked_padding_does_not_matt
         valid = torch.ones(hidden.shape[:2], dtype=torch.bool)
         valid[0, 2] = False
         assert combined_edit([eraser], [1.0])(broken, valid) is None
-    overflowing = hidden.half()
-    named = [lambda eraser, batch: torch.ones(batch, dtype=torch.bool)]
     hidden = encode_blocks(tokenizer, encoder, [TARGET], layers=[1]).hidden
     with pytest.raises(NonFiniteError, match="float16"):
-        combined_edit([eraser], [1e6], named=named[0])(hidden.to(overflowing.dtype), None)
+        LayerEdit([eraser]).act(hidden.half(), None, [1e6], [torch.ones(1, dtype=torch.bool)])
     with pytest.raises(NonFiniteError, match="strength 1e\\+38"):
         combined_edit([eraser], [1e38])(1e3 * hidden, None)
 

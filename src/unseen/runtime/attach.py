@@ -16,9 +16,8 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ..clear.eraser import ClearEraser
-from ..encoder import fingerprint as _marks
 from ..encoder.activations import PromptForm
-from ..encoder.fingerprint import fingerprint
+from ..encoder.fingerprint import architecture, fingerprint
 from ..encoder.layers import EMBEDDING, eager, num_blocks, run_uncompiled
 from ..errors import AlreadyAttachedError, UnguardedInputError, UnsupportedPipelineError, WrongEncoderError
 from ..pipelines import TextPath, text_encoders, text_paths
@@ -271,11 +270,10 @@ def _fitting(
     allow_rounded: bool,
 ) -> list[Site]:
     marks = [fingerprint(path.encoder) for path in paths]
-    architecture = getattr(_marks, "architecture", lambda encoder: "")
     shapes = [architecture(path.encoder) for path in paths]
     here: list[list[tuple[ClearEraser, float]]] = [[] for _ in paths]
     for eraser, strength in erasers:
-        alike = [n for n, shape in enumerate(shapes) if getattr(eraser, "encoder_architecture", "?") == shape]
+        alike = [n for n, shape in enumerate(shapes) if eraser.encoder_architecture == shape]
         places = [n for n, mark in enumerate(marks) if mark == eraser.encoder_fingerprint]
         places = places or (alike if allow_rounded else [])
         places = [n for n in places if EMBEDDING <= eraser.layer < _depth(paths[n])]

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..clear.edit import LayerEdit
 from ..clear.eraser import ClearEraser, Delta
 from ..encoder.hooks import current_pass
 from ..names import NameMatcher
 from ..pipelines import TextPath
 from .call import EncodeCall, current_call
-from .layer_edit import LayerEdit
 from .proofs import Proof
 
 

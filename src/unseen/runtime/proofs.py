@@ -71,7 +71,8 @@ class Ledger:
     def record(self, value: Any, proof: Proof) -> None:
         """Every floating-point vector in `value` has passed what `proof` says."""
         for tensor in tensors_in(value):
-            if tensor.is_floating_point() and tensor.numel() and tensor.ndim:
+            # what has no values (on the meta device) stays unknown, and is refused
+            if tensor.is_floating_point() and tensor.numel() and tensor.ndim and not tensor.is_meta:
                 for dtype in _CAST_TO:
                     # A cast that overflows gives a vector that no model can use; it is known all the same.
                     self._record(digests(tensor.to(dtype)).flatten().unique().tolist(), proof)
