@@ -12,7 +12,7 @@ READY := .venv/.ready
 
 OLDEST := .venv-oldest
 
-.PHONY: help setup demo bench test test-slow test-ray test-oldest train clean
+.PHONY: help setup demo bench test test-slow test-ray test-oldest guard train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +54,9 @@ $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 test-oldest: $(OLDEST)/.ready ## what meets transformers and diffusers, on the oldest versions that are supported
 	@$(OLDEST)/bin/pytest -m "not slow" tests/encoder tests/pipelines tests/runtime tests/baselines \
 		tests/clear/test_eraser.py tests/cli/test_plan.py
+
+guard: $(READY) ## every known way past attached erasers, and what comes of it
+	@$(BIN)/python -m unseen.bench.ways --results docs/results-guard.md
 
 train: $(READY) ## train Diorama: make train DEVICE=cuda SECONDS=640; on a processor it takes hours
 	@$(BIN)/python -m unseen.diorama.training --device $(DEVICE) --seconds $(SECONDS)
