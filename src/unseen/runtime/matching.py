@@ -23,6 +23,7 @@ _FUNCTION_WORDS = frozenset(
     before after amid amidst among amongst between behind beside besides above below near against around along during
     within without upon about like just only still also again until till since if because every each any some all both
     more most much very will would can could should may might must let what why how whoever somebody nobody anybody
+    one two three four five six seven eight nine ten dozen hundred first last once twice soon kind many few several
     everybody someone something anything nothing everything one's somebody's
     le la les l un une des du de d et ou au aux en dans sur sous avec sans par pour est sont qui que se sa son ses ce
     cet cette il elle on nous vous ne pas

@@ -38,8 +38,9 @@ class Bounds(NamedTuple):
     """How much closer the word may be to something ordinary."""
     alike: float
     """Least cosine between the views of the phrase and of a name."""
-    direction: float
-    """Least cosine between what the phrase and what the name does in that place."""
+    means: tuple[tuple[float, float], ...]
+    """Least cosines, of which one pair has to be reached: between the views of the phrase and of a name, and between
+    what the phrase and what the name does in its place."""
     share: float
     """Least share of the name's effect there."""
     least: float
@@ -47,11 +48,12 @@ class Bounds(NamedTuple):
 
 
 BOUNDS = {
-    "object": Bounds("thing", 0.25, 0.25, 0.5, 0.5, 0.3, 0.25),
-    "identity": Bounds("person", 0.25, 0.25, 0.45, 0.4, 0.25, 0.25),
-    "style": Bounds("", 0.25, 0.2, 0.7, 0.5, 0.3, 0.1),
-    "attribute": Bounds("", 0.12, 2.0, -1.0, 0.6, 0.3, 0.02),
+    "object": Bounds("thing", 0.25, 0.25, 0.45, ((0.85, 0.3), (0.5, 0.5), (0.3, 0.9)), 0.3, 0.25),
+    "identity": Bounds("person", 0.25, 0.25, 0.4, ((0.85, 0.3), (0.5, 0.4), (0.3, 0.9)), 0.25, 0.25),
+    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, 0.55), (0.6, 0.97)), 0.3, 0.1),
+    "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, 0.15), (0.3, 0.65)), 0.3, 0.01),
 }
+_SLACK = 0.15  # how much closer a phrase may be to something ordinary
 _HINTS = 8  # words followed up for each concept of a prompt, the closest first
 _RUN = 4  # words of the phrase that is asked
 _LONG = 10  # words of a description
@@ -98,6 +100,8 @@ class _Claim:
     """Of the closest word."""
     long: bool
     """Whether it is a description, which counts only where no shorter claim in it does."""
+    alone: float = 0.0
+    """Cosine between the views of the phrase and of the name."""
     score: float = 0.0
 
 
@@ -193,25 +197,22 @@ class Rewriter:
         hints = dict(sorted(hints.items(), key=lambda hint: -hint[1])[:_HINTS])
         for first, last in _joined(page.words, sorted(hints)):
             near = max(hints[place] for place in range(first, last + 1))
-            yield _Claim(concept, first, last, _around(page.words, first, last), near, long=False)
+            around = (first, last) if concept.kind == "attribute" else _around(page.words, first, last)
+            yield _Claim(concept, first, last, around, near, long=False)
             if concept.kind != "attribute" and (head := _head(page.words, first)) is not None:
                 yield _Claim(concept, head, last, (head, last), near, long=True)
 
     def _phrases(self, page: _Page, claim: _Claim) -> list[str]:
-        """What is previewed alone: the words, and with the word before them, which may make them something else."""
-        if BOUNDS[claim.concept.kind].alike <= -1:
-            return []
-        before = max(claim.around[0], claim.first - 1)
-        return list(dict.fromkeys(_said(page, first, claim.last) for first in (claim.first, before)))
+        """What is previewed alone."""
+        return [_said(page, *claim.around)]
 
     def _alike(self, views: Views, page: _Page, claim: _Claim) -> bool:
-        """Whether the phrase alone looks like the concept, and more so than like anything ordinary."""
-        texts = self._phrases(page, claim)
-        if not texts:
-            return True
-        close, other = _closeness(views, self.pipe, claim.concept, views.unit(self.pipe, texts))
+        """Whether the phrase alone looks like the concept, and hardly less than like anything ordinary."""
+        close, other = _closeness(views, self.pipe, claim.concept, views.unit(self.pipe, self._phrases(page, claim)))
+        claim.alone = float(close[0])
         bounds = BOUNDS[claim.concept.kind]
-        return bool((close[-1] >= bounds.alike) & (close[-1] >= other[-1] - 0.0))
+        slack = min(bounds.margin, _SLACK) if claim.concept.kind != "attribute" else bounds.margin
+        return claim.alone >= bounds.alike and claim.alone >= float(other[0]) - slack
 
     def _in_place(self, page: _Page, claim: _Claim) -> list[str]:
         """The prompt without the phrase, with it, and with the name; all other mentions out of the way."""
@@ -236,7 +237,8 @@ class Rewriter:
             most = max(float(effect.square().sum()), bounds.least * float((alone - nothing).square().sum()), 1e-12)
             claim.score = float(does @ effect) / most
             direction = float(torch.nn.functional.cosine_similarity(does, effect, dim=0))
-            if claim.score >= bounds.share and direction >= bounds.direction:
+            sure = any(claim.alone >= alone and direction >= there for alone, there in bounds.means)
+            if sure and claim.score >= bounds.share:
                 meant.append(claim)
         meant.sort(key=lambda c: (c.long, -c.close, -c.score, c.concept.name))
         taken: list[_Claim] = []
@@ -285,11 +287,9 @@ def _joined(seen: Sequence[Word], places: Sequence[int]) -> list[tuple[int, int]
 
 
 def _around(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
-    """The run with the content words directly before and after it, up to `_RUN` words."""
-    before = first > 0 and seen[first - 1].content and not seen[first].paused and last - first + 1 < _RUN
-    start = first - 1 if before else first
-    after = last + 1 < len(seen) and seen[last + 1].content and not seen[last + 1].paused and last - start + 1 < _RUN
-    return start, last + 1 if after else last
+    """A single word with the content word directly before it, which may make it something else: "felt ball"."""
+    before = first == last and first > 0 and seen[first - 1].content and not seen[first].paused
+    return (first - 1, last) if before else (first, last)
 
 
 def _head(seen: Sequence[Word], first: int) -> int | None:
