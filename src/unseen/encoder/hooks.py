@@ -76,6 +76,7 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
     An edit also receives the attention mask of the running pass.
     """
     blocks = find_blocks(encoder)
+    own = frozenset(blocks)
     parameters = list(inspect.signature(encoder.forward).parameters)
 
     def given(name: str, args: tuple, kwargs: dict) -> Tensor | None:
@@ -94,6 +95,8 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
         def edit_with_mask(hidden: Tensor) -> Tensor | None:
             running = current_pass(encoder)
             valid = None if running is None else running.valid
+            if valid is not None and valid.shape != hidden.shape[:2]:  # of a pass that an interrupt ended
+                valid = None
             # With layers on several devices the mask lies where the first of them computes.
             return edit(hidden, None if valid is None else valid.to(hidden.device))
 
@@ -101,14 +104,15 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
 
     def hook_for(edit: Edit) -> Callable:
         masked = with_mask(edit)
-        return lambda module, args, output: rewrite_block_output(output, masked)
+        # A deep copy of the encoder carries the hooks of the original, and nobody could take them off it.
+        return lambda module, args, output: rewrite_block_output(output, masked) if module in own else None
 
     def input_hook_for(edit: Edit) -> Callable:
         masked = with_mask(edit)
 
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
             given = args or (kwargs["hidden_states"],)
-            changed = rewrite_block_output(given, masked)
+            changed = rewrite_block_output(given, masked) if module in own else None
             if changed is None:
                 return None
             return (changed, kwargs) if args else (args, {**kwargs, "hidden_states": changed[0]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,10 @@ class Record:
 
     ran: set[tuple[str, int]] = field(default_factory=set)
     """Places (encoder, layer) where an edit had its say."""
+    made: set[int] = field(default_factory=set)
+    """Digests of the vectors that came out of edited passes."""
+    rows: Counter[str] = field(default_factory=Counter)
+    """By encoder, how many prompts went through edited passes."""
     deltas: list[Any] = field(default_factory=list)
     """What each eraser did in each pass, where somebody watches."""
     negative: frozenset[int] | None = None

@@ -75,7 +75,7 @@ def install_check(
     @torch.compiler.disable
     def check(_: nn.Module, args: tuple, kwargs: dict) -> None:
         proof = wanted()
-        if proof is not None:
+        if proof is not None and proof.keys:  # a caller for whom nothing is erased may use anything
             try:
                 _check(type(inner).__name__, _given(names, positions, args, kwargs), proof, not passes_on)
             except UnseenError as error:
@@ -84,7 +84,7 @@ def install_check(
 
     def pass_on(_: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         proof = wanted()
-        if proof is None:
+        if proof is None or not proof.keys:
             return
         kinds = [k for v in _given(names, positions, args, kwargs) for k in _kinds(v, proof, denoising(), "")]
         for tensor in tensors_in(output):
@@ -93,9 +93,9 @@ def install_check(
             elif len(kinds) == len(tensor):
                 of = torch.tensor([kind == NEGATIVE for kind in kinds], device=tensor.device)
                 LEDGER.record(tensor[~of], proof)
-                denoising().negative |= frozenset(_digests_in(tensor[of]))
+                denoising().negative |= frozenset(digests_as_cast(tensor[of]))
             else:
-                denoising().negative |= frozenset(_digests_in(tensor))
+                denoising().negative |= frozenset(digests_as_cast(tensor))
 
     # Whoever holds the inner module of a compiled one comes past it too.
     checked_at = (module,) if module is inner else (module, inner)
@@ -275,7 +275,8 @@ def _unknown(component: str, near: Sequence[Proof], wanted: Proof) -> str:
     )
 
 
-def _digests_in(value: Any) -> set[int]:
+def digests_as_cast(value: Any) -> set[int]:
+    """Digests of all vectors in `value`, in all types that they may be cast to."""
     return {
         digest
         for tensor in tensors_in(value)
@@ -287,4 +288,4 @@ def _digests_in(value: Any) -> set[int]:
 
 def negative_digests(outputs: Sequence[Any]) -> set[int]:
     """Digests of a negative prompt's embeddings, in all types that they may be cast to."""
-    return _digests_in(list(outputs)) - {0}
+    return digests_as_cast(list(outputs)) - {0}

@@ -7,7 +7,7 @@ switch that one caller could turn for another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,13 +33,15 @@ class Site:
     strengths: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Choice:
     """What one thread or task asks of the erasers, for the length of a `with` block."""
 
     strengths: Mapping[str, float] | None = None
     """By concept; those not named do not act. None: all, as they were attached."""
     request_id: str | None = None
+    left: bool = False
+    """Whether the block is over, wherever it was left: a thread in which it was only entered must not keep it."""
 
 
 class Acted(NamedTuple):
@@ -53,7 +55,7 @@ class Acted(NamedTuple):
     """Token ids of the pass, `[batch, tokens]`."""
 
 
-_CHOICES: ContextVar[Mapping[object, Choice]] = ContextVar("unseen_choices", default={})  # noqa: B039 (never changed)
+_CHOICES: ContextVar[Mapping[object, tuple[Choice, ...]]] = ContextVar("unseen_choices", default={})  # noqa: B039 (never changed)
 
 
 class Erasers:
@@ -75,16 +77,20 @@ class Erasers:
 
     def choice(self) -> Choice:
         """What this thread or task has chosen."""
-        return _CHOICES.get().get(self, Choice())
+        made: tuple[Choice, ...] = _CHOICES.get().get(self, ())
+        return next((choice for choice in reversed(made) if not choice.left), Choice())
 
     @contextmanager
     def choosing(self, choice: Choice) -> Iterator[None]:
         """`choice` holds while this is open, in this thread or task alone."""
-        token = _CHOICES.set({**_CHOICES.get(), self: choice})
+        known = _CHOICES.get()
+        token = _CHOICES.set({**known, self: (*(c for c in known.get(self, ()) if not c.left), choice)})
         try:
             yield
         finally:
-            _CHOICES.reset(token)
+            choice.left = True
+            with suppress(ValueError):  # left in another thread than it was entered in
+                _CHOICES.reset(token)
 
     def strengths(self, site: Site) -> tuple[float, ...]:
         """Of the erasers of `site`, as chosen."""

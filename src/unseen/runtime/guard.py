@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from ..errors import EraserBypassedError, UnseenError
 from ..pipelines import TextPath, backbone_of
 from ..pipelines.text_path import changed_options, layer_reaches
 from .call import EncodeCall, Record, current_call, during
-from .denoiser import negative_digests
+from .denoiser import digests_as_cast, negative_digests
 from .interception import Encode
 from .paraphrase import Rewrite
 from .proofs import LEDGER, Proof, digests, tensors_in
@@ -68,13 +67,27 @@ class Guard:
     def install(self, path: TextPath) -> Callable[[], None]:
         """Hook the edits into one text encoder; returns what removes them."""
         here = {layer: self._edit(path, layer) for name, layer in self._edits if name == path.name}
-        stranger = path.encoder.register_forward_pre_hook(partial(self._refuse_paraphrases, path), with_kwargs=True)
+        encoder = path.encoder
+
+        def begin(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            if module is encoder:  # a deep copy carries the hook and is guarded by nobody
+                self._refuse_paraphrases(path, module, args, kwargs)
+
+        def end(module: nn.Module, args: tuple, output: Any) -> None:
+            call = current_call()
+            if call is not None and module is encoder and encoder not in call.spared:
+                made = [t for t in _floating(output) if t.ndim == 3]
+                call.record.made |= digests_as_cast(made)
+                call.record.rows[path.name] += max(map(len, made), default=0)
+
+        hooks = [encoder.register_forward_pre_hook(begin, with_kwargs=True), encoder.register_forward_hook(end)]
         remove = install_edits(path.encoder, here)
         GUARDED.add(path.encoder)
 
         def undo() -> None:
             GUARDED.discard(path.encoder)
-            stranger.remove()
+            for hook in hooks:
+                hook.remove()
             remove()
 
         return undo
@@ -140,6 +153,7 @@ class Guard:
         if self._heard is not None:
             self._heard(_prompts(asked), rewrites, call.record)
         parts = outputs if isinstance(outputs, tuple | list) else (outputs,)
+        self._require_made_here(pipe, options, parts, call.record)
         LEDGER.record(parts, self.wanted())
         if not options.get("do_classifier_free_guidance", False):
             if call.record.negative is None:  # a baseline may encode something of its own beside
@@ -160,6 +174,8 @@ class Guard:
     def _edited(self, encode: Encode, options: dict[str, Any], call: EncodeCall) -> Any:
         """`encode_prompt` without a negative prompt, every pass edited."""
         call.record.ran.clear()
+        call.record.made.clear()
+        call.record.rows.clear()
         alone = dict(options)
         if "do_classifier_free_guidance" in alone and not self.on_negative:
             alone["do_classifier_free_guidance"] = False
@@ -246,9 +262,22 @@ class Guard:
                 )
             self._reached.add(mark)
 
+    def _require_made_here(self, pipe: Any, options: dict[str, Any], parts: Sequence[Any], record: Record) -> None:
+        """Refuse what a wrapper of `encode_prompt` brought along: from a cache, or mixed with something stored."""
+        prompts = len(set(_prompts(options)))
+        fine = all(record.rows[path.name] >= prompts for path in self.paths)
+        if fine and backbone_of(pipe) is not None:  # which hand the encoder's vectors on as they are
+            fine = all(set(digests(t).flatten().tolist()) <= record.made | {0} for t in _floating(list(parts)))
+        if not fine:
+            raise EraserBypassedError(
+                "encode_prompt gave embeddings that the text encoder did not make in this call: something that wraps it"
+                " keeps embeddings, or changes them. Remove it, or make the embeddings with handle.encode(prompts,"
+                " through=...), which is given the attached text encoder's prompts."
+            )
+
     def _refuse_unknown(self, given: Mapping[str, Any]) -> None:
         wanted = self.wanted()
-        for name, value in given.items():
+        for name, value in given.items() if wanted.keys else ():  # where nothing is erased, nothing is to be proven
             tensors = list(tensors_in(value))
             fine = bool(tensors) and all(
                 t.is_floating_point() and t.numel() and t.layout == torch.strided for t in tensors

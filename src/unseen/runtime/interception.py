@@ -62,7 +62,7 @@ class _Station:
             return inner(*args, **kwargs)
         if running is not None and running.owner is self:
             return inner(*args, **kwargs)
-        options = named_options(inner, args, kwargs)
+        options = named_options(inner, args, kwargs, self.cls)
         call = EncodeCall(self)
         with during(call), waiting(_that_move(pipe)):
             chain = inner
@@ -162,8 +162,25 @@ def _intercepted(cls: type, station: _Station) -> type:
             "_unseen_station": station,
             "__call__": call,
             "__setattr__": set_attribute,
+            "__copy__": _copied,
+            "__deepcopy__": _not_copied,
+            "__reduce_ex__": _not_copied,
             "encode_prompt": _EncodePrompt(station),
         },
+    )
+
+
+def _copied(pipe: Any) -> Any:
+    """For `copy.copy`: the copy shares the components, and is guarded like the pipeline."""
+    made = object.__new__(type(pipe))
+    vars(made).update(vars(pipe))
+    return made
+
+
+def _not_copied(pipe: Any, _: Any) -> Any:
+    raise StaleCopyError(
+        f"this {type(pipe).__name__} has erasers attached, which a deep or pickled copy would lose. Detach them, copy,"
+        " and attach them to the copy, in its own process; copy.copy shares the components and keeps them."
     )
 
 
@@ -173,9 +190,23 @@ def uncut_class(pipe: Any) -> type:
     return type(pipe) if station is None else station.cls
 
 
-def named_options(encode: Encode, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call of `encode_prompt`, each by name, defaults too."""
+def _signature(cls: type) -> inspect.Signature:
+    """Of the first `encode_prompt` among a class and its bases that names all its arguments, without `self`."""
+    for base in cls.__mro__:
+        if "encode_prompt" in vars(base):
+            parameters = list(inspect.signature(vars(base)["encode_prompt"]).parameters.values())[1:]
+            if all(p.kind is not inspect.Parameter.VAR_POSITIONAL for p in parameters):
+                return inspect.Signature(parameters)
+    raise UnsupportedPipelineError(
+        f"{cls.__name__}.encode_prompt names none of its arguments, so it is not known which of them is the prompt."
+    )
+
+
+def named_options(encode: Encode, args: tuple, kwargs: dict[str, Any], cls: type | None = None) -> dict[str, Any]:
+    """The arguments of a call of `encode_prompt`, each by name, defaults too; `cls` is the class of its pipeline."""
     signature = inspect.signature(encode)
+    if cls is not None and any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in signature.parameters.values()):
+        signature = _signature(cls)  # a wrapper that takes whatever comes does not say which place is whose
     call = signature.bind(*args, **kwargs)
     call.apply_defaults()
     options = dict(call.arguments)
