@@ -15,6 +15,7 @@ from unseen.bench.kinds import evaluate_kinds
 from unseen.bench.objects import evaluate_objects
 from unseen.bench.phrasings import evaluate_phrasings
 from unseen.bench.picture import evaluate_picture
+from unseen.bench.sentences import evaluate_sentences
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import evaluate_sweep
 from unseen.bench.tables import Table, missed, write_tables
@@ -25,6 +26,7 @@ EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
     "objects": evaluate_objects,
     "kinds": evaluate_kinds,
     "phrasings": evaluate_phrasings,
+    "sentences": evaluate_sentences,
     "together": evaluate_together,
     "methods": evaluate_methods,
     "ablate": evaluate_ablations,

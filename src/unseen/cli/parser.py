@@ -12,6 +12,7 @@ EVALUATIONS = {
     "objects": "the ten objects: erased, neighbours and other subjects kept, what appears instead, controls",
     "kinds": "a style, an identity and an attribute: erased, and the rest of those prompts kept",
     "phrasings": "unseen synonyms, descriptions, languages, misspellings",
+    "sentences": "ordinary sentences that ask for a concept in other words: what is recognised, and still shown",
     "depth": "at which layer of the text encoder concepts can be told apart",
     "together": "ten objects erased at once, from one set of autoencoders",
     "methods": "CLEAR beside the other methods, each at its best setting",

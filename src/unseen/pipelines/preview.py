@@ -33,7 +33,7 @@ _LAST = 999  # of a thousand timesteps: nothing but noise
 _TEXTS = 32  # encoded at a time
 _FRAMES = 16  # previewed at a time; together they are smaller than a clip
 _SEED = 7_400_000  # any, as long as it stays: previews from different noise cannot be compared
-_SAMPLED, _VALUES = 24, 4  # weights looked at, and values of each, to see whether they changed
+_SAMPLED, _VALUES = 8, 4  # weights looked at, and values of each, to see whether they changed
 _asking: ContextVar[bool] = ContextVar("asking", default=False)
 _LOCKS: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
 _LOCKS_LOCK = RLock()
@@ -215,7 +215,8 @@ def _make_room(transformer: nn.Module) -> None:
             part.init_hook(transformer)
 
 
-_WEIGHTS: WeakKeyDictionary[nn.Module, tuple[Any, list[nn.Parameter], list[Any]]] = WeakKeyDictionary()
+_Weights = tuple[Any, list[nn.Parameter], list[nn.Parameter], list[Any]]
+_WEIGHTS: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
 
 
 @torch.no_grad()
@@ -230,16 +231,18 @@ def weights_state(module: nn.Module) -> tuple:
     known = _WEIGHTS.get(module)
     if known is None or known[0] != adapters:
         layers: list[Any] = [m for m in module.modules() if isinstance(getattr(m, "scaling", None), dict)]
-        known = _WEIGHTS[module] = (adapters, list(module.parameters()), layers)
-    _, weights, layers = known
+        weights = list(module.parameters())
+        matrices = [weight for weight in weights if weight.ndim > 1]
+        chosen = [*matrices[:: len(matrices) // _SAMPLED or 1], *matrices[-1:]]
+        known = (adapters, [weight for weight in weights if not weight.is_inference()], chosen, layers)
+        _WEIGHTS[module] = known
+    _, weights, chosen, layers = known
     scales = tuple((tuple(m.scaling.items()), str(getattr(m, "active_adapters", ""))) for m in layers[:2])
     merged = tuple(str(getattr(m, "merged_adapters", "")) for m in layers[:2])
-    versions = sum(0 if weight.is_inference() else weight._version for weight in weights)
-    matrices = [weight for weight in weights if weight.ndim > 1 and not weight.is_meta]
-    chosen = matrices[:: max(1, len(matrices) // _SAMPLED)] + ([matrices[-1]] if adapters and matrices else [])
-    values: list[Tensor] = []
+    versions = sum([weight._version for weight in weights])
+    values: list[float] = []
     for weight in chosen:
-        flat = weight.detach().reshape(-1)
-        values.append(flat[len(flat) // 2 : len(flat) // 2 + _VALUES].float())
-    sample = tuple(torch.cat([value.cpu() for value in values]).tolist()) if values else ()
-    return adapters, scales, merged, versions, sample
+        if not weight.is_meta:
+            flat = weight.detach().reshape(-1)
+            values += flat[len(flat) // 2 : len(flat) // 2 + _VALUES].float().tolist()
+    return adapters, scales, merged, versions, tuple(values)
