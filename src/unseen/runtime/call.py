@@ -83,7 +83,7 @@ class Denoising:
     """The pipeline in whose call this is; None in somebody's own loop."""
     last_was_prompt: bool = False
     """Whether the last pass was given a prompt: only then is the negative prompt alone guidance."""
-    order: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    order: dict[str, list[str]] = field(default_factory=dict)
     """By denoiser, how prompts and negative prompts follow each other where they lie in one batch."""
     checked: list[Checked] = field(default_factory=list)
     """Tensors that were checked already. They are kept alive so that no other tensor can take their place in memory."""

@@ -30,7 +30,8 @@ _TEXT = re.compile(
 _NESTED = {"added_cond_kwargs": ("text_embeds",)}
 _STEP = ("timestep", "timesteps", "t", "timestep_ratio")
 _KEPT = 8  # tensors that are remembered as checked, in one call
-EDITED, NEGATIVE = "edited", "negative"
+EDITED, NEGATIVE, EITHER = "edited", "negative", "either"
+"""Whose text a row is; somebody's negative prompt may be somebody else's harmless prompt."""
 
 
 def text_inputs(module: nn.Module) -> tuple[str, ...]:
@@ -161,7 +162,7 @@ def _check(component: str, given: Sequence[Any], wanted: Proof, denoises: bool) 
         )
     if NEGATIVE in kinds:
         _require_guidance(component, state, alone)
-    state.last_was_prompt = EDITED in kinds
+    state.last_was_prompt = EDITED in kinds or EITHER in kinds
 
 
 def _require_guidance(component: str, state: Denoising, alone: bool) -> None:
@@ -184,21 +185,34 @@ def _kinds(value: Any, wanted: Proof, state: Denoising, component: str) -> list[
         kinds = list(_row_kinds(value, wanted, state, component))
     else:  # one tensor [tokens, d] per prompt, or pyramids of them
         parts = [_row_kinds(tensor, wanted, state, component) for tensor in tensors_in(value)]
-        kinds = [NEGATIVE if NEGATIVE in part else EDITED if EDITED in part else "" for part in parts]
-    order = tuple(kind for kind, _ in groupby(kind for kind in kinds if kind))
-    negative, edited = kinds.count(NEGATIVE), kinds.count(EDITED)
-    if edited and negative > edited:
+        kinds = [next((k for k in (NEGATIVE, EDITED, EITHER) if k in part), "") for part in parts]
+    negative, edited = kinds.count(NEGATIVE), kinds.count(EDITED) + kinds.count(EITHER)
+    if EDITED in kinds and negative > edited:
         raise EraserBypassedError(
             f"the {component} was given {negative} negative prompts beside {edited} prompts; guidance has one for each."
             " Keep negative_prompt_embeds out of prompt_embeds, in callbacks too."
         )
-    if component and len(order) > 1 and state.order.setdefault(component, order) != order:
+    if (
+        component
+        and {NEGATIVE, EDITED} <= set(kinds)
+        and not _in_order(kinds, state.order.setdefault(component, kinds))
+    ):
         raise EraserBypassedError(
             f"in the middle of a clip the {component} was given prompts and negative prompts in another order than"
             " before, so the negative prompt, which the erasers leave alone, would be drawn. Keep"
             " negative_prompt_embeds out of prompt_embeds, in callbacks too."
         )
     return kinds
+
+
+def _in_order(kinds: list[str], before: list[str]) -> bool:
+    """Whether prompts and negative prompts lie in a batch as they did in the first of the clip."""
+    if len(kinds) == len(before):
+        return kinds == before
+    first, second = (
+        [kind for kind, _ in groupby(k for k in one if k in (NEGATIVE, EDITED))] for one in (kinds, before)
+    )
+    return first == second
 
 
 def _row_kinds(tensor: Tensor, wanted: Proof, state: Denoising, component: str) -> tuple[str, ...]:
@@ -255,7 +269,8 @@ def _looked_up(tensor: Tensor, wanted: Proof, state: Denoising, component: str) 
         if any(digest not in state.negative for digest in missing):
             raise EraserBypassedError(_unknown(component, [known[d] for d in missing if d in known], wanted))
         # a row of zeros alone says nothing: an unconditional one, or padding
-        kinds.append(NEGATIVE if missing else EDITED if any(row) else "")
+        both = any(row) and all(digest in state.negative for digest in row if digest)
+        kinds.append(NEGATIVE if missing else EITHER if both else EDITED if any(row) else "")
     return kinds
 
 

@@ -142,6 +142,8 @@ class Guard:
         for prepare in self.before:
             prepare(pipe)
         self._require_parts(pipe)
+        if self.on_negative:
+            self._refuse_unknown({n: v for n, v in options.items() if _is_negative_embedding(n) and v is not None})
         given = {n: v for n, v in options.items() if _is_embedding(n) and v is not None}
         if given:
             self._refuse_unknown(given)
@@ -179,6 +181,8 @@ class Guard:
         alone = dict(options)
         if "do_classifier_free_guidance" in alone and not self.on_negative:
             alone["do_classifier_free_guidance"] = False
+        if not self.on_negative:  # they would come out beside the prompt, as if they had been encoded with it
+            alone |= {name: None for name in alone if _is_negative_embedding(name)}
         # With the negative prompt in the same passes, it is not known which row is whose: the token ids have to do.
         texts = None if self.on_negative else _texts(options)
         with during(replace(call, texts=texts, watched=self._heard is not None)):
@@ -326,6 +330,10 @@ def _is_prompt(name: str) -> bool:
     """ "prompt", "negative_prompt", and the same for a second and third text encoder ("prompt_2")."""
     first, _, number = name.removeprefix("negative_").partition("_")
     return first == "prompt" and (not number or number.isdigit())
+
+
+def _is_negative_embedding(name: str) -> bool:
+    return name.startswith("negative_") and "embeds" in name and "mask" not in name
 
 
 def _is_embedding(name: str) -> bool:

@@ -155,7 +155,7 @@ for _name, _how in {
     "into its data": lambda e, p: e.data.copy_(p),
     "through numpy": lambda e, p: e.numpy().__setitem__(..., p.numpy()),
     "through a view": lambda e, p: e.view(-1).copy_(p.reshape(-1)),
-    "through its storage": lambda e, p: torch.tensor([], dtype=e.dtype).set_(e.untyped_storage(), 0, e.shape).copy_(p),
+    "through its storage": lambda e, p: torch.empty(0).set_(e.untyped_storage()).copy_(p.flatten()),
     "one number at a time": lambda e, p: [
         e.data.view(-1).__setitem__(n, v) for n, v in enumerate(p.flatten().tolist())
     ],

@@ -84,6 +84,21 @@ def _spliced(e: Tensor, plain: Tensor) -> Tensor:
     return both
 
 
+def _under_it(e: Tensor, plain: Tensor) -> Tensor:
+    e.set_(plain.clone())  # type: ignore[call-overload]
+    return e
+
+
+def _as_data(e: Tensor, plain: Tensor) -> Tensor:
+    e.data = plain.clone()
+    return e
+
+
+def _through_numpy(e: Tensor, plain: Tensor) -> Tensor:
+    e.numpy()[...] = plain.numpy()
+    return e
+
+
 MIXED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "with one word of the unedited": _spliced,
     "averaged with the unedited": lambda e, p: (e + p) / 2,
@@ -91,10 +106,10 @@ MIXED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "beside the unedited in one batch": lambda e, p: torch.cat([e, p]),
     "followed by the unedited": lambda e, p: torch.cat([e[:, :8], p[:, :8]], dim=1),
     "with the unedited written into it": lambda e, p: e.copy_(p),
-    "with the unedited put under it": lambda e, p: e.set_(p.clone()),
-    "with the unedited as its data": lambda e, p: setattr(e, "data", p.clone()) or e,
-    "with the unedited written into its data": lambda e, p: e.data.copy_(p) is None or e,
-    "with the unedited written through numpy": lambda e, p: (e.numpy().__setitem__(..., p.numpy()), e)[1],
+    "with the unedited put under it": _under_it,
+    "with the unedited as its data": _as_data,
+    "with the unedited written into its data": lambda e, p: (e.data.copy_(p), e)[1],
+    "with the unedited written through numpy": _through_numpy,
 }
 """What is done to an erased embedding with the unedited one."""
 
@@ -309,7 +324,8 @@ def the_denoiser_without_words(s: Scene) -> None:
 def refused_first_then_right(s: Scene) -> None:
     """After a refusal the pipeline works as before."""
     with s.attach():
-        for wrong in (s.plain(), s.plain().double(), []):
+        wrongs: list[Any] = [s.plain(), s.plain().double(), s.plain().to(torch.complex64)]
+        for wrong in wrongs:
             try:
                 s.generate(prompt_embeds=wrong)
                 s.check(False, "foreign embeddings passed")

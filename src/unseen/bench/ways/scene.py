@@ -84,13 +84,13 @@ class Scene:
         with edited_by(pipe.text_encoder, self.eraser):
             return Texts(plain, self._encode(pipe, text))
 
-    def plain(self, text: str = TARGET) -> Tensor:
-        """Its embedding without erasers."""
-        return self.texts[text].plain
+    def plain(self, text: str | None = None) -> Tensor:
+        """The embedding of a text (by default the target) without erasers."""
+        return self.texts[next(iter(self.texts)) if text is None else text].plain
 
-    def erased(self, text: str = TARGET) -> Tensor:
-        """Its embedding with the eraser."""
-        return self.texts[text].erased
+    def erased(self, text: str | None = None) -> Tensor:
+        """The same with the eraser."""
+        return self.texts[next(iter(self.texts)) if text is None else text].erased
 
     # What is done
 

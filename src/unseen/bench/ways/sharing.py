@@ -117,7 +117,10 @@ def attached_to_a_twin_twice(s: Scene) -> None:
 @way("refused")
 def the_same_concept_twice(s: Scene) -> None:
     """The same concept twice in one attach."""
-    unseen.attach(s.pipe, [s.eraser, s.eraser.with_strength(2.0)])
+    try:
+        unseen.attach(s.pipe, [s.eraser, s.eraser.with_strength(2.0)])
+    except ValueError as error:
+        raise unseen.UnseenError(str(error)) from error
 
 
 @way("refused")

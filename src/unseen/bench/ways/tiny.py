@@ -43,7 +43,7 @@ VOCABULARY = 2048
 def make_encoder(family: str, seed: int = 0) -> nn.Module:
     """A random text encoder with `BLOCKS` blocks of width `WIDTH`, in eval mode."""
     torch.manual_seed(seed)
-    encoder = _random_encoder(family)
+    encoder: Any = _random_encoder(family)
     # Words as loud as in a trained model; by default BERT and CLIP start with words as quiet as positions.
     torch.nn.init.normal_(encoder.get_input_embeddings().weight)
     return encoder.eval()

@@ -128,7 +128,7 @@ def a_wrapper_that_makes_its_own_embeddings(s: Scene) -> None:
     def wrapper(prompt: Any = None, **kwargs: Any) -> Any:
         if prompt is not None:
             kwargs["prompt_embeds"] = s.pipe._get_t5_prompt_embeds(prompt, max_sequence_length=16)
-        return encode(**kwargs)
+        return encode(prompt, **kwargs)
 
     s.pipe.encode_prompt = wrapper
     with s.attach():
