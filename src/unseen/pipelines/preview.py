@@ -195,7 +195,8 @@ def _cached(module: nn.Module) -> Iterator[tuple[Any, dict[str, Callable]]]:
     """The functions of diffusers' step caches on a module, with what to call in their stead."""
     registry = getattr(module, "_diffusers_hook", None)
     for hook in registry.hooks.values() if registry is not None else ():
-        if hook._is_stateful:  # other hooks, for offloading and casting, have to run
+        # not all of a cache's hooks say that they keep state; those for offloading and casting have to run
+        if hook._is_stateful or "cache" in type(hook).__module__:
             forward = hook.fn_ref.original_forward or hook.fn_ref.forward
             yield (
                 hook.fn_ref,
