@@ -54,9 +54,9 @@ BOUNDS = {
     "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, 0.15), (0.3, 0.65)), 0.3, 0.01),
 }
 _SLACK = 0.15  # how much closer a phrase may be to something ordinary
+_DESCRIBED = 0.7  # least cosine of a longer phrase
 _HINTS = 8  # words followed up for each concept of a prompt, the closest first
 _RUN = 4  # words of the phrase that is asked
-_LONG = 10  # words of a description
 _LINK = 4  # words from the head of a description to what describes it
 _KEPT = 32768
 
@@ -99,7 +99,7 @@ class _Claim:
     close: float
     """Of the closest word."""
     long: bool
-    """Whether it is a description, which counts only where no shorter claim in it does."""
+    """Whether more than the usual is asked, which counts only where the usual does not mean it."""
     alone: float = 0.0
     """Cosine between the views of the phrase and of the name."""
     score: float = 0.0
@@ -199,7 +199,12 @@ class Rewriter:
             near = max(hints[place] for place in range(first, last + 1))
             around = (first, last) if concept.kind == "attribute" else _around(page.words, first, last)
             yield _Claim(concept, first, last, around, near, long=False)
-            if concept.kind != "attribute" and (head := _head(page.words, first)) is not None:
+            if concept.kind == "attribute":
+                continue
+            whole = _whole(page.words, first, last)
+            if whole not in ((first, last), around):
+                yield _Claim(concept, first, last, whole, near, long=True)
+            if (head := _head(page.words, first)) is not None:
                 yield _Claim(concept, head, last, (head, last), near, long=True)
 
     def _phrases(self, page: _Page, claim: _Claim) -> list[str]:
@@ -212,7 +217,8 @@ class Rewriter:
         claim.alone = float(close[0])
         bounds = BOUNDS[claim.concept.kind]
         slack = min(bounds.margin, _SLACK) if claim.concept.kind != "attribute" else bounds.margin
-        return claim.alone >= bounds.alike and claim.alone >= float(other[0]) - slack
+        least = _DESCRIBED if claim.long else bounds.alike
+        return claim.alone >= least and claim.alone >= float(other[0]) - slack
 
     def _in_place(self, page: _Page, claim: _Claim) -> list[str]:
         """The prompt without the phrase, with it, and with the name; all other mentions out of the way."""
@@ -290,6 +296,15 @@ def _around(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
     """A single word with the content word directly before it, which may make it something else: "felt ball"."""
     before = first == last and first > 0 and seen[first - 1].content and not seen[first].paused
     return (first - 1, last) if before else (first, last)
+
+
+def _whole(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
+    """The run with the content words that touch it, up to `_RUN` words: "carved image inked"."""
+    while first > 0 and seen[first - 1].content and not seen[first].paused and last - first + 1 < _RUN:
+        first -= 1
+    while last + 1 < len(seen) and seen[last + 1].content and not seen[last + 1].paused and last - first + 1 < _RUN:
+        last += 1
+    return first, last
 
 
 def _head(seen: Sequence[Word], first: int) -> int | None:
