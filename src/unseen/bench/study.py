@@ -83,9 +83,8 @@ def fitting_code(*folders: str) -> str:
     `folders` of the package are looked at besides.
     """
     root = Path(unseen.__file__).parent
-    files = [root / name for name in ("concept.py", "prompts.py", "words.py", "text_encoder.py", "fingerprint.py")]
-    files += [root / "phrases.py"]
-    for folder in ("backbones", "clear", *folders):  # the form of a prompt, too, decides what a fit reads
+    files = [root / "concept.py"]
+    for folder in ("prompts", "encoder", "pipelines", "clear", *folders):  # the form of a prompt, too, decides
         files += sorted((root / folder).glob("*.py"))
     content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content).hexdigest()

@@ -91,9 +91,7 @@ class ClearFitter:
         layer = self.config.layer if self.config.layer is not None else self.searched[preferences.best()]
         eraser = self.select(bank, layer)
         eraser, choice = self.choose_strength(eraser)  # by the subtraction alone: a replacement would hide its residual
-        # a style or an attribute stands in one phrase with what has it
-        mentions = self.config.mentions and self.concept.kind in ("object", "identity")
-        eraser = replace(self.fill(eraser), mentions=mentions)
+        eraser = replace(self.fill(eraser), mentions=self.config.mentions)
         report = describe(self, bank, eraser, preferences, costs)
         report.update(choice)
         report["seconds"] = round(time.perf_counter() - self.started, 2)
