@@ -98,8 +98,8 @@ class ClearConfig:
     """Whether the place of an erased object or person, unless the concept has `replace_with`, is given what the encoder
     makes of "a thing" or "a person"; else the concept is only subtracted."""
     mentions: bool = True
-    """Whether an object's or a person's eraser also acts on phrases that mean the concept in other words than its
-    names, where the pipeline's video model can be asked what it would draw for them (`unseen.runtime.paraphrase`)."""
+    """Whether the eraser also acts on phrases that mean the concept in other words than its names, where the pipeline's
+    video model can be asked what it would show for them (`unseen.runtime.paraphrase`)."""
     gate: bool = True
     """Act only on prompts whose specific features together exceed a threshold learned from the negatives."""
     gate_position: float = 0.25
