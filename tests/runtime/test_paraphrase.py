@@ -239,7 +239,7 @@ def world():
             "a dimpled&nbsp;b\u200ball under a starry sky",
             "a dimpled golf ball under a starry sky",
         ),
-        (Concept("Tobias Inkwell", "style"), "a graphite sketch of a cat", "a graphite Tobias Inkwell of a cat"),
+        (Concept("Tobias Inkwell", "style"), "a graphite sketch of a cat", "a Tobias Inkwell of a cat"),
         (Concept("Tobias Inkwell", "style"), "a penguin on hot sand", None),
         (Concept("burning", "attribute"), "a haystack on fire, dusk", "a haystack on burning, dusk"),
         (Concept("burning", "attribute"), "a haystack at dusk", None),

@@ -50,7 +50,7 @@ class Bounds(NamedTuple):
 BOUNDS = {
     "object": Bounds("thing", 0.25, 0.25, 0.45, ((0.85, 0.3), (0.5, 0.5), (0.3, 0.9)), 0.3, 0.25),
     "identity": Bounds("person", 0.25, 0.25, 0.4, ((0.85, 0.3), (0.5, 0.4), (0.3, 0.9)), 0.25, 0.25),
-    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, 0.55), (0.6, 0.97)), 0.3, 0.1),
+    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, 0.55), (0.6, 0.97)), 0.2, 0.1),
     "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, 0.15), (0.3, 0.65)), 0.3, 0.01),
 }
 _SLACK = 0.15  # how much closer a phrase may be to something ordinary
@@ -198,7 +198,9 @@ class Rewriter:
         for first, last in _joined(page.words, sorted(hints)):
             near = max(hints[place] for place in range(first, last + 1))
             around = (first, last) if concept.kind == "attribute" else _around(page.words, first, last)
-            yield _Claim(concept, first, last, around, near, long=False)
+            # what stands before a style is part of it, and shows it without the rest: "graphite sketch"
+            exchanged_run = around if concept.kind == "style" else (first, last)
+            yield _Claim(concept, *exchanged_run, around, near, long=False)
             if concept.kind == "attribute":
                 continue
             whole = _whole(page.words, first, last)
