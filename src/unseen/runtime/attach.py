@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -25,9 +25,10 @@ from .audit import AuditLog, Event, event
 from .denoiser import install_check, readers_of_text, require_readers
 from .erasers import Erasers, Site
 from .guard import Guard
-from .handle import Handle, Rewriting, Watch, heard_by, refused_by
+from .handle import Handle, Rewriting
 from .interception import Interceptor, intercept, uncut_class
 from .paraphrase import can_preview
+from .watch import Watch, heard_by, refused_by
 
 log = logging.getLogger("unseen")
 _OCCUPIED: WeakKeyDictionary[nn.Module, tuple[str, ...]] = WeakKeyDictionary()
@@ -56,6 +57,7 @@ def attach(
     allow_image_input: bool = False,
     allow_unguarded_encoders: bool = False,
     allow_rounded_weights: bool = False,
+    over_limit: Literal["refuse", "name_only"] = "refuse",
     audit: str | Path | None = None,
     audit_prompts: bool = False,
     on_event: Callable[[Event], None] | None = None,
@@ -74,6 +76,8 @@ def attach(
         allow_unguarded_encoders: Attach although the pipeline has another text encoder that gets no eraser.
         allow_rounded_weights: Attach to a copy of the text encoder whose weights were rounded (fp8, 4 bit) since the
             fit: same architecture, other numbers. How well the concept is erased there has to be looked at.
+        over_limit: What happens to a prompt that raises more questions about what its words mean than a call should
+            pay for: it is refused, or only names are erased in it.
         audit: Append a JSON line to this file for every encoded prompt: which erasers fired, on which tokens, how
             strongly. A prompt is named by its SHA-256.
         audit_prompts: Write the prompts themselves into the audit log and the events as well.
@@ -90,7 +94,10 @@ def attach(
         OSError: The audit file cannot be written.
         AlreadyAttachedError: A text encoder carries erasers already.
         EraserBypassedError: Later, by the pipeline, when it is given text that the erasers have not seen.
+        PromptTooLongError: Later, by the pipeline, for a prompt over the limit.
     """
+    if over_limit not in ("refuse", "name_only"):
+        raise ValueError(f'expected over_limit "refuse" or "name_only", got {over_limit!r}.')
     pipes = list(pipe) if isinstance(pipe, list | tuple) else [pipe]
     given: list[Any] = list(erasers) if isinstance(erasers, list | tuple) else [erasers]
     clear = [e for e in given if isinstance(e, ClearEraser)]
@@ -114,7 +121,7 @@ def attach(
     asked, reason = _previewer(pipes, clear)
     every = Erasers(sites, rewritten=asked is not None)
     watch = Watch(None if audit is None else AuditLog(audit), audit_prompts, on_event)
-    rewriting = Rewriting(asked, every, reason)
+    rewriting = Rewriting(asked, every, reason, over_limit)
     with ExitStack() as stack:
         guard = None
         if clear:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -14,13 +14,14 @@ from ..clear.eraser import ClearEraser
 from ..encoder.layers import execution_device, layer_name
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
 from ..pipelines import backbone_of
-from .audit import AuditLog, Event, encoded, event, token_names
+from .audit import event, token_names
 from .call import EncodeCall, Record, during
 from .embeddings import Embeddings
-from .erasers import Acted, Choice, Erasers, Site
+from .erasers import Choice, Erasers, Site
 from .guard import Guard
 from .paraphrase import Rewrite, Rewriter
 from .proofs import LEDGER, Proof, tensors_in
+from .watch import Watch
 
 log = logging.getLogger("unseen")
 
@@ -57,26 +58,6 @@ class Status(NamedTuple):
     """What is refused: embeddings that are not known, and so on."""
     not_guarded: tuple[str, ...]
     """Inputs that were allowed although no eraser guards them."""
-
-
-class Watch(NamedTuple):
-    """Who is told of what erasers do."""
-
-    audit: AuditLog | None
-    audit_prompts: bool
-    on_event: Callable[[Event], None] | None
-
-    @property
-    def on(self) -> bool:
-        """Whether anybody is told."""
-        return self.audit is not None or self.on_event is not None
-
-    def tell(self, made: Event) -> None:
-        """Write an event down and hand it on."""
-        if self.audit is not None:
-            self.audit.write(made)
-        if self.on_event is not None:
-            self.on_event(made)
 
 
 class Handle:
@@ -296,9 +277,9 @@ class Handle:
 class Rewriting:
     """The rewriters of a handle: one for each choice of concepts."""
 
-    def __init__(self, pipe: Any, erasers: Erasers, reason: str):
+    def __init__(self, pipe: Any, erasers: Erasers, reason: str, over_limit: Literal["refuse", "name_only"] = "refuse"):
         """`pipe` is the pipeline whose video model is asked; None where none can be, for which `reason` says why."""
-        self._pipe, self._erasers, self.reason = pipe, erasers, reason
+        self._pipe, self._erasers, self.reason, self._over_limit = pipe, erasers, reason, over_limit
         self._made: dict[frozenset[str], Rewriter] = {}
         self._lock = threading.Lock()
 
@@ -320,30 +301,7 @@ class Rewriting:
         with self._lock:
             rewriter = self._made.get(frozenset(acting))
             if rewriter is None:
-                rewriter = self._made[frozenset(acting)] = Rewriter(self._pipe, list(acting.values()))
+                rewriter = self._made[frozenset(acting)] = Rewriter(
+                    self._pipe, list(acting.values()), over_limit=self._over_limit
+                )
         return rewriter.rewrite(prompts, length)
-
-
-def heard_by(watch: Watch, erasers: Erasers) -> Callable[[Sequence[str], Sequence[Rewrite], Record], None]:
-    """Tells `watch` of every prompt that was encoded."""
-
-    def heard(prompts: Sequence[str], rewrites: Sequence[Rewrite], record: Record) -> None:
-        base = event("encoded", erasers.wanted().keys, erasers.choice().request_id)
-        acted: list[Acted] = record.deltas
-        for row, prompt in enumerate(prompts):
-            rewrite = rewrites[row] if row < len(rewrites) else None
-            watch.tell(encoded(base, row, prompt, rewrite, acted, watch.audit_prompts))
-
-    return heard
-
-
-def refused_by(watch: Watch, erasers: Erasers) -> Callable[[UnseenError], None]:
-    """Tells `watch` and the log of everything that is refused."""
-
-    def refused(error: UnseenError) -> None:
-        log.info("refused: %s", error)
-        if watch.on:
-            made = event("refused", erasers.wanted().keys, erasers.choice().request_id)
-            watch.tell({**made, "reason": str(error)})
-
-    return refused

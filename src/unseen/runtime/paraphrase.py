@@ -23,7 +23,7 @@ from ..pipelines import cannot_preview, default_length
 from .matching import Phrase, Word, as_matched, exchanged, is_named, within, words
 from .views import LOCK, Views, views_of
 
-LIMIT = 64
+LIMIT = 128
 """Most questions in their place that a prompt may raise; words that are previewed alone count a quarter."""
 
 
@@ -114,7 +114,7 @@ class Rewriter:
         concepts: Sequence[Concept],
         *,
         limit: int | None = LIMIT,
-        over_limit: Literal["refuse", "name_only"] = "name_only",
+        over_limit: Literal["refuse", "name_only"] = "refuse",
     ):
         """`limit` is the number of questions that one prompt may raise, None any; `over_limit` says what happens to a
         prompt that raises more: it is refused, or known names alone are erased in it."""
