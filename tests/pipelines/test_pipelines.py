@@ -14,7 +14,7 @@ from unseen.encoder.activations import PromptForm
 from unseen.encoder.layers import num_blocks
 from unseen.errors import UnsupportedPipelineError
 from unseen.pipelines import backbone_of, text_encoders, text_path, text_paths
-from unseen.runtime.guard import _is_embedding
+from unseen.runtime.options import is_embedding
 
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
 SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
@@ -161,8 +161,8 @@ def test_every_pipeline_that_takes_pictures_is_refused(pipeline, taken, eraser_o
 def test_embeddings_of_one_encoder_among_several_are_looked_at_too():
     """HunyuanImage and HunyuanVideo-1.5 take `prompt_embeds_2`, Kandinsky 5 `prompt_embeds_qwen`."""
     taken = ("prompt_embeds", "pooled_prompt_embeds", "prompt_embeds_2", "prompt_embeds_qwen", "prompt_embeds_pooled")
-    assert all(_is_embedding(name) for name in taken)
-    assert not any(_is_embedding(name) for name in ("negative_prompt_embeds_2", "prompt_embeds_mask", "prompt_2"))
+    assert all(is_embedding(name) for name in taken)
+    assert not any(is_embedding(name) for name in ("negative_prompt_embeds_2", "prompt_embeds_mask", "prompt_2"))
 
 
 def test_the_papers_backbones_are_known_by_name():

@@ -76,7 +76,8 @@ class LayerEdit:
         screen = self._screen_on(hidden.device)
         candidates = self._order
         if screen is not None:
-            may = self._screened(screen, hidden, valid, named)
+            with torch.autocast(hidden.device.type, enabled=False):  # rounded, it would miss some
+                may = self._screened(screen, hidden, valid, named)
             candidates = [place for place in self._order if may[place]]
         acting = []
         for place in candidates:

@@ -206,13 +206,14 @@ class ClearEraser:
             NonFiniteError: the hidden states, or what is to be added to them, are not finite.
         """
         gamma = self.strength if strength is None else validation.number("strength", strength, zero=True)
-        f = self.features(hidden, valid, named)
-        activity = f.norm(dim=-1) / self.unit_firing
-        touched = (f > 0).any(dim=-1) & (gamma > 0)
-        change = f.new_zeros(()).expand(hidden.shape)
-        if touched.any():
-            change = f.new_zeros(hidden.shape)
-            change[touched] = self._change(f[touched], activity[touched], gamma)
+        with torch.autocast(hidden.device.type, enabled=False):  # always in float32
+            f = self.features(hidden, valid, named)
+            activity = f.norm(dim=-1) / self.unit_firing
+            touched = (f > 0).any(dim=-1) & (gamma > 0)
+            change = f.new_zeros(()).expand(hidden.shape)
+            if touched.any():
+                change = f.new_zeros(hidden.shape)
+                change[touched] = self._change(f[touched], activity[touched], gamma)
         return Delta(change, touched, activity)
 
     def _change(self, f: Tensor, activity: Tensor, gamma: float) -> Tensor:

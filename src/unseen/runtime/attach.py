@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -22,12 +21,13 @@ from ..encoder.layers import EMBEDDING, eager, num_blocks, run_uncompiled
 from ..errors import AlreadyAttachedError, UnguardedInputError, UnsupportedPipelineError, WrongEncoderError
 from ..pipelines import TextPath, text_encoders, text_paths
 from .audit import AuditLog, Event, event
-from .denoiser import install_check, readers_of_text, require_readers
+from .denoiser import readers_of_text, require_readers
 from .erasers import Erasers, Site
 from .guard import Guard
 from .handle import Handle, Rewriting
 from .interception import Interceptor, intercept, uncut_class
 from .paraphrase import can_preview
+from .readers import Readers
 from .watch import Watch, heard_by, refused_by
 
 log = logging.getLogger("unseen")
@@ -194,7 +194,7 @@ def _install(stack: ExitStack, pipes: Sequence[Any], guard: Guard, concepts: dic
                 object.__setattr__(one, path.name, path.encoder)
                 stack.callback(partial(object.__setattr__, one, path.name, compiled))
         stack.callback(guard.install(path))
-    readers = _Readers(guard)
+    readers = Readers(guard)
     stack.callback(readers.release)
     for one in pipes:
         require_readers(one, readers_of_text(one, list(guard.encoders)))
@@ -204,30 +204,6 @@ def _install(stack: ExitStack, pipes: Sequence[Any], guard: Guard, concepts: dic
     for encoder, names in concepts.items():
         _OCCUPIED[encoder] = names
         stack.callback(partial(_OCCUPIED.pop, encoder, None))
-
-
-class _Readers:
-    """The components that are checked for text which no eraser has seen; a component put in later is one of them."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._undo: WeakKeyDictionary[nn.Module, Callable[[], None]] | None = WeakKeyDictionary()
-        self._lock = threading.Lock()
-
-    def sync(self, pipe: Any) -> None:
-        with self._lock:
-            for module in readers_of_text(pipe, list(self._guard.encoders)).values():
-                if self._undo is not None and module not in self._undo:
-                    self._undo[module] = install_check(module, self._wanted, self._guard.refused)
-
-    def _wanted(self) -> Any:
-        return None if self._undo is None else self._guard.wanted()
-
-    def release(self) -> None:
-        with self._lock:
-            undo, self._undo = self._undo, None
-        for one in list((undo or {}).values()):
-            one()
 
 
 def _with_strengths(

@@ -81,8 +81,10 @@ class Denoising:
     """Digests of the vectors of this call's negative prompt."""
     pipe: weakref.ref[Any] | None = None
     """The pipeline in whose call this is; None in somebody's own loop."""
-    last_was_prompt: bool = False
-    """Whether the last pass was given a prompt: only then is the negative prompt alone guidance."""
+    after_prompt: set[object] = field(default_factory=set)
+    """Checks whose last pass was given a prompt: only then is the negative prompt alone guidance."""
+    inside: set[object] = field(default_factory=set)
+    """Checks of which a pass is under way, which a compiled module and the one inside it both come by."""
     order: dict[str, list[str]] = field(default_factory=dict)
     """By denoiser, how prompts and negative prompts follow each other where they lie in one batch."""
     checked: list[Checked] = field(default_factory=list)

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,12 +73,16 @@ def install_check(
     positions = list(inspect.signature(_forward(module)).parameters)
     passes_on = not any(name in positions for name in _STEP)  # a connector, not a denoiser
 
+    key = object()
+
     @torch.compiler.disable
-    def check(_: nn.Module, args: tuple, kwargs: dict) -> None:
+    def check(module: nn.Module, args: tuple, kwargs: dict) -> None:
         proof = wanted()
+        if module is inner and key in denoising().inside:
+            return  # the compiled module around it was checked
         if proof is not None and proof.keys:  # a caller for whom nothing is erased may use anything
             try:
-                _check(type(inner).__name__, _given(names, positions, args, kwargs), proof, not passes_on)
+                _check(type(inner).__name__, _given(names, positions, args, kwargs), proof, None if passes_on else key)
             except UnseenError as error:
                 refused(error)
                 raise
@@ -98,18 +102,34 @@ def install_check(
             else:
                 denoising().negative |= frozenset(digests_as_cast(tensor))
 
-    # Whoever holds the inner module of a compiled one comes past it too.
-    checked_at = (module,) if module is inner else (module, inner)
-    handles = [m.register_forward_pre_hook(check, with_kwargs=True) for m in checked_at]
+    compiled, around = inner._compiled_call_impl, module is not inner
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        check(inner, args, kwargs)
+        denoising().inside.add(key)
+        try:
+            return cast(Any, compiled)(*args, **kwargs)
+        finally:
+            denoising().inside.discard(key)
+
+    def hook(_: nn.Module, args: tuple, kwargs: dict) -> None:
+        # Where what is compiled is checked from outside, nothing in here may break its graph.
+        if not (torch.compiler.is_compiling() and (around or compiled is not None)):
+            check(inner, args, kwargs)
+
+    def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        check(module, args, kwargs)
+        denoising().inside.add(key)
+
+    handles = [inner.register_forward_pre_hook(hook, with_kwargs=True)]
+    if around:  # whoever holds the inner module of a compiled one comes past it too
+        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+        leave = torch.compiler.disable(lambda *args: denoising().inside.discard(key))
+        handles.append(module.register_forward_hook(leave, always_call=True))
     if passes_on:
         handles.append(inner.register_forward_hook(pass_on, with_kwargs=True))
-    compiled = inner._compiled_call_impl
     if compiled is not None:  # compiled in place, perhaps before the hook was there: it runs without it
-
-        def checked(*args: Any, **kwargs: Any) -> Any:
-            check(inner, args, kwargs)
-            return compiled(*args, **kwargs)
-
+        checked.of_unseen = True  # type: ignore[attr-defined]
         inner._compiled_call_impl = checked
 
     still = weakref.ref(inner)  # who can undo it does not keep it alive
@@ -122,6 +142,12 @@ def install_check(
             module._compiled_call_impl = compiled
 
     return undo
+
+
+def compiled_since(inner: nn.Module) -> bool:
+    """Whether a checked module was compiled in place after its check was installed."""
+    compiled = inner._compiled_call_impl
+    return compiled is not None and not hasattr(compiled, "of_unseen")
 
 
 def _forward(module: nn.Module) -> Callable[..., Any]:
@@ -142,7 +168,7 @@ def _given(names: Sequence[str], positions: Sequence[str], args: tuple, kwargs: 
     return found
 
 
-def _check(component: str, given: Sequence[Any], wanted: Proof, denoises: bool) -> None:
+def _check(component: str, given: Sequence[Any], wanted: Proof, key: object | None) -> None:
     state = denoising()
     kinds = [kind for value in given for kind in _kinds(value, wanted, state, component)]
     if not kinds:
@@ -150,11 +176,11 @@ def _check(component: str, given: Sequence[Any], wanted: Proof, denoises: bool) 
             f"the {component} was called without text embeddings where the erasers look for them, so they cannot tell"
             " what it was asked for. Detach the erasers, or please report the pipeline."
         )
-    if not denoises:
+    if key is None:  # it passes text on, and draws nothing
         return
     alone = NEGATIVE in kinds and EDITED not in kinds
     # Where both lie in one batch, a pass with the negative prompt alone is no guidance either.
-    if alone and (not state.last_was_prompt or component in state.order):
+    if alone and (key not in state.after_prompt or component in state.order):
         raise EraserBypassedError(
             f"the {component} was given the negative prompt in place of the prompt, which the erasers leave alone."
             " Keep negative_prompt_embeds out of prompt_embeds, in callbacks too; in a loop of your own, let the prompt"
@@ -162,7 +188,9 @@ def _check(component: str, given: Sequence[Any], wanted: Proof, denoises: bool) 
         )
     if NEGATIVE in kinds:
         _require_guidance(component, state, alone)
-    state.last_was_prompt = EDITED in kinds or EITHER in kinds
+    state.after_prompt.discard(key)
+    if EDITED in kinds or EITHER in kinds:
+        state.after_prompt.add(key)
 
 
 def _require_guidance(component: str, state: Denoising, alone: bool) -> None:

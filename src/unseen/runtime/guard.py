@@ -6,6 +6,7 @@ made once and does not change.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ..pipelines.text_path import changed_options, layer_reaches
 from .call import EncodeCall, Record, current_call, during
 from .denoiser import digests_as_cast, negative_digests
 from .interception import Encode
+from .options import is_embedding, is_negative_embedding, is_prompt, may_skip, prompts_of, texts_by_row
 from .paraphrase import Rewrite
 from .proofs import LEDGER, Proof, digests, tensors_in
 
@@ -30,11 +32,6 @@ Rewriting = Callable[[Any, Sequence[str], int | None], Sequence[Rewrite]]
 """`rewriting(pipe, prompts, max_sequence_length)`."""
 Heard = Callable[[Sequence[str], Sequence[Rewrite], Record], None]
 """`heard(prompts, rewrites, record)`: after each encoding that somebody watches."""
-_HARMLESS = frozenset(
-    "device dtype num_images_per_prompt num_videos_per_prompt num_waveforms_per_prompt do_classifier_free_guidance"
-    " max_sequence_length lora_scale clean_caption prompt_template".split()
-)
-"""Options of `encode_prompt` that do not change which layer of the text encoder is used."""
 
 
 class Guard:
@@ -59,6 +56,8 @@ class Guard:
         self._edits, self._rewriting, self._heard = dict(edits), rewriting, heard
         self.encoders = frozenset(path.encoder for path in paths)
         self._reached: set[tuple] = set()
+        self._weights: dict[str, list[tuple[weakref.ref[Tensor], int]]] = {}
+        """Of each text encoder, and how often they had been written into when the edits were hooked in."""
         self.before: list[Callable[[Any], None]] = []
         """Called with the pipeline before it encodes."""
 
@@ -83,6 +82,7 @@ class Guard:
         hooks = [encoder.register_forward_pre_hook(begin, with_kwargs=True), encoder.register_forward_hook(end)]
         remove = install_edits(path.encoder, here)
         GUARDED.add(path.encoder)
+        self._weights[path.name] = [(weakref.ref(p), _version(p)) for p in encoder.parameters()]
 
         def undo() -> None:
             GUARDED.discard(path.encoder)
@@ -143,8 +143,8 @@ class Guard:
             prepare(pipe)
         self._require_parts(pipe)
         if self.on_negative:
-            self._refuse_unknown({n: v for n, v in options.items() if _is_negative_embedding(n) and v is not None})
-        given = {n: v for n, v in options.items() if _is_embedding(n) and v is not None}
+            self._refuse_unknown({n: v for n, v in options.items() if is_negative_embedding(n) and v is not None})
+        given = {n: v for n, v in options.items() if is_embedding(n) and v is not None}
         if given:
             self._refuse_unknown(given)
             return self._spared(encode, options, call)
@@ -153,7 +153,7 @@ class Guard:
         self._require_reach(pipe, options)
         outputs = self._edited(encode, options, call)
         if self._heard is not None:
-            self._heard(_prompts(asked), rewrites, call.record)
+            self._heard(prompts_of(asked), rewrites, call.record)
         parts = outputs if isinstance(outputs, tuple | list) else (outputs,)
         self._require_made_here(pipe, options, parts, call.record)
         LEDGER.record(parts, self.wanted())
@@ -182,9 +182,9 @@ class Guard:
         if "do_classifier_free_guidance" in alone and not self.on_negative:
             alone["do_classifier_free_guidance"] = False
         if not self.on_negative:  # they would come out beside the prompt, as if they had been encoded with it
-            alone |= {name: None for name in alone if _is_negative_embedding(name)}
+            alone |= {name: None for name in alone if is_negative_embedding(name)}
         # With the negative prompt in the same passes, it is not known which row is whose: the token ids have to do.
-        texts = None if self.on_negative else _texts(options)
+        texts = None if self.on_negative else texts_by_row(options)
         with during(replace(call, texts=texts, watched=self._heard is not None)):
             outputs = encode(**alone)
         if missed := sorted(self._edits.keys() - call.record.ran):
@@ -215,11 +215,11 @@ class Guard:
         rewriting = self._rewriting
         if rewriting is None or not self.wanted().keys:
             return (), options
-        names = [n for n in options if _is_prompt(n) and (self.on_negative or not n.startswith("negative_"))]
+        names = [n for n in options if is_prompt(n) and (self.on_negative or not n.startswith("negative_"))]
         texts = [t for n in names for t in ([options[n]] if isinstance(options[n], str) else options[n] or ())]
         with self.unedited():
             done = list(rewriting(pipe, texts, options.get("max_sequence_length")))
-        first = done[: len(_prompts(options))]
+        first = done[: len(prompts_of(options))]
         queue = iter(done)
         changed: dict[str, Any] = {}
         for name in names:
@@ -248,9 +248,15 @@ class Guard:
                     f" passing through block {layer} of the encoder that they act on. Detach and attach again."
                 )
 
+            if any((p := ref()) is not None and _version(p) != version for ref, version in self._weights[path.name]):
+                raise EraserBypassedError(
+                    f"weights of the {path.name} were written into since the erasers were attached, which do not fit"
+                    " them any more. Detach, and attach erasers that were fitted on these weights."
+                )
+
     def _require_reach(self, pipe: Any, options: dict[str, Any]) -> None:
         """Refuse options with which the pipeline uses an earlier layer than one that is edited (`clip_skip`)."""
-        changed = changed_options(pipe, {n: v for n, v in options.items() if _may_skip(n)})
+        changed = changed_options(pipe, {n: v for n, v in options.items() if may_skip(n)})
         for path in self.paths if changed else ():
             deepest = max(layer for name, layer in self._edits if name == path.name)
             mark = (path.name, deepest, repr(sorted(changed.items(), key=lambda item: item[0])))
@@ -268,7 +274,7 @@ class Guard:
 
     def _require_made_here(self, pipe: Any, options: dict[str, Any], parts: Sequence[Any], record: Record) -> None:
         """Refuse what a wrapper of `encode_prompt` brought along: from a cache, or mixed with something stored."""
-        prompts = len(set(_prompts(options)))
+        prompts = len(set(prompts_of(options)))
         fine = all(record.rows[path.name] >= prompts for path in self.paths)
         if fine and backbone_of(pipe) is not None:  # which hand the encoder's vectors on as they are
             fine = all(set(digests(t).flatten().tolist()) <= record.made | {0} for t in _floating(list(parts)))
@@ -301,41 +307,13 @@ class Guard:
                 )
 
 
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def _nonzero(tensor: Tensor) -> bool:
     return bool((digests(tensor) != 0).any())
 
 
 def _floating(value: Any) -> list[Tensor]:
     return [t for t in tensors_in(value) if t.is_floating_point() and t.ndim]
-
-
-def _may_skip(name: str) -> bool:
-    return name not in _HARMLESS and not _is_prompt(name) and "embeds" not in name and "mask" not in name
-
-
-def _prompts(options: Mapping[str, Any]) -> list[str]:
-    prompt = options.get("prompt")
-    return [prompt] if isinstance(prompt, str) else list(prompt or ())
-
-
-def _texts(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """By row everything that is asked, for whichever text encoder."""
-    asked = [value for name, value in options.items() if _is_prompt(name) and not name.startswith("negative_")]
-    columns = [[value] if isinstance(value, str) else list(value) for value in asked if value]
-    rows = max(map(len, columns), default=0)
-    return tuple(" / ".join(c[row] if row < len(c) else c[0] for c in columns) for row in range(rows))
-
-
-def _is_prompt(name: str) -> bool:
-    """ "prompt", "negative_prompt", and the same for a second and third text encoder ("prompt_2")."""
-    first, _, number = name.removeprefix("negative_").partition("_")
-    return first == "prompt" and (not number or number.isdigit())
-
-
-def _is_negative_embedding(name: str) -> bool:
-    return name.startswith("negative_") and "embeds" in name and "mask" not in name
-
-
-def _is_embedding(name: str) -> bool:
-    """ "prompt_embeds", "pooled_prompt_embeds", and those of one encoder among several ("prompt_embeds_2")."""
-    return "prompt_embeds" in name and not name.startswith("negative") and "mask" not in name

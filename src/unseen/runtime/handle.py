@@ -19,6 +19,7 @@ from .call import EncodeCall, Record, during
 from .embeddings import Embeddings
 from .erasers import Choice, Erasers, Site
 from .guard import Guard
+from .interception import encoding_alone
 from .paraphrase import Rewrite, Rewriter
 from .proofs import LEDGER, Proof, tensors_in
 from .watch import Watch
@@ -148,7 +149,7 @@ class Handle:
     def _rewritten(self, prompts: Sequence[str], length: int | None = None) -> list[Rewrite]:
         if self._guard is None or not self._rewriting.on:
             return [Rewrite(prompt, ()) for prompt in prompts]
-        with self._guard.unedited():
+        with encoding_alone(self._pipes), self._guard.unedited():
             return list(self._rewriting(None, prompts, length))
 
     def warm_up(self) -> None:
@@ -163,7 +164,8 @@ class Handle:
         """
         self._require_attached()
         prompt = self.rewrite(prompt)
-        return [firing for site in self._erasers.sites for firing in self._fired_at(site, prompt)]
+        with encoding_alone(self._pipes, [site.path.tokenizer for site in self._erasers.sites]):
+            return [firing for site in self._erasers.sites for firing in self._fired_at(site, prompt)]
 
     def _fired_at(self, site: Site, prompt: str) -> list[Firing]:
         form, tokenizer, encoder = site.path.form, site.path.tokenizer, site.path.encoder
@@ -227,7 +229,7 @@ class Handle:
         texts = [prompts] if isinstance(prompts, str) else prompts
         rewritten = [rewrite.text for rewrite in self._rewritten(texts)]
         record = Record()
-        with during(EncodeCall(self, texts=tuple(rewritten), record=record)):
+        with encoding_alone(self._pipes), during(EncodeCall(self, texts=tuple(rewritten), record=record)):
             outputs = through(rewritten[0] if isinstance(prompts, str) else rewritten)
         if missed := sorted(self._erasers.layers.keys() - record.ran):
             raise EraserBypassedError(

@@ -64,7 +64,7 @@ class _Station:
             return inner(*args, **kwargs)
         options = named_options(inner, args, kwargs, self.cls)
         call = EncodeCall(self)
-        with during(call), waiting(_that_move(pipe)):
+        with during(call), encoding_alone([pipe]):
             chain = inner
             for interceptor in sorted(self.interceptors, key=lambda i: not i.inner):
                 chain = _linked(interceptor, pipe, chain)
@@ -229,6 +229,14 @@ def waiting(parts: Sequence[Any]) -> Iterator[None]:
     with ExitStack() as stack:
         for lock in locks:
             stack.enter_context(lock)
+        yield
+
+
+@contextmanager
+def encoding_alone(pipes: Sequence[Any], tokenizers: Sequence[Any] = ()) -> Iterator[None]:
+    """Wait until no other thread encodes with these parts: a tokenizer is set anew for every length it pads to."""
+    own = [p for pipe in pipes for n, p in getattr(pipe, "components", {}).items() if "tokenizer" in n]
+    with waiting([part for pipe in pipes for part in _that_move(pipe)]), waiting([*own, *tokenizers]):
         yield
 
 

@@ -28,7 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.only in f"{way.family}: {way.name}":
             results.append(attempt(way))
             if results[-1].outcome != "right":
-                print(f"{way.family}: {way.name}: {results[-1].outcome}: {results[-1].detail}", file=sys.stderr)
+                print(
+                    f"{way.family}: {way.name}: {results[-1].outcome}: {results[-1].detail[:400].splitlines()[:1]}",
+                    file=sys.stderr,
+                )
     text = report(results, time.perf_counter() - begin)
     if options.results is not None:
         options.results.write_text(text, encoding="utf-8")
