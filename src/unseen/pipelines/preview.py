@@ -241,9 +241,11 @@ def weights_state(module: nn.Module) -> tuple:
     scales = tuple((tuple(m.scaling.items()), str(getattr(m, "active_adapters", ""))) for m in layers[:2])
     merged = tuple(str(getattr(m, "merged_adapters", "")) for m in layers[:2])
     versions = sum([weight._version for weight in weights])
-    values: list[float] = []
+    by_device: dict[torch.device, list[Tensor]] = {}  # one trip to the host for each
     for weight in chosen:
         if not weight.is_meta:
             flat = weight.detach().reshape(-1)
-            values += flat[len(flat) // 2 : len(flat) // 2 + _VALUES].float().tolist()
-    return adapters, scales, merged, versions, tuple(values)
+            found = flat[len(flat) // 2 : len(flat) // 2 + _VALUES].float()
+            by_device.setdefault(weight.device, []).append(found)
+    values = tuple(number for found in by_device.values() for number in torch.cat(found).tolist())
+    return adapters, scales, merged, versions, values
