@@ -12,7 +12,7 @@ READY := .venv/.ready
 
 OLDEST := .venv-oldest
 
-.PHONY: help setup demo bench test test-slow test-ray test-oldest guard train clean
+.PHONY: help setup demo bench guard test test-slow test-ray test-oldest guard train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +31,9 @@ demo: $(READY) ## erase a concept and measure it: make demo CONCEPT=church
 
 bench: $(READY) ## measure everything that docs/results.md reports (hours; can be interrupted)
 	@$(BIN)/unseen evaluate all --results docs/results.md
+
+guard: $(READY) ## every known way past attached erasers
+	@OMP_NUM_THREADS=1 $(BIN)/python -m unseen.bench.ways --results docs/results-guard.md
 
 test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet

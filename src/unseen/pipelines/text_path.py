@@ -210,7 +210,10 @@ def _prober(pipe: Any, options: Mapping[str, Any] | None = None) -> Callable[[st
 
     def encode(prompt: str) -> list[Tensor]:
         outputs = pipe.encode_prompt(prompt=prompt, **given)
-        outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
-        return [o for o in outputs if isinstance(o, Tensor) and o.is_floating_point()]
+        found = []
+        for part in outputs if isinstance(outputs, tuple) else (outputs,):
+            # Z-Image and ErnieImage give a list of `[tokens, d]`, one for each prompt.
+            found += [one[None] if one.ndim == 2 else one for one in part] if isinstance(part, list) else [part]
+        return [o for o in found if isinstance(o, Tensor) and o.is_floating_point()]
 
     return encode

@@ -21,11 +21,11 @@ from ..errors import EraserBypassedError, UnseenError
 from ..pipelines import TextPath, backbone_of
 from ..pipelines.text_path import changed_options, layer_reaches
 from .call import EncodeCall, Record, current_call, during
-from .denoiser import digests_as_cast, negative_digests
 from .interception import Encode
 from .options import is_embedding, is_negative_embedding, is_prompt, may_skip, prompts_of, texts_by_row
 from .paraphrase import Rewrite
 from .proofs import LEDGER, Proof, digests, tensors_in
+from .rows import digests_as_cast, negative_digests
 
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]
 Rewriting = Callable[[Any, Sequence[str], int | None], Sequence[Rewrite]]
@@ -161,7 +161,7 @@ class Guard:
             if call.record.negative is None:  # a baseline may encode something of its own beside
                 call.record.negative = frozenset()
             return outputs
-        call.record.negative = frozenset(place for place, part in enumerate(parts) if part is None)
+        call.record.negative = frozenset(place for place, part in enumerate(parts) if _absent(part))
         return self._with_negative(pipe, encode, options, outputs, call)
 
     def encoded(self, pipe: Any, outputs: Any, call: EncodeCall) -> Sequence[int]:
@@ -208,7 +208,7 @@ class Guard:
         again = {"prompt_embeds": outputs[0]} if backbone_of(pipe) is not None else {}
         both = self._spared(encode, {**options, **again}, call)
         # Whatever a wrapper of somebody else's made of the prompt in this pass, no eraser has seen it.
-        return type(both)(b if a is None else a for a, b in zip(outputs, both, strict=True))
+        return type(both)(b if _absent(a) else a for a, b in zip(outputs, both, strict=True))
 
     def _rewrite(self, pipe: Any, options: dict[str, Any]) -> tuple[Sequence[Rewrite], dict[str, Any]]:
         """The options with every prompt, and where erasers act on it the negative one, in the concept's own name."""
@@ -305,6 +305,11 @@ class Guard:
                     " pipe.encode_prompt(...) while these erasers are attached; what you vouch for goes through"
                     " handle.trust(embeddings). A changed copy (weighted, averaged) is not known."
                 )
+
+
+def _absent(part: Any) -> bool:
+    """Whether `encode_prompt` gave nothing there; some pipelines say it with an empty list."""
+    return part is None or (isinstance(part, list | tuple) and not part)
 
 
 def _version(tensor: Tensor) -> int:

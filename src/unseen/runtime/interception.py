@@ -19,7 +19,7 @@ from torch import nn
 
 from ..errors import StaleCopyError, UnsupportedPipelineError
 from .call import EncodeCall, begin_denoising, current_call, denoising_for, during
-from .denoiser import negative_digests, require_unchanged
+from .rows import negative_digests, require_unchanged
 
 Encode = Callable[..., Any]
 

@@ -52,7 +52,7 @@ def _compiled(where: str, how: str, whole: bool, when: str) -> None:
 
     run.__module__ = __name__
     tried = f"the {where.replace('_', ' ')} compiled {how} {when} attach" + (", as one graph" if whole else "")
-    way("erased", name=tried, tried=tried)(run)
+    way("erased", name=tried, tried=tried, slow=not whole)(run)
 
 
 for _when in ("before", "run before", "after"):

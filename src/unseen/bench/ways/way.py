@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import gc
 import inspect
 import time
 import traceback
@@ -76,7 +75,6 @@ def attempt(one: Way) -> Result:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome, detail = contextvars.Context().run(_outcome, one)
-    gc.collect()
     return Result(one, outcome, detail, time.perf_counter() - begin)
 
 
@@ -89,8 +87,8 @@ def _own(error: BaseException) -> bool:
 
 
 def _outcome(one: Way) -> tuple[str, str]:
-    scene = one.scene()
     error: BaseException | None = None
+    scene = one.scene()
     try:
         one.run(scene)
     except Exception as raised:

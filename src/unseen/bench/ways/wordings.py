@@ -141,7 +141,7 @@ def _batch() -> Scene:
     return Scene(pipe, dataclasses.replace(eraser), call={**CALL, "max_sequence_length": 4 * LENGTH}, texts=texts)
 
 
-@way("erased", scene=_batch)
+@way("erased", scene=_batch, slow=True)
 def all_in_one_batch(s: Scene) -> None:
     """All of these prompts in one batch; every row is treated like the prompt alone."""
     texts = [*NAMED.values(), *FREE.values()]
