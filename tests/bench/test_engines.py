@@ -149,6 +149,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
     assert all(np.array_equal(a, b) for a, b in zip(found, expected[0], strict=True))
 
 
+@pytest.mark.slow
 @engines
 def test_a_batch_that_always_kills_is_given_up_and_the_others_are_kept(
     opened: Open, recipe: Recipe, pipe: Any, tmp_path: Path
@@ -162,8 +163,7 @@ def test_a_batch_that_always_kills_is_given_up_and_the_others_are_kept(
     run = runner(pipe, tmp_path / "clips", Inline(pipe, draw))
     run.clips(prompts())
     assert run.drawn < len(TEXTS)
-
-
+@pytest.mark.slow
 def test_an_idle_worker_that_died_is_replaced(recipe: Recipe, pipe: Any, expected: Any, tmp_path: Path) -> None:
     with local_processes(recipe) as engine:
         first = runner(pipe, tmp_path / "a", engine).clips(prompts()).frames
