@@ -163,6 +163,8 @@ def test_a_batch_that_always_kills_is_given_up_and_the_others_are_kept(
     run = runner(pipe, tmp_path / "clips", Inline(pipe, draw))
     run.clips(prompts())
     assert run.drawn < len(TEXTS)
+
+
 @pytest.mark.slow
 def test_an_idle_worker_that_died_is_replaced(recipe: Recipe, pipe: Any, expected: Any, tmp_path: Path) -> None:
     with local_processes(recipe) as engine:

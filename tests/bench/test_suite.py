@@ -79,6 +79,8 @@ def test_what_a_suite_cannot_mean_is_one_clear_error(tmp_path: Path, text: str, 
 def test_a_name_that_is_neither_suite_nor_file_is_refused() -> None:
     with pytest.raises(SuiteError, match=r"expected the name of a suite .*quick.* got 'quik'"):
         load_suite("quik")
+
+
 @pytest.mark.slow
 def test_a_dry_run_draws_nothing_and_bounds_what_the_comparison_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

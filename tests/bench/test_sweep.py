@@ -143,6 +143,8 @@ def test_clips_for_the_eye_can_be_labelled(study: Study, tmp_path: Path) -> None
 def test_every_ablation_is_a_setting_that_exists() -> None:
     for changes in VARIANTS.values():
         dataclasses.replace(ClearConfig(), **changes)
+
+
 @pytest.mark.slow
 def test_ablations_measure_variants_and_dense_edits(study: Study) -> None:
     table = ablation_table(study, "church", {name: VARIANTS[name] for name in ("default", "strength 2", "last block")})
