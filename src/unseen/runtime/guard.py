@@ -247,7 +247,6 @@ class Guard:
                     f"pipe.{path.name} was replaced since the erasers were attached, so prompts are encoded without"
                     f" passing through block {layer} of the encoder that they act on. Detach and attach again."
                 )
-
             if any((p := ref()) is not None and _version(p) != version for ref, version in self._weights[path.name]):
                 raise EraserBypassedError(
                     f"weights of the {path.name} were written into since the erasers were attached, which do not fit"
