@@ -122,7 +122,8 @@ def clip_tables(study: Study, asked: dict[str, list[dict]], listed: dict[str, li
         before, after = (study.read(study.clips(prompts, *how)).shows(key) for how in ((), (method,)))
         shown += list(zip(entries, prompts, before, after, strict=True))
         for entry in (e for e in listed["neighbours"] if e["neighbour_of"] == key):
-            one = _prompts(study, entry["key"], [entry["text"]])
+            # each from noise of its own: an interval over one noise would be a point
+            one = _prompts(study, entry["key"], [entry["text"]], first=len(near))
             early, late = (study.read(study.clips(one, *how)).shows(entry["key"]) for how in ((), (method,)))
             near.append((one[0], early[0], late[0]))
         others = listed["unrelated"][place % 5 :: max(1, len(listed["unrelated"]) // OTHERS)]
@@ -148,7 +149,7 @@ def clip_tables(study: Study, asked: dict[str, list[dict]], listed: dict[str, li
     yield Table("Sentences: bars", JUDGED_COLUMNS, tuple(bars))
 
 
-def _prompts(study: Study, key: str, texts: Sequence[str]) -> list[Prompt]:
+def _prompts(study: Study, key: str, texts: Sequence[str], first: int = 0) -> list[Prompt]:
     write = study.writer.styled if concept_kind(key) == "style" else study.writer.single
-    scene = write(key, 1, role="sentence")[0].scene
-    return [Prompt(text, scene, "sentence", key, study.writer.noise_seed(place)) for place, text in enumerate(texts)]
+    scene, seed = write(key, 1, role="sentence")[0].scene, study.writer.noise_seed
+    return [Prompt(text, scene, "sentence", key, seed(place)) for place, text in enumerate(texts, first)]
