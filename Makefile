@@ -58,9 +58,6 @@ test-oldest: $(OLDEST)/.ready ## what meets transformers and diffusers, on the o
 	@$(OLDEST)/bin/pytest -m "not slow" tests/encoder tests/pipelines tests/runtime tests/baselines \
 		tests/clear/test_eraser.py tests/cli/test_plan.py
 
-guard: $(READY) ## every known way past attached erasers, and what comes of it
-	@$(BIN)/python -m unseen.bench.ways --results docs/results-guard.md
-
 train: $(READY) ## train Diorama: make train DEVICE=cuda SECONDS=640; on a processor it takes hours
 	@$(BIN)/python -m unseen.diorama.training --device $(DEVICE) --seconds $(SECONDS)
 
