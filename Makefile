@@ -12,7 +12,7 @@ READY := .venv/.ready
 
 OLDEST := .venv-oldest
 
-.PHONY: help setup demo bench guard test test-slow test-ray test-oldest guard train clean
+.PHONY: help setup demo bench guard test test-slow test-ray test-oldest train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets

@@ -37,7 +37,7 @@ def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make ")])
 def test_the_make_commands_exist(command: str) -> None:
     done = subprocess.run(["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and not done.stderr, done.stderr  # a target written twice is a warning
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("unseen ")])

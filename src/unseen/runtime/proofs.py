@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -40,12 +41,18 @@ class Proof(NamedTuple):
 
 def digests(vectors: Tensor) -> Tensor:
     """A digest of every vector `[..., d]` → int64 `[...]` on the same device; 0 for a vector of zeros."""
-    width = vectors.shape[-1]
-    generator = torch.Generator().manual_seed(width)
-    weights = torch.randint(-(1 << 62), 1 << 62, (width,), generator=generator) * 2 + 1
+    weights = _weights(vectors.shape[-1], vectors.device)
     bits = (vectors.detach().to(torch.float32) + 0.0).contiguous().view(torch.int32).to(torch.int64)  # −0 becomes 0
     bits = (bits ^ (bits >> 15)) * _MIX
-    return (bits * weights.to(bits.device)).sum(dim=-1)
+    return (bits * weights).sum(dim=-1)
+
+
+@lru_cache(maxsize=16)
+def _weights(width: int, device: torch.device) -> Tensor:
+    """Odd numbers that the values of a vector are weighed with, int64 `[width]`; the same in every process."""
+    generator = torch.Generator().manual_seed(width)
+    with torch.inference_mode(False):  # kept for calls that are not in inference mode
+        return (torch.randint(-(1 << 62), 1 << 62, (width,), generator=generator) * 2 + 1).to(device)
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
