@@ -3,8 +3,8 @@
     python benchmarks/attached.py [--layers 6] [--rounds 7]
 
 This times the encoder's own passes; what `encode_prompt` of an attached pipeline adds for its account of embeddings is
-printed beside it. Random weights; prompts that no eraser concerns, and one that a planted eraser acts on. All are timed in turns in one
-run. Printed beside it is the share of the arithmetic that the erasers add, which no implementation gets under.
+printed beside it. Random weights; prompts that no eraser concerns, and one that a planted eraser acts on. All are timed
+in turns in one run, beside the share of the arithmetic that the erasers add, which no implementation gets under.
 """
 
 from __future__ import annotations
