@@ -156,7 +156,6 @@ class Guard:
             self._heard(prompts_of(asked), rewrites, call.record)
         parts = outputs if isinstance(outputs, tuple | list) else (outputs,)
         self._require_made_here(pipe, options, parts, call.record)
-        LEDGER.record(parts, self.wanted())
         if not options.get("do_classifier_free_guidance", False):
             if call.record.negative is None:  # a baseline may encode something of its own beside
                 call.record.negative = frozenset()
