@@ -66,6 +66,4 @@ def test_a_bare_sentencepiece_file_names_both_packages_that_read_it(bare: Path, 
 
 def test_a_bare_sentencepiece_file_is_read_where_the_packages_are(bare: Path) -> None:
     """Case 6."""
-    pytest.importorskip("sentencepiece")
-    pytest.importorskip("google.protobuf")
     assert len(unseen.load(bare, text_only=True).tokenizer("a valve horn").input_ids) > 2
