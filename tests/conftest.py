@@ -20,7 +20,28 @@ from unseen.bench.ways.tiny import (
     make_pipe,
     make_tokenizer,
 )
+from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import ClearEraser
+
+SMALL_FIT = ClearConfig().with_options(
+    {
+        "prompts.pairs": 60, "prompts.held_out": 12, "prompts.retain": 60, "prompts.max_length": 32,
+        "sae.num_features": 256, "sae.steps": 120, "search.rounds": 3, "search.warm_up": 1,
+    }
+)  # fmt: skip
+"""Settings of a fit that takes a second."""
+WIDER_FIT = ClearConfig().with_options(
+    {
+        "prompts.pairs": 60, "prompts.held_out": 10, "prompts.retain": 100, "prompts.max_length": 32,
+        "sae.num_features": 320, "sae.steps": 120, "search.rounds": 2, "search.warm_up": 1,
+    }
+)  # fmt: skip
+SMALLEST_FIT = ClearConfig().with_options(
+    {
+        "prompts.pairs": 48, "prompts.held_out": 8, "prompts.retain": 48,
+        "sae.num_features": 96, "sae.steps": 40, "search.rounds": 2, "search.warm_up": 1, "search.steps": 5,
+    }
+)  # fmt: skip
 
 __all__ = [
     "BLOCKS",

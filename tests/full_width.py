@@ -20,7 +20,12 @@ from unseen.encoder.layers import num_blocks
 
 BLOCKS = 8
 # so short a fit on random weights has no use for a gate: it might keep shut on the concept itself
-CONFIG = ClearConfig(pairs=64, held_out=8, neutral=0, rounds=2, warm_up=1, sae_steps=10, encode_batch=16, gate=False)
+CONFIG = ClearConfig().with_options(
+    {
+        "prompts.pairs": 64, "prompts.held_out": 8, "prompts.retain": 0, "prompts.batch_size": 16,
+        "sae.steps": 20, "search.rounds": 2, "search.warm_up": 1, "edit.gate": False,
+    }
+)  # fmt: skip
 
 
 def make_encoder() -> T5EncoderModel:

@@ -12,12 +12,12 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from conftest import SMALLEST_FIT
 from tiny import make_small_diorama
 
 from unseen.bench.compare import evaluate_methods
 from unseen.bench.study import Settings, Study
 from unseen.bench.suite import load_suite
-from unseen.clear.config import ClearConfig
 
 SUITE = 'title = "Small"\nconcepts = ["church"]\nmethods = ["clear", "safree"]\nclips = 4\nsteps = 1\n'
 TIMES = ("fit, seconds", "clip's time, × none")
@@ -25,9 +25,7 @@ TIMES = ("fit, seconds", "clip's time, × none")
 
 
 class SmallStudy(Study):
-    config = ClearConfig(  # type: ignore[assignment]
-        pairs=48, held_out=8, neutral=48, features=96, rounds=2, warm_up=1, sae_steps=20, alpha_steps=5
-    )
+    config = SMALLEST_FIT  # type: ignore[assignment]
 
 
 def main(folder: Path, engine: str) -> None:

@@ -11,7 +11,6 @@ _PUBLIC = {
     "clear.config": ("ClearConfig",),
     "clear.eraser": ("ClearEraser",),
     "clear.fit": ("fit",),
-    "clear.fitter": ("ClearFitter",),
     "clear.many": ("fit_many",),
     "concept": ("Concept", "PromptPair", "load_pairs"),
     "errors": (

@@ -1,7 +1,6 @@
 from .clear.config import ClearConfig as ClearConfig
 from .clear.eraser import ClearEraser as ClearEraser
 from .clear.fit import fit as fit
-from .clear.fitter import ClearFitter as ClearFitter
 from .clear.many import fit_many as fit_many
 from .concept import Concept as Concept
 from .concept import PromptPair as PromptPair

@@ -83,7 +83,7 @@ def needs(
     for name in encoders:
         encoder = network(source, name, index[name], revision)
         form = PromptForm(backbone.prompt_length, backbone.attends_pads) if backbone else PromptForm()
-        form = form if form.attend_pads else form._replace(length=min(form.length, config.max_length))
+        form = form if form.attend_pads else form._replace(length=min(form.length, config.prompts.max_length))
         shape = shape_of(encoder)
         shape["encoder"] = shape["encoder"] // 4 * element
         layers = num_blocks(encoder)
@@ -114,10 +114,11 @@ def needs(
 
 def _fit_operations(memory: FitMemory, config: ClearConfig, size: int) -> float:
     """Encoding the prompts, judging an edit at every block in every round, and training the autoencoders."""
-    per_prompt = memory.batch_tokens / min(config.encode_batch, memory.prompts)
-    judged = (config.rounds - config.warm_up) * memory.layers * config.held_out + 6 * config.held_out
+    per_prompt = memory.batch_tokens / min(config.prompts.batch_size, memory.prompts)
+    judged = (config.search.rounds - config.search.warm_up) * memory.layers * config.prompts.held_out
+    judged += 6 * config.prompts.held_out
     encoding = 2.0 * size * per_prompt * (memory.prompts + judged)
-    steps = config.rounds * config.sae_steps * config.batch * memory.layers
+    steps = config.sae.steps * config.sae.batch_size * memory.layers
     return encoding + steps * 6.0 * 2 * memory.width * memory.features
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import SMALLEST_FIT
 
 pytest.importorskip("diffusers")
 
@@ -46,7 +47,6 @@ from unseen.bench.run import UNEDITED, Method, Runner, unchanged
 from unseen.bench.scores import aspect_kept, rate
 from unseen.bench.study import Settings
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Table, judged, write_tables
-from unseen.clear.config import ClearConfig
 from unseen.diorama.model.pipeline import generate
 from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.scenes import Scene
@@ -237,9 +237,7 @@ def test_a_damaged_file_counts_as_missing_and_a_half_written_one_never_appears(t
 
 
 def test_the_control_removes_as_many_features_at_the_same_block_but_not_the_concepts_own(pipe: WanPipeline) -> None:
-    config = ClearConfig(
-        pairs=48, held_out=8, neutral=48, features=96, rounds=2, warm_up=1, sae_steps=20, alpha_steps=5
-    )
+    config = SMALLEST_FIT
     eraser, control = fit_with_control(pipe, concept_of("church"), config, progress=False)
     assert (control.layer, control.num_features, control.strength) == (
         eraser.layer,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import WIDER_FIT
 
 pytest.importorskip("diffusers")
 
@@ -19,16 +20,13 @@ from unseen.bench import compare
 from unseen.bench.comparison import write_cells
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import SweepCell, prompts_for
-from unseen.clear.config import ClearConfig
 from unseen.metrics.rates import Rate
-
-SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)
 
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Diorama's text encoder before a tiny video model with random weights, small fits."""
-    monkeypatch.setattr(Study, "config", SMALL)
+    monkeypatch.setattr(Study, "config", WIDER_FIT)
     settings = Settings(tmp_path / "out", concepts=("church",), clips=2, steps=2, progress=False)
     return Study(settings, load=make_small_diorama, cache_folder=tmp_path / "clips")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import WIDER_FIT
 
 pytest.importorskip("diffusers")
 
@@ -15,13 +16,11 @@ from unseen.bench import compare
 from unseen.bench.study import Settings, Study
 from unseen.bench.suite import SUITES, load_suite, needs
 from unseen.bench.sweep import prompts_for
-from unseen.clear.config import ClearConfig
 from unseen.cli import main
 from unseen.diorama.world import captions
 from unseen.errors import SuiteError
 
 GOOD = 'title = "Two"\nconcepts = ["church", "inkwell"]\nmethods = ["clear", "safree"]\nclips = 2\nsteps = 2\n'
-SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -85,7 +84,7 @@ def test_a_name_that_is_neither_suite_nor_file_is_refused() -> None:
 def test_a_dry_run_draws_nothing_and_bounds_what_the_comparison_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Study, "config", SMALL)
+    monkeypatch.setattr(Study, "config", WIDER_FIT)
     text = GOOD.replace('"church", "inkwell"', '"church"').replace('"safree"', '"negative_prompt"')
     path = written(tmp_path, text + "test_clips = 4\n")
     settings = load_suite(path).settings(Settings(tmp_path / "out", progress=False), str(path))

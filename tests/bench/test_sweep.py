@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import WIDER_FIT
 from PIL import Image
 
 pytest.importorskip("diffusers")
 
 from tiny import make_small_diorama
+from unseen.clear.criteria import CRITERIA
 
 from unseen.bench import sweep
 from unseen.bench.ablate import VARIANTS, ablation_table, leace, mean_difference
@@ -23,12 +25,9 @@ from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import DEVELOPMENT, HELD_OUT, STRENGTHS, SweepCell, evaluate_sweep, prompts_for
 from unseen.bench.together import evaluate_together
 from unseen.clear.config import ClearConfig
-from unseen.clear.criteria import CRITERIA
 from unseen.diorama.detector.labelling import load_run, write_sheets
 from unseen.diorama.world import scenes
 from unseen.metrics.rates import Rate
-
-SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)
 
 
 def cell(generative: float, others: float, rest: float) -> SweepCell:
@@ -76,7 +75,7 @@ def test_development_and_held_out_concepts_are_apart_and_of_all_kinds() -> None:
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Diorama's text encoder before a tiny video model with random weights, fits as small as may be."""
-    monkeypatch.setattr(Study, "config", SMALL)
+    monkeypatch.setattr(Study, "config", WIDER_FIT)
     settings = Settings(tmp_path / "out", concepts=("church",), clips=2, steps=2, progress=False)
     return Study(settings, load=make_small_diorama, cache_folder=tmp_path / "clips")
 
@@ -142,7 +141,7 @@ def test_clips_for_the_eye_can_be_labelled(study: Study, tmp_path: Path) -> None
 
 def test_every_ablation_is_a_setting_that_exists() -> None:
     for changes in VARIANTS.values():
-        dataclasses.replace(ClearConfig(), **changes)
+        ClearConfig().with_options(changes)
 
 
 @pytest.mark.slow

@@ -7,12 +7,14 @@ import json
 
 import pytest
 import torch
+from conftest import SMALL_FIT
 
 import unseen
 from unseen import ClearConfig, ClearEraser, Concept, DamagedFileError, EraserError, FitError, NonFiniteError
+from unseen.clear.config import EditConfig
 from unseen.clear.edit import LayerEdit, combined_edit
 from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE
-from unseen.clear.replacement import stand_in
+from unseen.clear.select import in_its_place
 from unseen.encoder.activations import encode_blocks
 
 FAMILIES = ("bert", "t5", "umt5", "clip")
@@ -270,12 +272,15 @@ def test_a_damaged_file_is_one_clear_error(tokenizer, encoder_of, eraser_of, tmp
         ClearEraser.from_pretrained(tmp_path)
 
 
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
+PAPER = ClearConfig.paper().with_options(
+    {
+        "prompts.pairs": 60, "prompts.held_out": 12, "prompts.max_length": 32,
+        "sae.num_features": 256, "sae.steps": 120, "search.rounds": 3,
+    }
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("config", [SMALL, dataclasses.replace(ClearConfig.paper(), **{
-    name: getattr(SMALL, name) for name in ("pairs", "held_out", "features", "rounds", "sae_steps", "max_length")
-})], ids=["default", "paper"])  # fmt: skip
+@pytest.mark.parametrize("config", [SMALL_FIT, PAPER], ids=["default", "paper"])
 def test_a_whole_fit_runs_and_reports(tokenizer, encoder_of, tmp_path, config):
     encoder = encoder_of("bert")
     weights = {name: parameter.clone() for name, parameter in encoder.named_parameters()}
@@ -285,7 +290,7 @@ def test_a_whole_fit_runs_and_reports(tokenizer, encoder_of, tmp_path, config):
     assert len(report["fvu"]) == len(report["l0"]) == len(report["dead"]) == 3
     assert report["preferences"][-1][eraser.layer] == max(report["preferences"][-1])
     assert report["seconds"] > 0 and report["features"] == eraser.num_features == len(report["top_tokens"])
-    assert "zeppelin" in {token for tokens in report["top_tokens"] for token in tokens} or config.mask == "literal"
+    assert "zeppelin" in {token for tokens in report["top_tokens"] for token in tokens} or config.edit.mask == "literal"
     assert all(torch.equal(parameter, weights[name]) for name, parameter in encoder.named_parameters())
     eraser.save_pretrained(tmp_path)
     assert ClearEraser.from_pretrained(tmp_path).report == report
@@ -295,12 +300,15 @@ def test_a_whole_fit_runs_and_reports(tokenizer, encoder_of, tmp_path, config):
 def test_the_place_of_an_object_is_given_the_state_of_a_thing(tokenizer, encoder_of):
     encoder = encoder_of("bert")
     made = {
-        vacancy: unseen.fit(
-            (tokenizer, encoder), "zeppelin", config=dataclasses.replace(SMALL, vacancy=vacancy), progress=False
+        words: unseen.fit(
+            (tokenizer, encoder),
+            "zeppelin",
+            config=SMALL_FIT.with_options({"edit.replace_with": words}),
+            progress=False,
         )
-        for vacancy in (False, True)
+        for words in ("nothing", "neutral")
     }
-    plain, filled = made[False], made[True]
+    plain, filled = made["nothing"], made["neutral"]
     assert (plain.layer, plain.strength, plain.num_features) == (filled.layer, filled.strength, filled.num_features)
     assert not plain.target.any() and filled.target.any() and filled.mean_edit.any()
 
@@ -310,8 +318,8 @@ def test_the_place_of_an_object_is_given_the_state_of_a_thing(tokenizer, encoder
         return part.hidden[0, part.token_id == tokenizer.convert_tokens_to_ids(prompt.split()[1])][0]
 
     thing = at_name("a thing over a meadow", None)
-    left = {vacancy: float((at_name("a zeppelin over a meadow", made[vacancy]) - thing).norm()) for vacancy in made}
-    assert left[True] < 0.8 * left[False]
+    left = {words: float((at_name("a zeppelin over a meadow", made[words]) - thing).norm()) for words in made}
+    assert left["neutral"] < 0.8 * left["nothing"]
 
 
 @pytest.mark.parametrize(
@@ -326,13 +334,13 @@ def test_the_place_of_an_object_is_given_the_state_of_a_thing(tokenizer, encoder
     ],
 )
 def test_what_stands_in_for_a_concept_depends_on_its_kind(concept, words):
-    assert stand_in(concept, vacancy=True) == words
-    assert stand_in(concept, vacancy=False) == concept.replace_with
+    assert in_its_place(concept, EditConfig()) == words
+    assert in_its_place(concept, EditConfig(replace_with="nothing")) == concept.replace_with
 
 
 def test_the_same_seed_gives_the_same_eraser(tokenizer, encoder_of):
     erasers = [
-        unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=SMALL, seed=seed, progress=False)
+        unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=SMALL_FIT, seed=seed, progress=False)
         for seed in (0, 0, 1)
     ]
     assert erasers[0].key == erasers[1].key != erasers[2].key
@@ -340,23 +348,9 @@ def test_the_same_seed_gives_the_same_eraser(tokenizer, encoder_of):
 
 def test_a_layer_can_be_fixed_and_too_few_pairs_are_refused(tokenizer, encoder_of):
     encoder = encoder_of("bert")
-    fixed = unseen.fit((tokenizer, encoder), "zeppelin", config=dataclasses.replace(SMALL, layer=2), progress=False)
+    fixed = unseen.fit(
+        (tokenizer, encoder), "zeppelin", config=SMALL_FIT.with_options({"search.layer": 2}), progress=False
+    )
     assert fixed.layer == 2
     with pytest.raises(FitError, match="at least 24 prompt pairs"):
-        unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL, pairs=[("a zeppelin", "a wolf")], progress=False)
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_pruning_drops_blocks_and_makes_the_same_choice(tokenizer, encoder_of, seed):
-    config = dataclasses.replace(SMALL, rounds=6, alpha_lr=0.3, embedding=True)
-    made = [
-        unseen.fit(
-            (tokenizer, encoder_of("bert")), "zeppelin", config=dataclasses.replace(config, prune=bound), seed=seed,
-            progress=False,
-        )
-        for bound in (0.0, 0.05)
-    ]  # fmt: skip
-    assert made[0].layer == made[1].layer and made[0].num_features == made[1].num_features
-    assert (made[0].W_dec * made[1].W_dec).sum(dim=1).min() > 0.98  # rounding differs, and 240 steps amplify it
-    assert None not in made[0].report["fvu"] and None in made[1].report["fvu"]
-    assert made[1].report["fvu"][made[1].report["layers"].index(made[1].layer)] is not None
+        unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL_FIT, pairs=[("a zeppelin", "a wolf")], progress=False)

@@ -7,11 +7,15 @@ import dataclasses
 import pytest
 import torch
 
-from unseen.clear.layer_search import EncoderOutputJudge, LayerPreferences, output_costs, paper_costs, roles_of_pairs
+from unseen.clear.costs import output_costs
+from unseen.clear.masks import activity, contrast_mask, energies
+from unseen.clear.pairs import roles_of_pairs
+from unseen.clear.preferences import LayerPreferences
+from unseen.clear.probe import EncoderOutputProbe
 from unseen.clear.sae import SaeTrainer
-from unseen.clear.specificity import activity, contrast_mask
 from unseen.concept import PromptPair
 from unseen.encoder.activations import PromptForm, encode_blocks
+from unseen.encoder.replay import Replay
 
 BLOCKS = 4
 
@@ -41,7 +45,8 @@ def test_the_planted_block_is_found_at_every_position(block):
         bank = trainer.finish()
         sides = activity(bank.encode(positive)), activity(bank.encode(negative))
         mask = contrast_mask(*sides, min_rate=0.05, max_ratio=0.1)
-        preferences.learn(paper_costs(sides[0], mask).total, steps=20)  # phase B
+        specific, shared = energies(sides[0], mask)
+        preferences.learn(torch.log1p(shared / (specific + 1e-8)), steps=20)  # phase B
     assert preferences.best() == block
     assert preferences.alpha()[block] > 0.5
     assert len(preferences.history) == 5 and preferences.history[0] == pytest.approx([0.25] * BLOCKS)
@@ -84,9 +89,9 @@ def test_roles_align_the_common_words_of_a_pair(encoder_of, tokenizer):
 
 def test_the_judge_sees_an_edit_that_erases_and_one_that_does_not(encoder_of, tokenizer, eraser_of):
     encoder = encoder_of("bert")
-    train = encode_blocks(tokenizer, encoder, [p.positive for p in PAIRS] + [p.negative for p in PAIRS])
-    held_out = ([pair.positive for pair in PAIRS], *sides_of(tokenizer, encoder, PAIRS))
-    judge = EncoderOutputJudge(tokenizer, encoder, (train, PAIRS), held_out, form=PromptForm(32))
+    sides = tuple(sides_of(tokenizer, encoder, PAIRS))
+    replay = Replay(tokenizer, encoder, [pair.positive for pair in PAIRS], PromptForm(32))
+    judge = EncoderOutputProbe(sides, sides, replay)
     nothing = judge(eraser_of(tokenizer, encoder, strength=0.0))
     assert nothing["residual_name"] == pytest.approx(1.0, abs=1e-4)
     assert nothing["damage"] == pytest.approx(1.0, abs=1e-4)

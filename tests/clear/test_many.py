@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
+from conftest import SMALL_FIT
 
 import unseen
+from unseen.clear.data import source_of
 from unseen.clear.edit import combined_edit
-from unseen.clear.fitter import ClearFitter
-from unseen.clear.many import read_prompts
+from unseen.clear.many import read_together
 from unseen.encoder.activations import encode_blocks, encode_by_length
 from unseen.encoder.layers import EMBEDDING
 from unseen.errors import FitError
-
-SMALL = unseen.ClearConfig(
-    pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32
-)
+from unseen.pipelines import text_path
 
 
 def test_fit_many_makes_one_eraser_a_concept_that_acts_on_it_alone(encoder_of, tokenizer):
     encoder = encoder_of("bert")
     names = ["zeppelin", "violin"]
-    made = unseen.fit_many((tokenizer, encoder), names, config=SMALL, progress=False)
+    made = unseen.fit_many((tokenizer, encoder), names, config=SMALL_FIT, progress=False)
     assert [eraser.name for eraser in made] == names
     for eraser, other in zip(made, reversed(names), strict=True):
         edits = {eraser.layer: combined_edit([eraser], [eraser.strength])}
@@ -35,30 +31,32 @@ def test_fit_many_makes_one_eraser_a_concept_that_acts_on_it_alone(encoder_of, t
         assert eraser.report["fired_on"]["held_out_negatives"] <= 0.1
 
 
-def test_concepts_fitted_together_read_each_ordinary_prompt_once_and_none_that_mentions_them(encoder_of, tokenizer):
+def test_concepts_fitted_together_read_each_prompt_once_and_no_ordinary_one_mentions_them(encoder_of, tokenizer):
     encoder, rows = encoder_of("bert"), []
     counted = encoder.register_forward_hook(lambda module, args, out: rows.append(len(out[0])))
-    fitters = [
-        ClearFitter(tokenizer, encoder, unseen.Concept(name), SMALL, progress=False) for name in ("zeppelin", "window")
-    ]
-    read_prompts(fitters, progress=False)
+    source = source_of(text_path((tokenizer, encoder), max_length=32), SMALL_FIT)
+    concepts = [unseen.Concept(name) for name in ("zeppelin", "window")]
+    first, second = read_together(source, concepts, SMALL_FIT, seed=0)
     counted.remove()
-    first, second = fitters
-    assert second.prompts.neutral == first.prompts.neutral and len(first.prompts.neutral) == SMALL.neutral
+    assert second.prompts.neutral == first.prompts.neutral and len(first.prompts.neutral) == 60
     both = {*first.prompts.neutral, *(pair.negative for pair in first.prompts.pairs)}
     assert both == {*second.prompts.neutral, *(pair.negative for pair in second.prompts.pairs)}
-    assert not any(fitter.concept.is_mentioned_in(prompt) for fitter in fitters for prompt in both)
+    assert not any(concept.is_mentioned_in(prompt) for concept in concepts for prompt in both)
     assert all(second.concept.is_mentioned_in(pair.positive) for pair in second.prompts.pairs)
-    again = encode_by_length(tokenizer, encoder, second.texts, second.form, layers=second.layers)
-    assert torch.equal(again.prompt, second.activations.prompt)
-    assert torch.equal(again.token_id, second.activations.token_id)
-    assert (again.hidden - second.activations.hidden).abs().max() < 1e-4
-    assert sum(rows) == len(first.texts) + len([text for text in second.texts if text not in both])
+    assert sum(rows) == len({*first.texts, *second.texts})
+    again = encode_by_length(tokenizer, encoder, second.texts, source.path.form, layers=second.layers)
+    tokens = torch.arange(len(second.prompt))
+    assert torch.equal(again.prompt, second.prompt)
+    assert torch.equal(again.token_id, second.at(tokens).token_id)
+    assert (again.hidden - second.hidden(tokens)).abs().max() < 1e-4
 
 
 def test_fit_many_is_reproducible_and_refuses_a_concept_named_twice(encoder_of, tokenizer):
     keys = [
-        [e.key for e in unseen.fit_many((tokenizer, encoder_of("bert")), ["zeppelin"], config=SMALL, progress=False)]
+        [
+            e.key
+            for e in unseen.fit_many((tokenizer, encoder_of("bert")), ["zeppelin"], config=SMALL_FIT, progress=False)
+        ]
         for _ in range(2)
     ]
     assert keys[0] == keys[1]
@@ -67,7 +65,7 @@ def test_fit_many_is_reproducible_and_refuses_a_concept_named_twice(encoder_of, 
 
 
 def test_an_eraser_of_the_embedding_output_is_fitted_attached_and_detached(pipe):
-    config = dataclasses.replace(SMALL, layer=EMBEDDING)
+    config = SMALL_FIT.with_options({"search.layer": EMBEDDING})
     eraser = unseen.fit(pipe, "zeppelin", config=config, progress=False)
     assert eraser.layer == EMBEDDING and len(eraser.report["fvu"]) == len(eraser.report["layers"])
     before = pipe.encode_prompt("a zeppelin", do_classifier_free_guidance=False)[0]
@@ -79,7 +77,7 @@ def test_an_eraser_of_the_embedding_output_is_fitted_attached_and_detached(pipe)
 
 @pytest.mark.parametrize("criterion", ["output", "l_con", "leakage", "residual", "damage", "probe", "reconstruction"])
 def test_every_criterion_gives_each_candidate_a_finite_cost(encoder_of, tokenizer, criterion):
-    config = dataclasses.replace(SMALL, criterion=criterion, embedding=True)
+    config = SMALL_FIT.with_options({"search.criterion": criterion, "search.embedding": True})
     report = unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=config, progress=False).report
     total = report["costs"]["total"]
     assert report["layers"] == [EMBEDDING, 0, 1, 2] and len(total) == 4
@@ -89,5 +87,5 @@ def test_every_criterion_gives_each_candidate_a_finite_cost(encoder_of, tokenize
 
 
 def test_a_block_that_the_encoder_lacks_is_refused(encoder_of, tokenizer):
-    with pytest.raises(FitError, match="has blocks 0 to 2"):
-        unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=dataclasses.replace(SMALL, layer=7))
+    with pytest.raises(FitError, match="expected a layer from 0 to 2"):
+        unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=SMALL_FIT.with_options({"search.layer": 7}))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_encoder, make_tokenizer
+from conftest import SMALL_FIT, make_encoder, make_tokenizer
 from tiny import make_wan
 
 import unseen
 from unseen.baselines import BASELINES
-from unseen.clear.config import ClearConfig
 from unseen.encoder.fingerprint import architecture
 
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
 QUICK = {
     "concept_steerer": {"steps": 5, "pairs": 20, "neutral": 20},
     "uce": {"pairs": 20, "neutral": 20},
@@ -28,10 +26,10 @@ MODES = [torch.no_grad, torch.inference_mode]
 def test_a_fit_is_the_same_where_autograd_is_off(mode):
     """Case 37."""
     pair = make_tokenizer(), make_encoder("umt5")
-    plain = unseen.fit(pair, "zeppelin", config=SMALL, progress=False)
+    plain = unseen.fit(pair, "zeppelin", config=SMALL_FIT, progress=False)
     assert plain.encoder_architecture == architecture(pair[1])
     with mode():
-        again = unseen.fit(pair, "zeppelin", config=SMALL, progress=False)
+        again = unseen.fit(pair, "zeppelin", config=SMALL_FIT, progress=False)
         assert not torch.is_grad_enabled()
     assert again.key == plain.key
 
@@ -39,20 +37,20 @@ def test_a_fit_is_the_same_where_autograd_is_off(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_fit_works_on_weights_that_were_loaded_where_autograd_is_off(mode):
     """Case 37."""
-    expected = unseen.fit((make_tokenizer(), make_encoder("umt5")), "zeppelin", config=SMALL, progress=False).key
+    expected = unseen.fit((make_tokenizer(), make_encoder("umt5")), "zeppelin", config=SMALL_FIT, progress=False).key
     with mode():
         pair = make_tokenizer(), make_encoder("umt5")
-        assert unseen.fit(pair, "zeppelin", config=SMALL, progress=False).key == expected
-    assert unseen.fit(pair, "zeppelin", config=SMALL, progress=False).key == expected
+        assert unseen.fit(pair, "zeppelin", config=SMALL_FIT, progress=False).key == expected
+    assert unseen.fit(pair, "zeppelin", config=SMALL_FIT, progress=False).key == expected
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_fits_of_many_are_the_same_where_autograd_is_off(mode):
     """Case 37."""
     pair = make_tokenizer(), make_encoder("umt5")
-    plain = unseen.fit_many(pair, ["zeppelin", "wolf"], config=SMALL, progress=False)
+    plain = unseen.fit_many(pair, ["zeppelin", "wolf"], config=SMALL_FIT, progress=False)
     with mode():
-        again = unseen.fit_many(pair, ["zeppelin", "wolf"], config=SMALL, progress=False)
+        again = unseen.fit_many(pair, ["zeppelin", "wolf"], config=SMALL_FIT, progress=False)
     assert [eraser.key for eraser in again] == [eraser.key for eraser in plain]
 
 

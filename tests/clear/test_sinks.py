@@ -6,12 +6,9 @@ import warnings
 
 import pytest
 import torch
-from conftest import make_encoder, make_tokenizer
+from conftest import SMALL_FIT, make_encoder, make_tokenizer
 
 import unseen
-from unseen.clear.config import ClearConfig
-
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
 
 
 def fitted(loud: str | None) -> unseen.ClearEraser:
@@ -19,7 +16,7 @@ def fitted(loud: str | None) -> unseen.ClearEraser:
     if loud is not None:
         with torch.no_grad():
             encoder.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(loud)] *= 100
-    return unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL, progress=False)
+    return unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL_FIT, progress=False)
 
 
 def test_tokens_left_out_are_counted_in_the_report() -> None:

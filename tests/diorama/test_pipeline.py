@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import WIDER_FIT
 from diffusers import CogVideoXPipeline, DiffusionPipeline, WanPipeline
 from torch import nn
 
 import unseen
 from unseen import diorama
-from unseen.clear.config import ClearConfig
 from unseen.diorama.detector.detector import load_detector
 from unseen.diorama.model.networks import TEXT_LENGTH, WHICH, Which, build_scheduler
 from unseen.diorama.stored import WEIGHTS, load_stored, save_bytes, save_half, to_signed
@@ -29,7 +29,6 @@ from unseen.diorama.world.render import render
 from unseen.diorama.world.scenes import Scene
 
 QUICK = {"num_inference_steps": 2}
-SMALL = ClearConfig(pairs=60, held_out=10, neutral=100, features=320, rounds=2, warm_up=1, sae_steps=60, max_length=32)
 CLASSES = {"wan": WanPipeline, "cogvideox": CogVideoXPipeline}
 
 
@@ -152,7 +151,7 @@ def test_an_export_loads_alone_and_draws_the_same(which, diorama_pipe, tmp_path)
 @pytest.fixture(scope="module")
 def no_church(diorama_pipe: Any) -> Any:
     """An eraser that knows the church by its name alone; to look at what prompts mean takes minutes on CogVideoX."""
-    return dataclasses.replace(unseen.fit(diorama_pipe, "church", config=SMALL, progress=False), mentions=False)
+    return dataclasses.replace(unseen.fit(diorama_pipe, "church", config=WIDER_FIT, progress=False), mentions=False)
 
 
 CHURCHES = ["a church in the snow", "a church drifts left over a green meadow"]

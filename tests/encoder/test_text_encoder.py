@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from unseen.encoder.activations import PromptForm, encode_blocks
+from unseen.encoder.activations import PromptForm, encode_blocks, encode_by_length
 from unseen.encoder.fingerprint import architecture, fingerprint
 from unseen.encoder.hooks import edited, rewrite_block_output
 from unseen.encoder.layers import EMBEDDING, find_blocks
+from unseen.encoder.replay import Replay
 from unseen.errors import NonFiniteError, UnsupportedEncoderError
 
 FAMILIES = ("bert", "t5", "umt5", "clip")
@@ -182,13 +183,25 @@ def test_the_embedding_output_can_be_read_and_edited(encoder_of, tokenizer, fami
     assert torch.equal(untouched.output, before.output)
 
 
-def test_activations_of_parts_are_put_together_in_any_order(tokenizer, encoder_of):
-    encoder, prompts = encoder_of("bert"), ["a wolf", "a red zeppelin near the river", "an apple on the table"]
-    whole = encode_blocks(tokenizer, encoder, [prompts[i] for i in (2, 0, 1, 0)])
-    first, rest = (encode_blocks(tokenizer, encoder, part) for part in (prompts[:1], prompts[1:]))
-    put_together = first.followed_by(rest).in_order([2, 0, 1, 0])
-    for mine, theirs in zip(put_together, whole, strict=True):
-        assert mine.shape == theirs.shape and (mine.float() - theirs.float()).abs().max() < 1e-5
+def test_tokens_are_found_by_their_prompts_in_any_order(tokenizer, encoder_of):
+    prompts = ["a wolf", "a red zeppelin near the river", "an apple on the table"]
+    read = encode_by_length(tokenizer, encoder_of("bert"), prompts)
+    chosen = encode_by_length(tokenizer, encoder_of("bert"), [prompts[i] for i in (2, 0, 0)])
+    tokens = read.tokens_of(torch.tensor([2, 0, 0]))
+    assert torch.equal(read.token_id[tokens], chosen.token_id)
+    assert (read.output[tokens] - chosen.output).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("family", ["bert", "t5", "umt5", "clip"])
+@pytest.mark.parametrize("layer", [EMBEDDING, 0, 2])
+def test_a_pass_that_is_taken_up_from_a_layer_gives_the_same_bits(tokenizer, encoder_of, family, layer):
+    encoder, prompts = encoder_of(family), ["a wolf", "a red zeppelin near the river", "an apple on the table"]
+    before = {name: vars(module).get("forward") for name, module in encoder.named_modules()}
+    replay = Replay(tokenizer, encoder, prompts, batch_size=2)
+    for edit in (lambda h, valid: h + 0.5, lambda h, valid: None):
+        expected = encode_blocks(tokenizer, encoder, prompts, layers=[], edits={layer: edit}, batch_size=2).output
+        assert torch.equal(replay.output(layer, edit), expected)
+    assert {name: vars(module).get("forward") for name, module in encoder.named_modules()} == before
 
 
 @pytest.mark.parametrize("layers", [None, [], [0], [2]])

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
-from conftest import make_pipe
+from conftest import SMALL_FIT, make_pipe
 from diffusers.hooks import apply_group_offloading
 from tiny import make_cogvideox, make_wan
 from torch import nn
 from transformers import T5EncoderModel
 
 import unseen
-from unseen.clear.config import ClearConfig
 from unseen.clear.memory import fit_memory, shape_of
 from unseen.encoder.activations import PromptForm
 from unseen.encoder.fingerprint import fingerprint
@@ -25,7 +23,6 @@ from unseen.pipelines import backbone_of, text_path
 from unseen.pipelines.loading import load, start_offload
 
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "output_type": "pt"}
 MODELS = [(make_wan, "t5"), (make_wan, "umt5"), (make_cogvideox, "t5"), (make_cogvideox, "umt5")]
 
@@ -58,7 +55,7 @@ def planted(eraser_of):
 def test_fit_attach_generate_detach(pipe):
     weights = {name: value.clone() for name, value in pipe.text_encoder.state_dict().items()}
     before = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
-    eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
+    eraser = unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
     with unseen.attach(pipe, eraser):
         during = [generate(pipe, prompt) for prompt in (TARGET, UNRELATED)]
         made = embed(pipe, TARGET, negative_prompt="", max_sequence_length=backbone_of(pipe).prompt_length)
@@ -87,7 +84,7 @@ def test_dtypes_as_they_are_loaded(pipe, tmp_path, dtype):
     kind = getattr(torch, dtype)
     # loaded so, a T5 keeps one matrix of every block in float32 and hands out float32 states
     pipe.text_encoder = type(pipe.text_encoder).from_pretrained(tmp_path, dtype=kind).eval()
-    eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
+    eraser = unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
     before = embed(pipe, [TARGET, UNRELATED])[0]
     with unseen.attach(pipe, eraser):
         after = embed(pipe, [TARGET, UNRELATED])[0]
@@ -175,7 +172,7 @@ def test_a_pipeline_folder_loads_whole_or_for_a_fit_only(pipe, tmp_path):
     pipe.save_pretrained(tmp_path)
     text = load(tmp_path, text_only=True)
     assert text.vae is None and text.transformer is None and isinstance(text.text_encoder, torch.nn.Module)
-    eraser = unseen.fit(text, "zeppelin", config=SMALL, progress=False)
+    eraser = unseen.fit(text, "zeppelin", config=SMALL_FIT, progress=False)
     whole = load(tmp_path, device="cpu", dtype="float32")
     assert torch.equal(generate(whole, TARGET), generate(pipe, TARGET))
     unseen.attach(whole, eraser).detach()
@@ -224,15 +221,19 @@ def test_a_revision_is_that_of_the_whole_pipeline(tmp_path):
 def test_a_fit_within_a_memory_budget_trains_blocks_in_groups(encoder_of, tokenizer):
     encoder = encoder_of("t5")
     assert isinstance(encoder, T5EncoderModel)
-    memory = fit_memory(SMALL, PromptForm(32), layers=3, **shape_of(encoder))
+    memory = fit_memory(SMALL_FIT, PromptForm(32), layers=3, **shape_of(encoder))
     assert memory.peak(1) < memory.peak(2) < memory.peak(3) == memory.peak()
     budget = (memory.peak(1) + memory.peak(2)) / 2 / 1e9
     assert memory.group_within(int(budget * 1e9)) == 1
-    eraser = unseen.fit((tokenizer, encoder), "zeppelin", config=replace(SMALL, memory_budget=budget), progress=False)
+    eraser = unseen.fit(
+        (tokenizer, encoder), "zeppelin", config=SMALL_FIT.with_options({"memory_budget": budget}), progress=False
+    )
     assert eraser.report["layers"] == [0, 1, 2] and len(eraser.report["costs"]["total"]) == 3
     assert [value is not None for value in eraser.report["fvu"]] == [layer == eraser.layer for layer in range(3)]
     fired = dict(eraser.explain(tokenizer, encoder, TARGET))
     assert fired["zeppelin"] > 0.3
     assert not any(activity for _, activity in eraser.explain(tokenizer, encoder, UNRELATED))
     with pytest.raises(FitError, match="one block at a time"):
-        unseen.fit((tokenizer, encoder), "zeppelin", config=replace(SMALL, memory_budget=1e-6), progress=False)
+        unseen.fit(
+            (tokenizer, encoder), "zeppelin", config=SMALL_FIT.with_options({"memory_budget": 1e-6}), progress=False
+        )

@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from accelerate import cpu_offload, disk_offload, dispatch_model
-from conftest import make_pipe
+from conftest import SMALL_FIT, make_pipe
 from diffusers.hooks import apply_group_offloading
 from torch import nn
 
 import unseen
-from unseen.clear.config import ClearConfig
 from unseen.encoder.fingerprint import architecture, fingerprint
 
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
 CPU = torch.device("cpu")
 
 
@@ -40,7 +38,7 @@ def test_an_offloaded_encoder_is_fitted_and_edited_as_it_would_be_at_home(family
     """Case 5, as far as one device goes."""
     plain = make_pipe(family)
     marks = fingerprint(plain.text_encoder), architecture(plain.text_encoder)
-    key = unseen.fit(plain, "zeppelin", config=SMALL, progress=False).key
+    key = unseen.fit(plain, "zeppelin", config=SMALL_FIT, progress=False).key
     eraser = eraser_of(plain.tokenizer, plain.text_encoder)
     with unseen.attach(plain, eraser) as handle:
         fired = handle.explain(TARGET)
@@ -49,7 +47,7 @@ def test_an_offloaded_encoder_is_fitted_and_edited_as_it_would_be_at_home(family
     pipe = make_pipe(family)
     offload(pipe.text_encoder, kind, str(tmp_path))
     assert (fingerprint(pipe.text_encoder), architecture(pipe.text_encoder)) == marks
-    assert unseen.fit(pipe, "zeppelin", config=SMALL, progress=False).key == key
+    assert unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False).key == key
     with unseen.attach(pipe, eraser) as handle:
         assert handle.explain(TARGET) == fired
         made = [pipe.encode_prompt(text, max_sequence_length=16, device=CPU)[0] for text in (TARGET, UNRELATED)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import diffusers
 import pytest
 import torch
+from conftest import SMALL_FIT
 from tiny import make_cogvideox, make_text_part, make_wan
 
 import unseen
 from unseen import EraserBypassedError, UnguardedInputError, WrongEncoderError
-from unseen.clear.config import ClearConfig
 from unseen.encoder.activations import PromptForm
 from unseen.encoder.layers import num_blocks
 from unseen.errors import UnsupportedPipelineError
@@ -17,7 +17,6 @@ from unseen.pipelines import backbone_of, text_encoders, text_path, text_paths
 from unseen.runtime.options import is_embedding
 
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
 FAMILIES = {
     "LTXPipeline": {"text_encoder": PromptForm(128, attend_pads=True)},
     "MochiPipeline": {"text_encoder": PromptForm(256)},
@@ -83,7 +82,7 @@ def test_a_chat_models_instruction_and_the_blocks_it_leaves_unread_are_found_out
 @pytest.mark.parametrize("family", ["LTXPipeline", "MochiPipeline", "PixArtSigmaPipeline", "AnimateDiffPipeline"])
 def test_an_eraser_fitted_on_any_pipeline_edits_the_prompt_alone(family):
     pipe = make_text_part(family)
-    eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
+    eraser = unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
     plain = call(pipe, [TARGET, UNRELATED], negative_prompt=[TARGET, UNRELATED])
     with unseen.attach(pipe, eraser):
         during = call(pipe, [TARGET, UNRELATED], negative_prompt=[TARGET, UNRELATED])
@@ -99,8 +98,8 @@ def test_each_of_several_text_encoders_needs_an_eraser(family):
     pipe = make_text_part(family)
     names = text_encoders(pipe)
     with pytest.raises(UnsupportedPipelineError, match=f"has {len(names)} text encoders"):
-        unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
-    erasers = [unseen.fit(pipe, "zeppelin", config=SMALL, encoder=name, progress=False) for name in names]
+        unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
+    erasers = [unseen.fit(pipe, "zeppelin", config=SMALL_FIT, encoder=name, progress=False) for name in names]
     assert len({eraser.encoder_fingerprint for eraser in erasers}) == len(names)
     with pytest.raises(UnguardedInputError, match=f"through its {names[0]}"):
         unseen.attach(pipe, erasers[1:])

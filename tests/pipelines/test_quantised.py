@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import SMALL_FIT
 
 import unseen
-from unseen import ClearConfig
 from unseen.errors import WrongEncoderError
 
 quantization = pytest.importorskip("torchao.quantization")
 
-SMALL = ClearConfig(pairs=60, held_out=12, neutral=60, features=256, rounds=3, warm_up=1, sae_steps=40, max_length=32)
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 1, "output_type": "latent"}
 
 
 @pytest.mark.parametrize("family", ["umt5", "t5"])
 def test_an_encoder_with_8_bit_weights_is_fitted_guarded_and_left_as_it_was(pipe_of, family):
     pipe = pipe_of(family)
-    whole = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
+    whole = unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
     quantization.quantize_(pipe.text_encoder, quantization.Int8WeightOnlyConfig())
     with pytest.raises(WrongEncoderError):  # its weights are no longer those that were fitted on
         unseen.attach(pipe, whole)
@@ -27,7 +26,7 @@ def test_an_encoder_with_8_bit_weights_is_fitted_guarded_and_left_as_it_was(pipe
         return pipe(prompt, generator=torch.Generator().manual_seed(0), max_sequence_length=16, **CALL).frames
 
     before = [draw(prompt) for prompt in ("a zeppelin near the river", "a wolf near the river")]
-    eraser = unseen.fit(pipe, "zeppelin", config=SMALL, progress=False)
+    eraser = unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
     with unseen.attach(pipe, eraser):
         during = [draw(prompt) for prompt in ("a zeppelin near the river", "a wolf near the river")]
     assert not torch.equal(before[0], during[0]) and torch.equal(before[1], during[1])

@@ -16,6 +16,9 @@ from .t2v_unlearning import T2V_UNLEARNING
 from .uce import UCE
 from .video_eraser import VIDEO_ERASER
 
+BASELINES_VERSION = 1
+"""Goes up whenever the same arguments give another artefact of a baseline."""
+
 BASELINES = {
     method.name: method
     for method in (NONE, BLOCKLIST, NEGATIVE_PROMPT, SAFREE, VIDEO_ERASER, T2V_UNLEARNING, CONCEPT_STEERER, UCE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +25,7 @@ from unseen.bench.study import Study
 from unseen.bench.sweep import DEVELOPMENT, SweepCell, measure_method, prompts_for
 from unseen.bench.tables import Cell, Table
 from unseen.clear.eraser import ClearEraser
-from unseen.clear.layer_search import roles_of_pairs
+from unseen.clear.pairs import roles_of_pairs
 from unseen.concept import Concept
 from unseen.diorama.world import captions
 from unseen.encoder.activations import encode_by_length
@@ -38,29 +37,28 @@ from unseen.prompts.writer import write_prompts
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
-    "literal mask": {"mask": "literal", "rho": 0.01},
-    "soft mask": {"mask": "soft"},
-    "no neutral bank": {"neutral": 0},
-    "160 features": {"features": 160},
-    "320 features": {"features": 320},
-    "1280 features": {"features": 1280},
-    "one autoencoder for all blocks": {"shared": True},
-    "80 pairs": {"pairs": 80},
-    "120 pairs": {"pairs": 120},
-    "480 pairs": {"pairs": 480},
-    "strength 1": {"strength": 1.0},
-    "strength 2": {"strength": 2.0},
-    "strength 3": {"strength": 3.0},
-    "only subtracted": {"vacancy": False},
-    "no gate": {"gate": False},
-    "embedding output is a candidate": {"embedding": True},
-    "layer by L_con": {"criterion": "l_con"},
-    "layer by reconstruction": {"criterion": "reconstruction"},
-    "no annealing": {"tau_start": 1.0, "tau_end": 1.0},
-    "nearly joint (24 rounds)": {"rounds": 24, "sae_steps": 20, "warm_up": 8},
-    "first block": {"layer": 0},
-    "middle block": {"layer": 3},
-    "last block": {"layer": 5},
+    "literal mask": {"edit.mask": "literal", "edit.rho": 0.01},
+    "soft mask": {"edit.mask": "soft"},
+    "no retain prompts": {"prompts.retain": 0},
+    "160 features": {"sae.num_features": 160},
+    "320 features": {"sae.num_features": 320},
+    "1280 features": {"sae.num_features": 1280},
+    "80 pairs": {"prompts.pairs": 80},
+    "120 pairs": {"prompts.pairs": 120},
+    "480 pairs": {"prompts.pairs": 480},
+    "strength 1": {"edit.strength": 1.0},
+    "strength 2": {"edit.strength": 2.0},
+    "strength 3": {"edit.strength": 3.0},
+    "only subtracted": {"edit.replace_with": "nothing"},
+    "no gate": {"edit.gate": False},
+    "embedding output is a candidate": {"search.embedding": True},
+    "layer by L_con": {"search.criterion": "l_con"},
+    "layer by reconstruction": {"search.criterion": "reconstruction"},
+    "no annealing": {"search.tau_start": 1.0, "search.tau_end": 1.0},
+    "nearly joint (24 rounds)": {"search.rounds": 24, "search.warm_up": 8},
+    "first block": {"search.layer": 0},
+    "middle block": {"search.layer": 3},
+    "last block": {"search.layer": 5},
 }
 """Name → settings that differ from the default."""
 
@@ -113,7 +111,7 @@ def _row(name: str, cell: SweepCell, note: str) -> tuple[Cell, ...]:
 
 def fit_variant(study: Study, concept: Concept, changes: Mapping[str, Any]) -> Fitted:
     """The fit with some settings changed; kept like any other."""
-    return study.eraser(concept, config=replace(study.config, **changes))
+    return study.eraser(concept, config=study.config.with_options(changes))
 
 
 DenseFit = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
@@ -145,8 +143,10 @@ DENSE: Mapping[str, DenseFit] = {"mean difference": mean_difference, "LEACE": le
 
 def dense_method(study: Study, name: str, standard: ClearEraser, make: DenseFit) -> Method:
     """The dense edit at the block of `standard`, on prompts that open its gate."""
-    config, path = study.config, text_path(study.pipe, max_length=study.config.max_length)
-    pairs = write_prompts(standard.concept, seed=study.settings.seed, pairs=config.pairs, neutral=config.neutral).pairs
+    config, path = study.config, text_path(study.pipe, max_length=study.config.prompts.max_length)
+    pairs = write_prompts(
+        standard.concept, seed=study.settings.seed, pairs=config.prompts.pairs, neutral=config.prompts.retain
+    ).pairs
     sides = [
         encode_by_length(
             path.tokenizer, path.encoder, [pair[side] for pair in pairs], path.form, layers=[standard.layer]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import unseen
-from unseen.baselines import BASELINES, FittedBaseline
+from unseen.baselines import BASELINES, BASELINES_VERSION, FittedBaseline
 from unseen.bench.attacks import Attacked, attack, attack_table
 from unseen.bench.cache import digest
 from unseen.bench.comparison import comparison_page, write_cells
@@ -30,10 +30,11 @@ from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.readings import Readings
 from unseen.bench.run import UNEDITED, Method
 from unseen.bench.scores import kept, rate
-from unseen.bench.study import Study, fitting_code, floor_of
+from unseen.bench.study import Study, floor_of
 from unseen.bench.sweep import SweepCell, measure_method, prompts_for
 from unseen.bench.tables import Cell, Table
 from unseen.clear.config import ClearConfig
+from unseen.clear.fit import FIT_VERSION
 from unseen.concept import Concept
 from unseen.diorama.model.pipeline import GENERATION, generate
 from unseen.diorama.world import captions
@@ -186,7 +187,7 @@ def kept_artefact(study: Study, name: str, concept: Concept) -> tuple[FittedBase
         settings=repr(settings),
         seed=study.settings.seed,
         pipe=study.weights,
-        code=fitting_code("methods"),
+        code=(FIT_VERSION, BASELINES_VERSION),
     )
     folder = study.settings.folder / "artefacts" / f"{name}-{address[:12]}"
     facts = folder / "facts.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +13,12 @@ from torch import Tensor
 import unseen
 from unseen.bench.run import Method
 from unseen.clear.config import ClearConfig
+from unseen.clear.data import FitData
 from unseen.clear.eraser import ClearEraser
-from unseen.clear.fitter import ClearFitter
-from unseen.clear.layer_search import LayerCosts, LayerPreferences
-from unseen.clear.sae import SaeBank
-from unseen.clear.specificity import Activity
+from unseen.clear.fit import finish, fitting, learn
+from unseen.clear.search import Found
+from unseen.clear.select import select
 from unseen.concept import Concept
-from unseen.pipelines import text_path
 
 
 class Fitted(NamedTuple):
@@ -53,43 +52,28 @@ class Fitted(NamedTuple):
         return Method("random features", self.control.key, partial(unseen.attach, erasers=self.control))
 
 
-class _BankKeepingFitter(ClearFitter):
-    """A fit that keeps its autoencoders, so that the control needs no second fit."""
-
-    bank: SaeBank
-    forced: Tensor | None = None  # a mask [m] to use in place of the specificity mask
-
-    def search(self) -> tuple[SaeBank, LayerPreferences, list[LayerCosts]]:
-        found = super().search()
-        self.bank = found[0]
-        return found
-
-    def specificity(self, positives: Activity, negatives: Activity) -> Tensor:
-        if self.forced is None:
-            return super().specificity(positives, negatives)
-        return self.forced.expand_as(positives.rate)
-
-
 def fit_with_control(
     pipe: Any, concept: Concept, config: ClearConfig, *, seed: int = 0, progress: bool = True
 ) -> tuple[ClearEraser, ClearEraser]:
     """`unseen.fit`, and the control of random features: active on the concept's prompts, and not the eraser's own."""
-    path = text_path(pipe, max_length=config.max_length)
-    fitter = _BankKeepingFitter(
-        path.tokenizer, path.encoder, concept, config, seed=seed, form=path.form, progress=progress
-    )
-    eraser = fitter.fit()
-    fitter.config = replace(config, gate=False)
-    fitter.forced = _random_mask(fitter, eraser, torch.Generator().manual_seed(seed))
-    control = fitter.select(fitter.bank, eraser.layer).with_strength(eraser.strength)
-    return eraser, control
+    started = time.perf_counter()
+    with fitting(pipe, None, config) as path:
+        data, found = learn(path, concept, config, seed=seed, progress=progress)
+        eraser = finish(data, found, config, started=started)
+        mask = _random_mask(data, found, eraser, config, torch.Generator().manual_seed(seed))
+        bank = found.bank.of_layer(data.place_of(eraser.layer))
+        control = select(data, bank, eraser.layer, config.with_options({"edit.gate": False}), mask=mask)
+    return eraser, control.with_strength(eraser.strength)
 
 
-def _random_mask(fitter: _BankKeepingFitter, eraser: ClearEraser, generator: torch.Generator) -> Tensor:
-    place = fitter.place_of(eraser.layer)
-    tokens = fitter.positive_tokens & fitter.train_tokens
-    active = (fitter.bank.of_layer(place).encode(fitter.activations.hidden[place][None, tokens])[0] > 0).float()
-    own = (fitter.bank.W_dec[place] @ eraser.W_dec.T > 1 - 1e-5).any(dim=1)  # decoder rows have unit norm
-    candidates = ((active.mean(dim=0) > fitter.config.min_rate) & ~own).nonzero()[:, 0]
+def _random_mask(
+    data: FitData, found: Found, eraser: ClearEraser, config: ClearConfig, generator: torch.Generator
+) -> Tensor:
+    """As many random features `[m]` as the eraser has, that are active on positives and are not its own."""
+    bank = found.bank.of_layer(data.place_of(eraser.layer))
+    tokens = data.tokens_of(data.positive & ~data.held_out)
+    active = (bank.encode(data.hidden_at(eraser.layer, tokens)[None])[0] > 0).float()
+    own = (bank.W_dec[0] @ eraser.W_dec.T.to(bank.W_dec.device) > 1 - 1e-5).any(dim=1)  # decoder rows have unit norm
+    candidates = ((active.mean(dim=0) > config.edit.min_rate) & ~own).nonzero()[:, 0].cpu()
     chosen = candidates[torch.randperm(len(candidates), generator=generator)[: eraser.num_features]]
-    return torch.zeros(fitter.bank.num_features).index_fill(0, chosen, 1.0)
+    return torch.zeros(bank.num_features).index_fill(0, chosen, 1.0)

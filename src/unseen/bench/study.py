@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-import unseen
 from unseen.bench.cache import ClipCache, digest, weights_fingerprint
 from unseen.bench.engines import open_engine
 from unseen.bench.fits import Fitted, fit_with_control
@@ -21,6 +19,7 @@ from unseen.bench.run import UNEDITED, Clips, Method, Runner
 from unseen.bench.workers import Recipe
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import METADATA_FILE, ClearEraser
+from unseen.clear.fit import FIT_VERSION
 from unseen.concept import Concept
 from unseen.diorama.detector.detector import Detector, load_detector
 from unseen.diorama.model.networks import Which
@@ -75,19 +74,6 @@ class Settings:
     def reported(self, usual: int) -> int:
         """The same on test wording: never fewer, so that what is reported holds what a smaller comparison reported."""
         return max(self.count(usual), self.test_clips or 0)
-
-
-def fitting_code(*folders: str) -> str:
-    """A digest of the code that fits, so that an eraser fitted by other code is not taken for this one's.
-
-    `folders` of the package are looked at besides.
-    """
-    root = Path(unseen.__file__).parent
-    files = [root / "concept.py"]
-    for folder in ("prompts", "encoder", "pipelines", "clear", *folders):  # the form of a prompt, too, decides
-        files += sorted((root / folder).glob("*.py"))
-    content = b"".join(file.read_bytes() for file in files)
-    return hashlib.sha256(content).hexdigest()
 
 
 class Study:
@@ -173,7 +159,7 @@ class Study:
         """An eraser for `concept`, fitted now or found from an earlier run with the same settings and code."""
         settings, config = self.settings, config or self.config
         address = digest(
-            concept=repr(concept), config=repr(config), seed=settings.seed, pipe=self.weights, code=fitting_code()
+            concept=repr(concept), config=repr(config), seed=settings.seed, pipe=self.weights, code=FIT_VERSION
         )
         folder = settings.folder / "erasers" / f"{concept.name.lower().replace(' ', '-')}-{address[:12]}"
         if not (folder / "control" / METADATA_FILE).exists():
@@ -187,7 +173,9 @@ class Study:
     def fit_texts(self, concept: Concept) -> list[str]:
         """Every prompt that a fit of `concept` under these settings reads."""
         config = self.config
-        prompts = write_prompts(concept, seed=self.settings.seed, pairs=config.pairs, neutral=config.neutral)
+        prompts = write_prompts(
+            concept, seed=self.settings.seed, pairs=config.prompts.pairs, neutral=config.prompts.retain
+        )
         return [text for pair in prompts.pairs for text in pair] + [*prompts.neutral, *prompts.same_word]
 
     def weights_unchanged(self) -> bool:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import unseen
 from unseen.bench.cache import digest
@@ -22,19 +23,18 @@ from unseen.bench.prompts import Prompt, PromptWriter, concept_kind, concept_of
 from unseen.bench.readings import Readings
 from unseen.bench.run import Method
 from unseen.bench.scores import aspect_kept, kept, rate
-from unseen.bench.study import Study, fitting_code
+from unseen.bench.study import Study
 from unseen.bench.tables import Cell, Table
-from unseen.clear.criteria import CRITERIA
+from unseen.clear.costs import CRITERIA, search_view
 from unseen.clear.eraser import METADATA_FILE, ClearEraser
-from unseen.clear.fitter import ClearFitter
-from unseen.clear.search_view import search_view
+from unseen.clear.fit import FIT_VERSION, fitting, learn
+from unseen.clear.select import replace_concept, select
 from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
 from unseen.encoder.layers import layer_name
 from unseen.errors import FitError
 from unseen.files import write_whole
 from unseen.metrics.rates import Rate
-from unseen.pipelines import text_path
 
 STRENGTHS = (0.5, 1.0, 1.5, 2.0, 3.0)
 CLIPS_PER_CELL = 12
@@ -46,8 +46,8 @@ HELD_OUT = tuple(
     if key not in DEVELOPMENT
 )
 """Concepts that no sweep may be chosen on: objects, characters, styles and attributes. Some of the objects were looked
-at when constants such as `ClearConfig.depth_weight` were set by hand, before there was a sweep, and the objects,
-Amber Bramble and Ivy Lantern, on development wording, when `ClearConfig.vacancy` was chosen."""
+at when constants such as `search.depth_weight` were set by hand, before there was a sweep, and the objects,
+Amber Bramble and Ivy Lantern, on development wording, when `edit.replace_with` was chosen."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def evaluate_sweep(study: Study) -> Iterator[Table]:
     for name, group in (("development", DEVELOPMENT), ("held out", HELD_OUT)):
         chosen = [r for r in results if r.key in group]
         if chosen:
-            yield criteria_table(name, chosen, tuple(CRITERIA), study.config.criterion)
+            yield criteria_table(name, chosen, tuple(CRITERIA), study.config.search.criterion)
             yield per_concept_table(name, chosen)
 
 
@@ -218,38 +218,32 @@ def prompts_for(study: Study, key: str, split: str) -> dict[str, list[Prompt]]:
 
 def candidates(study: Study, concept: Concept) -> Candidates:
     """An eraser per block, and every criterion's costs; found from an earlier run with the same settings and code."""
-    config = replace(study.config, even=1.0, prune=0.0, embedding=True, layer=None, strength=1.0)
+    config = study.config.with_options(
+        {"search.phase_a_weight": 0.0, "search.embedding": True, "search.layer": None, "edit.strength": 1.0}
+    )
     settings = study.settings
     address = digest(
-        concept=repr(concept), config=repr(config), seed=settings.seed, pipe=study.weights, code=fitting_code()
+        concept=repr(concept), config=repr(config), seed=settings.seed, pipe=study.weights, code=FIT_VERSION
     )
     folder = settings.folder / "candidates" / f"{concept.name.lower().replace(' ', '-')}-{address[:12]}"
     facts = folder / "costs.json"
     if not facts.exists():
         study.say(f"fitting {concept.name} at every block")
-        path = text_path(study.pipe, max_length=config.max_length)
-        fitter = ClearFitter(
-            path.tokenizer,
-            path.encoder,
-            concept,
-            config,
-            seed=settings.seed,
-            form=path.form,
-            progress=settings.progress,
-        )
-        fitter.encode()
-        bank, preferences, _ = fitter.search()
-        for layer in fitter.layers:
-            try:
-                fitter.fill(fitter.select(bank, layer)).save_pretrained(folder / str(layer))
-            except FitError:
-                study.say(f"no feature at {layer_name(layer)} is specific to {concept.name}; it is left out")
-        view = search_view(fitter, bank)
-        costs = {
-            name: dict(zip(map(str, fitter.layers), criterion(view).total.tolist(), strict=True))
-            for name, criterion in CRITERIA.items()
-        }
-        learned = fitter.layers[preferences.best()]
+        with fitting(study.pipe, None, config) as path:
+            data, found = learn(path, concept, config, seed=settings.seed, progress=settings.progress)
+            for place, layer in enumerate(data.layers):
+                try:
+                    eraser = select(data, found.bank.of_layer(place), layer, config)
+                except FitError:
+                    study.say(f"no feature at {layer_name(layer)} is specific to {concept.name}; it is left out")
+                    continue
+                replace_concept(data, eraser, config.edit).save_pretrained(folder / str(layer))
+            view = search_view(data, found.bank, config, torch.Generator().manual_seed(settings.seed))
+            costs = {
+                name: dict(zip(map(str, data.layers), criterion(view).total.tolist(), strict=True))
+                for name, criterion in CRITERIA.items()
+            }
+        learned = found.layer
         write_whole(facts, json.dumps({"costs": costs, "learned": learned}, indent=1).encode())
     found = json.loads(facts.read_text(encoding="utf-8"))
     erasers = {

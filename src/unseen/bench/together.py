@@ -16,9 +16,10 @@ from unseen.bench.cache import digest
 from unseen.bench.prompts import Prompt, concept_of
 from unseen.bench.run import Method, encode
 from unseen.bench.scores import kept, rate
-from unseen.bench.study import Study, fitting_code, floor_of, mean_floor
+from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
 from unseen.clear.eraser import ClearEraser
+from unseen.clear.fit import FIT_VERSION
 from unseen.diorama.world import captions, scenes
 from unseen.files import write_whole
 
@@ -52,7 +53,7 @@ def fit_together(study: Study, keys: Sequence[str]) -> Many:
         config=repr(study.config),
         seed=study.settings.seed,
         pipe=study.weights,
-        code=fitting_code(),
+        code=FIT_VERSION,
     )
     folder = study.settings.folder / "together" / address[:12]
     facts = folder / "facts.json"

@@ -129,7 +129,7 @@ class ClearEraser:
     """How the fit went; JSON-able."""
 
     def __post_init__(self) -> None:
-        for name, value in validation.checked(self).items():
+        for name, value in validation.checked({f.name: getattr(self, f.name) for f in fields(self)}).items():
             object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:

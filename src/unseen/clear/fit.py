@@ -1,22 +1,31 @@
-"""`unseen.fit`: one call from a pipeline and a concept to an eraser."""
+"""`unseen.fit`: one call from a pipeline and a concept to an eraser, in the order of the paper."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ..concept import Concept, PromptPair
-from ..pipelines import text_path
+from ..encoder.layers import run_uncompiled
+from ..pipelines import TextPath, text_path
+from ..prompts.writer import write_prompts
 from .config import ClearConfig
+from .data import FitData, read, source_of
 from .eraser import ClearEraser
-from .fitter import ClearFitter
+from .groups import group_size, search_in_groups
+from .report import describe
+from .search import Found, search
+from .select import choose_strength, replace_concept, select
+
+FIT_VERSION = 2
+"""Goes up whenever the same arguments give another eraser, so that one from an earlier version is not taken for it."""
 
 
-# The autoencoders are trained by autograd, which the caller may have switched off.
-@torch.inference_mode(False)
-@torch.enable_grad()
 def fit(
     pipe: Any,
     concept: Concept | str,
@@ -47,19 +56,54 @@ def fit(
         UnsupportedPipelineError: The pipeline has no text encoder, or several and `encoder` names none of them.
     """
     config = config or ClearConfig()
-    path = text_path(pipe, encoder, max_length=config.max_length)
+    concept = Concept(concept) if isinstance(concept, str) else concept
+    started = time.perf_counter()
+    with fitting(pipe, encoder, config) as path:
+        data, found = learn(path, concept, config, seed=seed, pairs=pairs, progress=progress)
+        return finish(data, found, config, started=started)
+
+
+def learn(
+    path: TextPath,
+    concept: Concept,
+    config: ClearConfig,
+    *,
+    seed: int = 0,
+    pairs: Sequence[PromptPair] | None = None,
+    progress: bool = False,
+) -> tuple[FitData, Found]:
+    """The first half of a fit: prompts to states, states to autoencoders and a layer."""
+    source = source_of(path, config)
+    prompts = write_prompts(
+        concept, seed=seed, pairs=config.prompts.pairs, neutral=config.prompts.retain, user_pairs=pairs
+    )
+    group = group_size(source, config)
+    if group < len(source.candidates):
+        return search_in_groups(source, concept, prompts, config, seed, group, progress=progress)
+    data = read(source, concept, prompts, config, seed, source.candidates)
+    return data, search(data, config, progress=progress)
+
+
+def finish(data: FitData, found: Found, config: ClearConfig, *, started: float) -> ClearEraser:
+    """The second half: features, gate, strength and a report, which says how long ago the fit `started`."""
+    eraser = select(data, found.bank.of_layer(data.place_of(found.layer)), found.layer, config)
+    eraser, trials = choose_strength(data, eraser, config.edit)
+    eraser = replace(replace_concept(data, eraser, config.edit), mentions=config.edit.mentions)
+    report = describe(data, found, eraser, trials)
+    return replace(eraser, report={**report, "seconds": round(time.perf_counter() - started, 2)})
+
+
+@contextmanager
+def fitting(pipe: Any, encoder: str | None, config: ClearConfig) -> Iterator[TextPath]:
+    """How prompts reach the text encoder, which runs as written and without dropout meanwhile."""
+    path = text_path(pipe, encoder, max_length=config.prompts.max_length)
     was_training = path.encoder.training
     path.encoder.eval()
+    undo = run_uncompiled(path.encoder)
     try:
-        return ClearFitter(
-            path.tokenizer,
-            path.encoder,
-            Concept(concept) if isinstance(concept, str) else concept,
-            config,
-            seed=seed,
-            pairs=pairs,
-            form=path.form,
-            progress=progress,
-        ).fit()
+        # The autoencoders are trained by autograd, which the caller may have switched off.
+        with torch.inference_mode(False), torch.enable_grad():
+            yield path
     finally:
+        undo()
         path.encoder.train(was_training)

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..concept import Concept
-from ..encoder.activations import BlockActivations
-from ..pipelines import text_path
 from ..prompts.writer import write_prompts
 from .config import ClearConfig
+from .data import FitData, Source, encode, require_pairs, source_of, texts_of, view
 from .eraser import ClearEraser
-from .fitter import ClearFitter
-from .sae import SaeBank, SaeTrainer
-from .search_view import name_places
+from .fit import finish, fitting
+from .sae import SaeBank
+from .search import new_trainer, prefer
 
 _SAMPLE = 32768
 """Tokens, over all concepts, that set mean, scale and first rows of the bank."""
@@ -30,8 +30,6 @@ _NAMED = 0.2
 ten concepts it would be one in two hundred, and a rare name would share its features with others."""
 
 
-@torch.inference_mode(False)  # as `fit`
-@torch.enable_grad()
 def fit_many(
     pipe: Any,
     concepts: Sequence[Concept | str],
@@ -43,8 +41,8 @@ def fit_many(
 ) -> list[ClearEraser]:
     """Fit an eraser for each of `concepts`, in their order, cheaper than one by one.
 
-    Arguments are those of `unseen.fit`. The activations of all concepts are held at once: per concept, blocks × tokens
-    × d × 4 bytes.
+    Arguments are those of `unseen.fit`. The states of all concepts' prompts are held at once, of each prompt once: per
+    concept, layers × tokens × d numbers.
 
     Raises:
         FitError: as `unseen.fit`, for the first concept that fails.
@@ -55,75 +53,56 @@ def fit_many(
     if not asked or len(set(names)) < len(names):
         raise ValueError(f"expected one or more concepts, each named once, got {names}.")
     config = config or ClearConfig()
-    path = text_path(pipe, encoder, max_length=config.max_length)
-    was_training = path.encoder.training
-    path.encoder.eval()
-    try:
-        shared = time.perf_counter()
-        fitters = [
-            ClearFitter(path.tokenizer, path.encoder, concept, config, seed=seed, form=path.form, progress=False)
-            for concept in asked
-        ]
-        read_prompts(fitters, progress=progress)
-        bank = train_shared_bank(fitters, seed=seed, progress=progress)
-        shared_each = (time.perf_counter() - shared) / len(fitters)
+    with fitting(pipe, encoder, config) as path:
+        started = time.perf_counter()
+        data = read_together(source_of(path, config), asked, config, seed)
+        bank = train_together(data, config, seed=seed, progress=progress)
+        shared = (time.perf_counter() - started) / len(asked)
         erasers = []
-        for fitter in tqdm(fitters, desc="erasers", disable=not progress):
-            fitter.started = time.perf_counter() - shared_each
-            erasers.append(fitter.finish(bank, *fitter.prefer(bank)))
+        for own in tqdm(data, desc="erasers", disable=not progress):
+            started = time.perf_counter() - shared
+            erasers.append(finish(own, prefer(own, bank, config), config, started=started))
         return erasers
-    finally:
-        path.encoder.train(was_training)
 
 
-def read_prompts(fitters: Sequence[ClearFitter], *, progress: bool) -> None:
-    """Write the prompts of all, so that those about other things are the same ones, and encode each of them once."""
-    concepts = [fitter.concept for fitter in fitters]
-    shared: dict[str, tuple[list[str], BlockActivations]] = {}  # by kind of concept, which decides on templates
-    for place, fitter in enumerate(tqdm(fitters, desc="reading prompts", disable=not progress)):
-        config, kind = fitter.config, fitter.concept.kind
-        fitter.prompts = write_prompts(
-            fitter.concept, seed=fitter.seed, pairs=config.pairs, neutral=config.neutral, beside=concepts
-        )
-        fitter.stand_ins = fitters[0].stand_ins
-        fitter.encode(shared.get(kind))
-        if kind not in shared and any(concept.kind == kind for concept in concepts[place + 1 :]):
-            others = [pair.negative for pair in fitter.prompts.pairs] + list(fitter.prompts.neutral)
-            texts = list(dict.fromkeys(others))
-            places = [fitter.texts.index(text) for text in texts]
-            shared[kind] = (texts, fitter.activations.in_order(places))
+def read_together(source: Source, concepts: Sequence[Concept], config: ClearConfig, seed: int) -> list[FitData]:
+    """The data of all concepts, whose prompts about other things are the same ones; each prompt is encoded once."""
+    settings = config.prompts
+    written = [
+        write_prompts(concept, seed=seed, pairs=settings.pairs, neutral=settings.retain, beside=concepts)
+        for concept in concepts
+    ]
+    for prompts in written:
+        require_pairs(prompts, config)
+    place = {text: number for number, text in enumerate(dict.fromkeys(t for p in written for t in texts_of(p)))}
+    states = encode(source, tuple(place), config, source.candidates)
+    return [
+        view(source, concept, p, config, seed, source.candidates, states, torch.tensor([place[t] for t in texts_of(p)]))
+        for concept, p in zip(concepts, written, strict=True)
+    ]
 
 
-def train_shared_bank(fitters: Sequence[ClearFitter], *, seed: int, progress: bool) -> SaeBank:
-    """One bank for all, every block weighted alike; its batches are spread evenly over the concepts."""
-    config, generator = fitters[0].config, torch.Generator().manual_seed(seed)
-    names = [name_places(fitter, held_out=False)[0] for fitter in fitters]
+def train_together(data: Sequence[FitData], config: ClearConfig, *, seed: int, progress: bool) -> SaeBank:
+    """One bank for all, every layer weighted alike; its batches are spread evenly over the concepts."""
+    generator = torch.Generator().manual_seed(seed)
+    names = [own.name_tokens(held_out=False)[0] for own in data]
 
-    def sample(count: int) -> torch.Tensor:
-        share = -(-count // len(fitters))
+    def sample(count: int) -> Tensor:
+        """States `[L, about count, d]`."""
+        share = -(-count // len(data))
         named = int(_NAMED * share)
-        parts = []
-        for fitter, name in zip(fitters, names, strict=True):
-            for tokens, wanted in ((fitter.sae_tokens, share - named), (name, named)):
-                chosen = tokens[torch.randint(len(tokens), (wanted,), generator=generator)]
-                parts.append(fitter.activations.hidden[:, chosen])
-        return torch.cat(parts, dim=1)
+        places = []
+        for own, name in zip(data, names, strict=True):
+            for tokens, wanted in ((own.sae_tokens, share - named), (name, named)):
+                places.append(own.where[tokens[torch.randint(len(tokens), (wanted,), generator=generator)]])
+        return data[0].states.hidden[:, torch.cat(places)]
 
-    steps = config.rounds * config.sae_steps
-    trainer = SaeTrainer(
-        sample(min(_SAMPLE, sum(len(fitter.sae_tokens) for fitter in fitters))),
-        config.features,
-        l1=config.l1,
-        lr=config.lr,
-        steps=steps,
-        seed=seed,
-        start_bias=config.start_bias,
-    )
-    batches: list[torch.Tensor] = []
-    for _ in tqdm(range(steps), desc="autoencoders", disable=not progress):
+    trainer = new_trainer(sample(min(_SAMPLE, sum(len(own.sae_tokens) for own in data))), config, seed)
+    batches: list[Tensor] = []
+    for _ in tqdm(range(config.sae.steps), desc="autoencoders", disable=not progress):
         if not batches:  # several at once: many small reads take longer than a step
-            tokens = sample(8 * config.batch)
+            tokens = sample(8 * config.sae.batch_size)
             mixed = torch.randperm(tokens.shape[1], generator=generator)
-            batches = [tokens[:, part] for part in mixed[: 8 * config.batch].split(config.batch)]
+            batches = [tokens[:, part] for part in mixed[: 8 * config.sae.batch_size].split(config.sae.batch_size)]
         trainer.step(batches.pop())
     return trainer.finish()

@@ -34,14 +34,14 @@ class FitMemory:
     encoder: int
     """Weights of the text encoder."""
     width: int
-    """d, width of a block output."""
+    """d, width of a layer's states."""
     feed_forward: int
     """Width inside a block."""
     layers: int
     """Candidate blocks."""
     prompts: int
     tokens: int
-    """Tokens whose block outputs are kept, of all prompts."""
+    """Tokens whose layer's statess are kept, of all prompts."""
     batch_tokens: int
     """Tokens of one encoding batch, padding included."""
     features: int
@@ -85,13 +85,13 @@ class FitMemory:
         raise FitError(
             f"the memory budget is {budget / 1e9:.2f} GB, but a fit needs at least {self.peak(1) / 1e9:.2f} GB even one"
             f" block at a time ({self.encoder / 1e9:.2f} GB of it are the text encoder). Raise memory_budget, or lower"
-            " ClearConfig.pairs and neutral."
+            " prompts.pairs and prompts.retain."
         )
 
 
 def prompts_of(config: ClearConfig) -> int:
     """How many prompts a fit encodes."""
-    return 2 * config.pairs + config.neutral + SAME_WORD
+    return 2 * config.prompts.pairs + config.prompts.retain + SAME_WORD
 
 
 def fit_memory(
@@ -109,9 +109,9 @@ def fit_memory(
         layers=layers,
         prompts=prompts,
         tokens=prompts * kept,
-        batch_tokens=min(config.encode_batch, prompts) * padded,
-        features=config.features,
-        batch=config.batch,
+        batch_tokens=min(config.prompts.batch_size, prompts) * padded,
+        features=config.sae.num_features,
+        batch=config.sae.batch_size,
     )
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +21,6 @@ from ..concept import Concept
 from ..encoder.layers import EMBEDDING
 from ..errors import EraserError
 
-if TYPE_CHECKING:
-    from .eraser import ClearEraser
-
 MAX_LAYER = 9_999
 """Deeper than any text encoder; which layers there are is known when an eraser meets its encoder."""
 MAX_LENGTH = 1_000_000
@@ -31,30 +28,30 @@ _TINY = 1e-30
 _DO = "Fit it again, or save it again from a whole copy."
 
 
-def checked(eraser: ClearEraser) -> dict[str, Any]:
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Every field of an eraser as it is to be kept; `k` and `d` are those of `W_dec`."""
-    k, d = matrix_size("W_dec", eraser.W_dec)
+    k, d = matrix_size("W_dec", given["W_dec"])
     shapes: dict[str, tuple[int, ...]] = {
         "W_enc": (d, k), "b_enc": (k,), "W_dec": (k, d), "mask": (k,), "b_dec": (d,), "scale": (), "gate": (k + 1,),
         "target": (d,), "mean_edit": (d,),
     }  # fmt: skip
-    if eraser.witness is not None:
+    if given["witness"] is not None:
         shapes["witness"] = (d,)
-    kept: dict[str, Any] = {name: tensor(name, getattr(eraser, name), shape) for name, shape in shapes.items()}
+    kept: dict[str, Any] = {name: tensor(name, given[name], shape) for name, shape in shapes.items()}
     within("mask", kept["mask"], 0, 1, what="from 0 to 1")
     within("the largest of mask", kept["mask"].max(), _TINY, 1, what="above 0, or nothing is erased")
     within("scale", kept["scale"], _TINY, math.inf, what="above 0")
     within("the weights of gate", kept["gate"][:-1], 0, math.inf, what="≥ 0")
     return kept | {
-        "concept": concept(eraser.concept),
-        "layer": whole_number("layer", eraser.layer, EMBEDDING, MAX_LAYER),
-        "strength": number("strength", eraser.strength, zero=True),
-        "unit_firing": number("unit_firing", eraser.unit_firing, zero=False),
-        "max_length": whole_number("max_length", eraser.max_length, 1, MAX_LENGTH),
-        "encoder_fingerprint": digest("encoder_fingerprint", eraser.encoder_fingerprint),
-        "encoder_architecture": digest("encoder_architecture", eraser.encoder_architecture, empty=True),
-        "mentions": truth("mentions", eraser.mentions),
-        "report": json_object("report", eraser.report),
+        "concept": concept(given["concept"]),
+        "layer": whole_number("layer", given["layer"], EMBEDDING, MAX_LAYER),
+        "strength": number("strength", given["strength"], zero=True),
+        "unit_firing": number("unit_firing", given["unit_firing"], zero=False),
+        "max_length": whole_number("max_length", given["max_length"], 1, MAX_LENGTH),
+        "encoder_fingerprint": digest("encoder_fingerprint", given["encoder_fingerprint"]),
+        "encoder_architecture": digest("encoder_architecture", given["encoder_architecture"], empty=True),
+        "mentions": truth("mentions", given["mentions"]),
+        "report": json_object("report", given["report"]),
     }
 
 

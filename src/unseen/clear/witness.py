@@ -7,13 +7,32 @@ on which the eraser has to act.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .eraser import ClearEraser
+
+class Tried(Protocol):
+    """What is tried of an eraser."""
+
+    @property
+    def witness(self) -> Tensor | None: ...
+    @property
+    def mask(self) -> Tensor: ...
+    @property
+    def scale(self) -> Tensor: ...
+    @property
+    def W_dec(self) -> Tensor: ...
+    @property
+    def b_dec(self) -> Tensor: ...
+    @property
+    def unit_firing(self) -> float: ...
+    def active_features(self, hidden: Tensor) -> Tensor: ...
+    def opens(self, maxima: Tensor) -> Tensor: ...
+    def replacement_at(self, gamma: float) -> Tensor: ...
+    def delta(self, hidden: Tensor, *, strength: float, named: Tensor) -> Any: ...
+
 
 _FACTOR = 100.0
 """How far the witness may be from the mean, either way: the strongest state is a few times as strong."""
@@ -22,7 +41,7 @@ _TOLERANCE = 1e-3
 
 
 @torch.no_grad()
-def edited_witness(eraser: ClearEraser) -> Tensor | None:
+def edited_witness(eraser: Tried) -> Tensor | None:
     """What γ = 1 makes of the eraser's witness, its gate open, `[d]`; it is kept in the file beside the witness."""
     if eraser.witness is None:
         return None
@@ -31,7 +50,7 @@ def edited_witness(eraser: ClearEraser) -> Tensor | None:
 
 
 @torch.no_grad()
-def failure_on_witness(eraser: ClearEraser, edited: Tensor | None = None) -> str | None:
+def failure_on_witness(eraser: Tried, edited: Tensor | None = None) -> str | None:
     """Why `eraser` does not do on its witness what it must, as a sentence; None if it does, or has no witness.
 
     Its features must fire about as strongly as `unit_firing` says, its gate must be within their reach, and the edit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,11 +40,11 @@ class BlockActivations(NamedTuple):
     """Block outputs of many prompts, flattened over the tokens that count (padding left out unless it is attended)."""
 
     hidden: Tensor
-    """Outputs of the read blocks, `[layers, tokens, d]`, float32."""
+    """Outputs of the read blocks, `[layers, tokens, d]`."""
     output: Tensor
     """What the encoder hands to the video model at the same tokens, `[tokens, d]`, float32."""
     prompt: Tensor
-    """Index of the prompt each token belongs to, `[tokens]`."""
+    """Index of the prompt each token belongs to, `[tokens]`, as the rest on the CPU."""
     token_id: Tensor
     """Vocabulary id of each token, `[tokens]`."""
     special: Tensor
@@ -58,30 +59,67 @@ class BlockActivations(NamedTuple):
         """Token mask `[tokens]` of the prompts whose entry in `keep` (`[prompts]`, bool) is true."""
         return keep[self.prompt]
 
-    def in_order(self, prompts: Sequence[int]) -> BlockActivations:
-        """The activations of the prompts with these indices, in this order; they are counted anew from 0."""
-        wanted, lengths = torch.tensor(prompts), self.prompt.bincount(minlength=max(prompts) + 1)
-        count = lengths[wanted]
-        begins = (lengths.cumsum(0) - lengths)[wanted] - (count.cumsum(0) - count)
-        tokens = torch.arange(int(count.sum())) + begins.repeat_interleave(count)
-        prompt = torch.arange(len(prompts)).repeat_interleave(count)
-        return BlockActivations(
-            self.hidden[:, tokens], self.output[tokens], prompt, self.token_id[tokens], self.special[tokens]
-        )
-
-    def followed_by(self, other: BlockActivations) -> BlockActivations:
-        """Both together; the prompts of `other` are counted on."""
-        counted_on = other._replace(prompt=other.prompt + int(self.prompt[-1]) + 1)
-        return BlockActivations(
-            torch.cat((self.hidden, other.hidden), dim=1),
-            *(torch.cat(both) for both in zip(self[1:], counted_on[1:], strict=True)),
-        )
+    def tokens_of(self, prompts: Tensor) -> Tensor:
+        """Indices of the tokens of these prompts (`[n]`, one may come twice), prompt after prompt."""
+        lengths = self.prompt.bincount(minlength=int(prompts.max()) + 1 if len(prompts) else 0)
+        count = lengths[prompts]
+        begins = (lengths.cumsum(0) - lengths)[prompts] - (count.cumsum(0) - count)
+        return torch.arange(int(count.sum())) + begins.repeat_interleave(count)
 
 
 def candidate_layers(encoder: nn.Module, *, embedding: bool, form: PromptForm = SHORT) -> list[int]:
     """Every index where an edit reaches the video model: its blocks, and before them, with `embedding`, the embedding
     output."""
     return list(range(EMBEDDING if embedding else 0, form.blocks or num_blocks(encoder)))
+
+
+class PromptBatch(NamedTuple):
+    """Prompts as a text encoder is given them."""
+
+    ids: Tensor
+    """`[batch, tokens]`, as all others on the CPU."""
+    mask: Tensor | None
+    """Attention mask `[batch, tokens]`; None where padding is attended."""
+    counted: Tensor
+    """Tokens whose states are wanted, bool `[batch, tokens]`."""
+    first: int
+    """Number of the first prompt."""
+
+    def run(self, encoder: nn.Module) -> Tensor:
+        """One pass of `encoder`; its output `[batch, tokens, d]`."""
+        device = execution_device(encoder)
+        mask = None if self.mask is None else self.mask.to(device)
+        return encoder(self.ids.to(device), attention_mask=mask)[0]
+
+    def states(self, hidden: Tensor) -> Tensor:
+        """The states that are wanted among `hidden` `[batch, tokens, d]`: `[wanted, d]`, in its dtype, on its
+        device."""
+        return hidden[self.counted.to(hidden.device)]
+
+
+def prompt_batches(
+    tokenizer: Any, prompts: Sequence[str], form: PromptForm, *, batch_size: int = 64, every_token: bool = False
+) -> Iterator[PromptBatch]:
+    """`prompts` tokenized as the pipeline would, batch by batch.
+
+    Padding that is not attended is left out, and batches are then padded to their longest prompt only. Of attended
+    padding `PADS_READ` positions per prompt count, of a template's beginning none, or with `every_token` everything:
+    beside ten words there may be two hundred such tokens, and all that is learned would be learned from them.
+    """
+    for start in range(0, len(prompts), batch_size):
+        inputs = tokenizer(
+            [form.template.format(prompt) for prompt in prompts[start : start + batch_size]],
+            padding="max_length" if form.attend_pads else True,
+            max_length=form.length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        counted = inputs.attention_mask > 0
+        if form.attend_pads:
+            counted = torch.ones_like(counted) if every_token else counted | _some_pads(counted)
+        if not every_token:
+            counted[:, : form.skip] = False
+        yield PromptBatch(inputs.input_ids, None if form.attend_pads else inputs.attention_mask, counted, start)
 
 
 @torch.no_grad()
@@ -95,21 +133,20 @@ def iter_blocks(
     batch_size: int = 64,
     edits: Mapping[int, Edit] | None = None,
     every_token: bool = False,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
 ) -> Iterator[BlockActivations]:
     """Encode `prompts` batch by batch as the pipeline would, yielding the activations of each batch.
 
     `layers` are the blocks to read (default all; an empty list reads the encoder output only), `edits` are applied
-    while encoding. Padding that is not attended is left out, and batches are then padded to their longest prompt only.
-    Of attended padding `PADS_READ` positions a prompt are given, of a template's beginning none, or with `every_token`
-    everything: beside ten words there may be two hundred such tokens, and all that is learned would be learned from
-    them.
+    while encoding; `every_token` is that of `prompt_batches`. States are selected where they are computed, and then
+    come to `device` in `dtype` (None: as computed; the output is always in float32). All else is on the CPU.
     """
     layers = range(num_blocks(encoder)) if layers is None else layers
     final = [] if form.blocks is None else [form.blocks - 1]
     special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)))
-    device = execution_device(encoder)
     captured: dict[int, Tensor] = {}
-    broken: tuple[Tensor, Tensor | None] | None = None
+    broken: PromptBatch | None = None
 
     def capture(index: int) -> Edit:
         edit = (edits or {}).get(index)
@@ -122,65 +159,51 @@ def iter_blocks(
         return read
 
     with edited(encoder, {index: capture(index) for index in {*layers, *final, *(edits or {})}}):
-        for start in range(0, len(prompts), batch_size):
-            inputs = tokenizer(
-                [form.template.format(prompt) for prompt in prompts[start : start + batch_size]],
-                padding="max_length" if form.attend_pads else True,
-                max_length=form.length,
-                truncation=True,
-                return_tensors="pt",
-            )
-            ids, mask = inputs.input_ids, inputs.attention_mask
-            output = encoder(ids.to(device), attention_mask=None if form.attend_pads else mask.to(device))[0]
-            output = captured[final[0]] if final else output
-            valid = mask > 0
-            if form.attend_pads:
-                valid = torch.ones_like(valid) if every_token else valid | _some_pads(valid)
-            if not every_token:
-                valid[:, : form.skip] = False
-            if not all(_finite(states, valid) for states in (output, *captured.values())):
-                broken = ids.to(device), None if form.attend_pads else mask.to(device)
+        for batch in prompt_batches(tokenizer, prompts, form, batch_size=batch_size, every_token=every_token):
+            output = batch.run(encoder)
+            states = {index: batch.states(captured.pop(index)) for index in list(captured)}
+            output = states[final[0]] if final else batch.states(output)
+            if not finite([output, *states.values()]):
+                broken = batch
                 break
-            rows = torch.arange(start, start + len(ids))[:, None].expand_as(ids)
-            hidden = [captured[index].float().cpu()[valid] for index in layers]
+            rows = torch.arange(batch.first, batch.first + len(batch.ids))[:, None].expand_as(batch.ids)
+            hidden = [states[index].to(device, dtype or states[index].dtype) for index in layers]
             yield BlockActivations(
-                torch.stack(hidden) if hidden else output.new_empty(0, int(valid.sum()), output.shape[-1]).cpu(),
-                output.float().cpu()[valid],
-                rows[valid],
-                ids[valid],
-                torch.isin(ids, special_ids)[valid],
+                torch.stack(hidden) if hidden else output.new_empty(0, *output.shape, dtype=dtype).to(device),
+                output.to(device, torch.float32),
+                rows[batch.counted],
+                batch.ids[batch.counted],
+                torch.isin(batch.ids, special_ids)[batch.counted],
             )
     if broken is not None:  # out of reach of the edits
-        raise _not_finite(encoder, *broken, edits)
+        raise _not_finite(encoder, broken, edits)
 
 
 _HALF_LIMIT = torch.finfo(torch.float16).max - 1000
 """Where T5 in transformers cuts states off that overflow in half precision; what is cut off is finite, and wrong."""
 
 
-def _finite(states: Tensor, valid: Tensor) -> bool:
-    """Whether states `[batch, tokens, d]` are sound at the tokens that count; masked padding may hold anything."""
-    largest = states.abs().amax(dim=-1).float().cpu()[valid].amax()  # NaN stays NaN
-    return bool(largest.isfinite()) and not (states.dtype == torch.float16 and float(largest) >= _HALF_LIMIT)
+def finite(states: Sequence[Tensor]) -> bool:
+    """Whether states `[tokens, d]` are sound; asked of all at once, since each answer waits for the device."""
+    largest = torch.stack([s.abs().amax().double().to(states[0].device) for s in states if s.numel()]).tolist()
+    limits = [_HALF_LIMIT if s.dtype == torch.float16 else math.inf for s in states if s.numel()]
+    return all(value < limit for value, limit in zip(largest, limits, strict=True))  # NaN is not below anything
 
 
-def _not_finite(
-    encoder: nn.Module, ids: Tensor, mask: Tensor | None, edits: Mapping[int, Edit] | None
-) -> NonFiniteError:
+def _not_finite(encoder: nn.Module, batch: PromptBatch, edits: Mapping[int, Edit] | None) -> NonFiniteError:
     """The error that names the first layer whose states are not finite, found by reading all of them once more."""
     first: list[int] = []
-    valid = torch.ones_like(ids, dtype=torch.bool).cpu() if mask is None else (mask > 0).cpu()
 
     def look(index: int) -> Edit:
         def read(hidden: Tensor, _: Tensor | None) -> None:
-            if not first and not _finite(hidden, valid):
+            if not first and not finite([batch.states(hidden)]):
                 first.append(index)
 
         return read
 
     with edited(encoder, {index: look(index) for index in range(EMBEDDING, num_blocks(encoder))}):
-        output = encoder(ids, attention_mask=mask)[0]
-    if edits and not first and _finite(output, valid):
+        output = batch.run(encoder)
+    if edits and not first and finite([batch.states(output)]):
         layers = ", ".join(map(layer_name, sorted(edits)))
         return NonFiniteError(f"expected finite states, but the edit at {layers} makes numbers that are not finite.")
     where, dtype = layer_name(first[0]) if first else "its output", next(encoder.parameters()).dtype
@@ -221,12 +244,35 @@ def encode_by_length(
 ) -> BlockActivations:
     """`encode_blocks` with prompts of like length in one batch, so that short ones spend no time on padding.
 
-    The result is in the order of `prompts`.
+    The result is in the order of `prompts`, and is filled in place: no states are ever held twice.
     """
+    if not prompts:
+        raise ValueError("expected at least one prompt, got an empty list.")
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    part = encode_blocks(tokenizer, encoder, [prompts[index] for index in order], form, **options)
-    original = torch.tensor(order)[part.prompt]
-    back = original.argsort(stable=True)
-    return BlockActivations(
-        part.hidden[:, back], part.output[back], original[back], part.token_id[back], part.special[back]
-    )
+    shorter_first = [prompts[index] for index in order]
+    counting = {name: options[name] for name in ("batch_size", "every_token") if name in options}
+    lengths = torch.zeros(len(prompts), dtype=torch.long)
+    for batch in prompt_batches(tokenizer, shorter_first, form, **counting):
+        numbers = torch.tensor(order[batch.first : batch.first + len(batch.ids)])
+        lengths[numbers] = batch.counted.sum(dim=1)
+    begins, total = lengths.cumsum(0) - lengths, int(lengths.sum())
+    whole: BlockActivations | None = None
+    for part in iter_blocks(tokenizer, encoder, shorter_first, form=form, **options):
+        number = torch.tensor(order)[part.prompt]
+        _, count = part.prompt.unique_consecutive(return_counts=True)
+        within = torch.arange(len(number)) - (count.cumsum(0) - count).repeat_interleave(count)
+        places = begins[number] + within
+        if whole is None:
+            whole = BlockActivations(
+                part.hidden.new_empty(len(part.hidden), total, part.hidden.shape[-1]),
+                *(field.new_empty(total, *field.shape[1:]) for field in part[1:]),
+            )
+        for field, own in zip(whole, part._replace(prompt=number), strict=True):
+            where = places.to(field.device)
+            if field is whole.hidden:
+                for layer, states in zip(field, own, strict=True):
+                    layer[where] = states
+            else:
+                field[where] = own
+    assert whole is not None
+    return whole

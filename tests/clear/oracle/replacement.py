@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..concept import Concept, Kind
-from ..encoder.activations import encode_by_length
-from ..prompts.writer import write_prompts
+from unseen.concept import Concept, Kind
+from unseen.encoder.activations import encode_by_length
+from unseen.prompts.writer import write_prompts
 from .layer_search import roles_of_pairs
 
 if TYPE_CHECKING:
-    from .eraser import ClearEraser
+    from unseen.clear.eraser import ClearEraser
     from .fitter import ClearFitter
 
 _PAIRS = 96

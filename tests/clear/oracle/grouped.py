@@ -15,7 +15,7 @@ from .layer_search import LayerCosts, LayerPreferences
 from .sae import SaeBank
 
 if TYPE_CHECKING:
-    from .eraser import ClearEraser
+    from unseen.clear.eraser import ClearEraser
     from .fitter import ClearFitter
 
 

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..concept import PromptPair
-from ..encoder.activations import SHORT, BlockActivations, PromptForm, encode_blocks
-from .edit import combined_edit
-from .eraser import ClearEraser
+from unseen.concept import PromptPair
+from unseen.encoder.activations import SHORT, BlockActivations, PromptForm, encode_blocks
+from unseen.clear.edit import combined_edit
+from unseen.clear.eraser import ClearEraser
 from .specificity import Activity, energies
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .config import ClearConfig
-from .eraser import ClearEraser
+from unseen.clear.eraser import ClearEraser
 from .layer_search import LayerCosts, OutputJudge, discriminant, output_costs, paper_costs
 from .sae import SaeBank
 from .specificity import Activity, leak

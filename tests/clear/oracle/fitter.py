@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..concept import Concept, PromptPair
-from ..encoder.activations import BlockActivations, PromptForm, candidate_layers, encode_by_length, iter_blocks
-from ..encoder.fingerprint import architecture, fingerprint
-from ..encoder.hooks import require_unedited
-from ..encoder.layers import EMBEDDING, layer_name
-from ..errors import FitError
-from ..prompts.writer import FitPrompts, write_prompts
+from unseen.concept import Concept, PromptPair
+from unseen.encoder.activations import BlockActivations, PromptForm, candidate_layers, encode_by_length, iter_blocks
+from unseen.encoder.fingerprint import architecture, fingerprint
+from unseen.encoder.hooks import require_unedited
+from unseen.encoder.layers import EMBEDDING, layer_name
+from unseen.errors import FitError
+from unseen.prompts.writer import FitPrompts, write_prompts
 from .config import ClearConfig
 from .criteria import CRITERIA
-from .eraser import ClearEraser
+from unseen.clear.eraser import ClearEraser
 from .gate import fit_gate, open_gate, prompt_maxima, streamed_maxima
 from .grouped import fit_in_groups
 from .layer_search import LayerCosts, LayerPreferences
@@ -30,7 +30,7 @@ from .report import describe, only_numbers
 from .sae import SaeBank, SaeTrainer, SharedSaeTrainer, ordinary_tokens
 from .search_view import SEARCH_TOKENS, output_judge, search_view
 from .specificity import Activity, activity, contrast_mask, literal_mask, soft_mask
-from .witness import failure_on_witness
+from unseen.clear.witness import failure_on_witness
 
 
 class ClearFitter:
