@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from .masks import MaskKind
-
+MaskKind = Literal["literal", "soft", "contrast"]
 CriterionName = Literal["output", "l_con", "l_con_sums", "leakage", "residual", "damage", "probe", "reconstruction"]
 
 
@@ -137,7 +136,7 @@ class ClearConfig:
     memory_budget: float | None = None
     """GB that a fit may use, the loaded text encoder included; layers that do not fit together are trained in groups.
     None = as much as it takes."""
-    device: str | None = None
+    fit_device: str | None = None
     """Where states are kept and autoencoders trained, such as "cpu" or "cuda:1"; None = where the encoder computes."""
 
     def __post_init__(self) -> None:
@@ -177,7 +176,7 @@ class ClearConfig:
         )
 
     def with_options(self, options: Mapping[str, Any]) -> ClearConfig:
-        """These settings with some changed, each named by its path: `{"sae.steps": 60, "device": "cpu"}`.
+        """These settings with some changed, each named by its path: `{"sae.steps": 60, "fit_device": "cpu"}`.
 
         Raises:
             ValueError: a name is unknown, or a value is out of range.

@@ -171,7 +171,7 @@ def source_of(path: TextPath, config: ClearConfig) -> Source:
             f"expected a layer from 0 to {layers[-1]} (or {EMBEDDING} for the embedding output), got search.layer ="
             f" {config.search.layer}."
         )
-    device = execution_device(path.encoder) if config.device is None else torch.device(config.device)
+    device = execution_device(path.encoder) if config.fit_device is None else torch.device(config.fit_device)
     return Source(path, tuple(layers), fingerprint(path.encoder), architecture(path.encoder), device)
 
 

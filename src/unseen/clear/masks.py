@@ -7,12 +7,10 @@ CLEAR sets `m_shared` from activity on the negatives and `m_spec = 1 − m_share
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-MaskKind = Literal["literal", "soft", "contrast"]
 
 
 class Activity(NamedTuple):

@@ -81,6 +81,7 @@ def demo(options: argparse.Namespace) -> None:
 def fit(options: argparse.Namespace) -> None:
     """Fit an eraser and keep it."""
     import unseen
+    from unseen.cli.settings import chosen_settings
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", unseen.ConceptWarning)
@@ -92,8 +93,7 @@ def fit(options: argparse.Namespace) -> None:
 
     pairs = None if options.pairs is None else load_pairs(options.pairs)
     out = options.out or Path("erasers") / file_name(options.name)
-    config = unseen.ClearConfig.paper() if options.config == "paper" else unseen.ClearConfig()
-    config = replace(config, memory_budget=options.memory_budget)
+    config = chosen_settings(options)
     pipe = _pipeline(options, text_only=True)
     eraser = unseen.fit(pipe, concept, config=config, seed=options.seed, pairs=pairs, encoder=options.encoder)
     eraser.save_pretrained(out)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from unseen.cli import commands
+from unseen.cli.settings import add_settings
 
 EVALUATIONS = {
     "picture": "how good the video model's pictures are, before anything is erased",
@@ -69,14 +70,13 @@ def build_parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--pairs", type=Path, metavar="FILE", help="your own prompt pairs: CSV or JSONL with positive, negative"
     )
-    fit.add_argument("--config", choices=("default", "paper"), default="default", help="settings of the fit")
     fit.add_argument("--seed", type=int, default=0, help="seed of the fit (default: %(default)s)")
     fit.add_argument(
         "--encoder", metavar="NAME", help='which text encoder, where a model has several: "text_encoder_2", ...'
     )
-    _add_budget(fit)
     fit.add_argument("--out", type=Path, metavar="FOLDER", help="where to keep the eraser (default: erasers/NAME)")
     _add_model(fit)
+    add_settings(fit)
     fit.set_defaults(run=commands.fit)
 
     generate = known.add_parser(
