@@ -7,9 +7,10 @@ Here `μ` plays the role of the decoder bias `b_dec`; it is the layer's mean and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,7 +58,10 @@ class SaeBank:
 
 
 def _activate(pre: Tensor, top_k: int | None) -> Tensor:
-    f = F.relu(pre)
+    return _keep(F.relu(pre), top_k)
+
+
+def _keep(f: Tensor, top_k: int | None) -> Tensor:
     if top_k is None:
         return f
     kept = f.topk(min(top_k, f.shape[-1]), dim=-1)
@@ -75,8 +79,109 @@ def ordinary_tokens(hidden: Tensor, limit: float = 5.0) -> Tensor:
     return (norms < limit * norms.median(dim=1, keepdim=True).values).all(dim=0)
 
 
+@torch.no_grad()
+def _moments(sample: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
+    """Mean `[L, 1, d]` and scale `[L, 1, 1]` of `sample` `[L, N, d]`, float32, from copies of `at_once` layers."""
+    means, scales = [], []
+    for layers in sample.split(at_once):
+        means.append(layers.float().mean(dim=1, keepdim=True))
+        scales.append((layers - means[-1]).square_().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-8))
+    return torch.cat(means), torch.cat(scales)
+
+
+class _Step(NamedTuple):
+    """What the two ways to compute a step agree on."""
+
+    error: Tensor
+    """Mean squared error per token, `[L]`."""
+    norm: Tensor
+    """Mean L1 norm of a token's features, `[L]`."""
+    W_enc: Tensor
+    """Gradient of the encoder, `[L, d, m]`; sparse, `[L, m, d]`."""
+    b_enc: Tensor
+    """Gradient of its bias, `[L, 1, m]`."""
+    W_dec: Tensor
+    """Gradient of the decoder, `[L, m, d]`."""
+
+
+def _dense_step(bank: SaeBank, x: Tensor, f: Tensor, per_error: Tensor, per_feature: Tensor) -> _Step:
+    """For scaled tokens `x` and their features `f` before TopK; `per_error` and `per_feature`, `[L, 1, 1]`, say how
+    much the loss grows with one token's squared error, and with one of its features."""
+    f = _keep(f, bank.top_k)
+    residual = torch.bmm(f, bank.W_dec).sub_(x)
+    error = residual.square().sum(dim=-1).mean(dim=-1)
+    residual *= 2 * per_error
+    slope = torch.bmm(residual, bank.W_dec.mT).add_(per_feature).mul_(f > 0)
+    return _Step(
+        error,
+        f.sum(dim=-1).mean(dim=-1),
+        torch.bmm(x.mT, slope),
+        slope.sum(dim=1, keepdim=True),
+        torch.bmm(f.mT, residual),
+    )
+
+
+def _sparse_step(bank: SaeBank, x: Tensor, f: Tensor, per_error: Tensor, per_feature: Tensor) -> _Step:
+    """`_dense_step` by the active features alone; by all of them where so many are active that it would not pay."""
+    (layers, count, d), m = x.shape, f.shape[-1]
+    if bank.top_k is None:
+        place = f.view(-1).nonzero()[:, 0]
+    else:
+        kept = f.view(-1, m).topk(min(bank.top_k, m), dim=-1, sorted=False).indices
+        place = (kept + m * torch.arange(len(kept))[:, None]).view(-1)
+    if len(place) > f.numel() / 8:
+        dense = _dense_step(bank, x, f, per_error, per_feature)
+        return dense._replace(W_enc=dense.W_enc.mT.contiguous())
+    # One entry per active feature of a token; the tokens, and the features, of all layers are numbered through.
+    active, token = f.view(-1)[place], place // m
+    layer = token // count
+    feature = place - (token - layer) * m
+    order = feature.argsort(stable=True)
+
+    def sums(of: Tensor, by: Tensor, at: Tensor, into: Tensor, total: int) -> Tensor:
+        """Rows `of[at]` times `by`, added up as `into`, which is sorted, says: `[total, d]`."""
+        entries = into.bincount(minlength=total)
+        return F.embedding_bag(at, of.view(-1, d), entries.cumsum(0) - entries, mode="sum", per_sample_weights=by)
+
+    with torch.enable_grad():
+        decoded = sums(bank.W_dec, active.requires_grad_(), feature, token, layers * count)
+    residual = decoded.detach().view_as(x) - x
+    error = residual.square().sum(dim=-1).mean(dim=-1)
+    residual *= 2 * per_error
+    (slope,) = torch.autograd.grad(decoded, active, residual.view(-1, d))
+    active = active.detach()
+    slope = slope.add_(per_feature.view(-1)[layer]).mul_(active > 0)
+    by_feature = token[order], feature[order], layers * m
+    return _Step(
+        error,
+        f.new_zeros(layers).index_add_(0, layer, active) / count,
+        sums(x, slope[order], *by_feature).view(layers, m, d),
+        f.new_zeros(layers * m).index_add_(0, feature, slope).view(layers, 1, m),
+        sums(residual, active[order], *by_feature).view(layers, m, d),
+    )
+
+
+@contextmanager
+def _tf32(wanted: bool) -> Iterator[None]:
+    """Lets CUDA's float32 products use TF32, for as long as the context lasts."""
+    matmul = torch.backends.cuda.matmul
+    name, value = ("fp32_precision", "tf32") if hasattr(matmul, "fp32_precision") else ("allow_tf32", True)
+    before = getattr(matmul, name)
+    if wanted:
+        setattr(matmul, name, value)
+    try:
+        yield
+    finally:
+        if wanted:
+            setattr(matmul, name, before)
+
+
 class SaeTrainer:
-    """Trains a bank. The loss of a block is FVU (squared error over total variance) plus λ times the mean L1 norm."""
+    """Trains a bank. The loss of a layer is FVU (squared error over total variance) plus λ times the mean L1 norm.
+
+    The gradients are written out: of the five products of a step only the first must be dense. States may have any
+    floating dtype and lie on any device; parameters and arithmetic are float32 there.
+    """
 
     def __init__(
         self,
@@ -89,71 +194,87 @@ class SaeTrainer:
         seed: int = 0,
         top_k: int | None = None,
         start_bias: float = -0.1,
+        start: Literal["data", "random"] = "data",
+        fast: bool = False,
     ):
-        """`sample` are block outputs `[L, N, d]` that set mean, scale and the starting decoder rows."""
+        """Everything is made on the device of `sample`, from random numbers of the CPU.
+
+        Args:
+            sample: layer outputs `[L, N, d]` that set mean and scale.
+            num_features: features per layer (m).
+            l1: λ.
+            lr: highest learning rate; it warms up over 20 steps and falls over the last two fifths.
+            steps: how often `step` will be called.
+            seed: of the start.
+            top_k: features kept per token; None keeps all positive ones.
+            start_bias: encoder bias at the start, in units of √d, the norm of a scaled token.
+            start: what decoder rows start on: jittered, centered tokens of the sample, or random directions. Random
+                ones leave almost no feature dead with a `start_bias` of −0.1 (L1) or 0 (TopK), and none alive at −0.3.
+            fast: the quickest arithmetic instead of the plainest: sparse products on a CPU, TF32 on CUDA.
+        """
         layers, count, d = sample.shape
-        generator = torch.Generator().manual_seed(seed)
-        mean = sample.mean(dim=1, keepdim=True)
-        scale = (sample - mean).square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-8)
-        # Decoder rows start on data (jittered, centred tokens): far fewer features die than from random directions.
-        rows = (sample - mean)[:, torch.randint(count, (num_features,), generator=generator)]
-        rows = rows / scale + 0.5 * torch.randn(rows.shape, generator=generator)
+        generator, device = torch.Generator().manual_seed(seed), sample.device
+        # All layers at once where the bits of earlier fits are wanted: how sums are split over threads depends on it.
+        mean, scale = _moments(sample, at_once=layers if start == "data" else 1)
+        if start == "data":
+            rows = sample[:, torch.randint(count, (num_features,), generator=generator).to(device)] - mean
+            rows = rows / scale + 0.5 * torch.randn(rows.shape, generator=generator).to(device)
+        else:
+            rows = torch.randn((layers, num_features, d), generator=generator).to(device)
         W_dec = F.normalize(rows, dim=-1)
-        W_enc = W_dec.transpose(1, 2).contiguous()
-        # Scaled tokens have norm √d: the lower the bias, the closer to its starting token a row answers.
-        b_enc = torch.full((layers, 1, num_features), start_bias * d**0.5)
-        self.bank = SaeBank(W_enc, b_enc, W_dec, mean, scale, top_k)
+        self.fast, self.sparse = fast, fast and device.type == "cpu"
+        # Sparse gradients come feature by feature, so that is how the encoder lies in memory then, as `[L, m, d]`.
+        W_enc = W_dec.clone() if self.sparse else W_dec.mT.contiguous()
+        b_enc = torch.full((layers, 1, num_features), start_bias * d**0.5, device=device)
         self.parameters = [W_enc, b_enc, W_dec]
-        for parameter in self.parameters:
-            parameter.requires_grad_()
+        self._set_bank(mean, scale, top_k)
         self.l1 = l1
         self.optimizer = torch.optim.Adam(self.parameters, lr=lr, betas=(0.9, 0.99), fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: min(1.0, (step + 1) / 20, max(0.02, (steps - step) / (0.4 * steps)))
         )
 
-    def losses(self, h: Tensor) -> Tensor:
-        """Loss per block `[L]` on block outputs `[L, N, d]`."""
-        x = self.bank.normalise(h)
-        f = _activate(torch.baddbmm(self.bank.b_enc, x, self.bank.W_enc), self.bank.top_k)
-        error = (x - torch.bmm(f, self.bank.W_dec)).square().sum(dim=-1).mean(dim=-1)
-        variance = x.square().sum(dim=-1).mean(dim=-1)
-        return error / variance + self.l1 * f.sum(dim=-1).mean(dim=-1) / x.shape[-1] ** 0.5
-
+    @torch.no_grad()
     def step(self, h: Tensor, layer_weights: Tensor | None = None) -> Tensor:
-        """One optimiser step on `h` `[L, N, d]`, blocks weighted by `layer_weights` `[L]`; returns the losses `[L]`."""
-        losses = self.losses(h)
-        self.optimizer.zero_grad()
-        (losses.sum() if layer_weights is None else (losses * layer_weights).sum()).backward()
-        W_dec = self.bank.W_dec
-        with torch.no_grad():
-            # The norm of a decoder row is fixed at one: only the gradient across the row may act.
-            assert W_dec.grad is not None
-            W_dec.grad -= (W_dec.grad * W_dec).sum(dim=-1, keepdim=True) * W_dec
+        """One optimizer step on `h` `[L, N, d]`, layers weighted by `layer_weights` `[L]`; returns the losses `[L]`."""
+        bank, (count, d) = self.bank, h.shape[1:]
+        with _tf32(self.fast and h.is_cuda):
+            x = bank.normalise(h)
+            f = F.relu_(torch.baddbmm(bank.b_enc, x, bank.W_enc))
+            variance = x.square().sum(dim=-1).mean(dim=-1)
+            weights = torch.ones_like(variance) if layer_weights is None else layer_weights
+            per_error = (weights / variance / count)[:, None, None]
+            per_feature = (weights / d**0.5 * self.l1 / count)[:, None, None]
+            done = (_sparse_step if self.sparse else _dense_step)(bank, x, f, per_error, per_feature)
+        for parameter, gradient in zip(self.parameters, done[2:], strict=True):
+            parameter.grad = gradient
+        # The norm of a decoder row is fixed at one: only the gradient across the row may act.
+        W_dec = bank.W_dec
+        assert W_dec.grad is not None
+        W_dec.grad -= (W_dec.grad * W_dec).sum(dim=-1, keepdim=True) * W_dec
         self.optimizer.step()
         self.schedule.step()
-        with torch.no_grad():
-            W_dec.copy_(F.normalize(W_dec, dim=-1))
-        return losses.detach()
+        W_dec.copy_(F.normalize(W_dec, dim=-1))
+        return done.error / variance + self.l1 * done.norm / d**0.5
 
     def keep(self, places: Sequence[int]) -> None:
         """Go on with the autoencoders at `places` only; they train on as if the others were still there."""
-        index = torch.tensor(places)
-        kept = []
-        for old in self.parameters:
-            new = old.detach()[index].clone().requires_grad_()
+        index = torch.tensor(places, device=self.bank.mean.device)
+        kept = [old[index] for old in self.parameters]
+        for old, new in zip(self.parameters, kept, strict=True):
             moments = self.optimizer.state.pop(old, {})
-            self.optimizer.state[new] = {k: v[index].clone() if v.ndim else v for k, v in moments.items()}
-            kept.append(new)
-        self.optimizer.param_groups[0]["params"] = kept
-        self.parameters = kept
-        W_enc, b_enc, W_dec = kept
-        self.bank = SaeBank(W_enc, b_enc, W_dec, self.bank.mean[index], self.bank.scale[index], self.bank.top_k)
+            self.optimizer.state[new] = {k: v[index] if v.ndim else v for k, v in moments.items()}
+        self.optimizer.param_groups[0]["params"] = self.parameters = kept
+        self._set_bank(self.bank.mean[index], self.bank.scale[index], self.bank.top_k)
+
+    def _set_bank(self, mean: Tensor, scale: Tensor, top_k: int | None) -> None:
+        W_enc, b_enc, W_dec = self.parameters
+        self.bank = SaeBank(W_enc.mT if self.sparse else W_enc, b_enc, W_dec, mean, scale, top_k)
 
     def finish(self) -> SaeBank:
         """The bank as it stands, detached from training."""
         parts = {f.name: getattr(self.bank, f.name) for f in fields(SaeBank) if f.name != "top_k"}
-        return SaeBank(**{name: part.detach().clone() for name, part in parts.items()}, top_k=self.bank.top_k)
+        return SaeBank(**{name: part.clone().contiguous() for name, part in parts.items()}, top_k=self.bank.top_k)
 
 
 class SharedSaeTrainer(SaeTrainer):
