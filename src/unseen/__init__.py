@@ -21,6 +21,7 @@ _PUBLIC = {
         "EraserBypassedError",
         "EraserError",
         "FitError",
+        "FitWarning",
         "GuidanceNeededError",
         "LoadError",
         "NonFiniteError",

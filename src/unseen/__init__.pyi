@@ -12,6 +12,7 @@ from .errors import DamagedFileError as DamagedFileError
 from .errors import EraserBypassedError as EraserBypassedError
 from .errors import EraserError as EraserError
 from .errors import FitError as FitError
+from .errors import FitWarning as FitWarning
 from .errors import GuidanceNeededError as GuidanceNeededError
 from .errors import LoadError as LoadError
 from .errors import NonFiniteError as NonFiniteError

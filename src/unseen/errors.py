@@ -43,6 +43,10 @@ class FitError(UnseenError, RuntimeError):
     """A fit ended without a usable eraser, for instance because no feature was specific to the concept."""
 
 
+class FitWarning(UserWarning):
+    """A fit ran through, and by its held-out pairs it did not work."""
+
+
 class WrongEncoderError(UnseenError):
     """An eraser was attached to another text encoder than the one it was fitted on."""
 

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import stat
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,17 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def require_writable(folder: str | Path) -> None:
+    """Make `folder` if need be, and see that files can be written there: before the work, not after it.
+
+    Raises `OSError` with the reason.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".unseen-"):
+        pass
 
 
 def write_pair(

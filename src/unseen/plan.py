@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .clear.config import ClearConfig
-from .clear.memory import FitMemory, fit_memory, shape_of
+from .clear.memory import PROGRAM, FitMemory, fit_memory, shape_of
 from .encoder.activations import PromptForm
 from .encoder.layers import num_blocks
 from .pipelines import Backbone, backbone_of
@@ -85,13 +85,12 @@ def needs(
         form = PromptForm(backbone.prompt_length, backbone.attends_pads) if backbone else PromptForm()
         form = form if form.attend_pads else form._replace(length=min(form.length, config.prompts.max_length))
         shape = shape_of(encoder)
-        shape["encoder"] = shape["encoder"] // 4 * element
+        shape |= {"encoder": shape["encoder"] // 4 * element, "element": element}
         layers = num_blocks(encoder)
         memory = fit_memory(config, form, layers=layers, **shape)
         fit_operations = _fit_operations(memory, config, sum(p.numel() for p in encoder.parameters()))
         weights += memory.encoder
-        device = memory.encoder + memory.encoding(layers)
-        found.append(Need(f"fit at {name}", device, memory.peak() - device, _eraser(memory), fit_operations))
+        found.append(Need(f"fit at {name}", memory.peak() - PROGRAM, PROGRAM, _eraser(memory), fit_operations))
         if config.memory_budget is not None:
             group = memory.group_within(int(config.memory_budget * 1e9))
             if group < layers:

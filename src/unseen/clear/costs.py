@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -34,7 +36,8 @@ class LayerCosts(NamedTuple):
     """What the total is made of, each `[L]`."""
 
 
-class SearchView(NamedTuple):
+@dataclass(frozen=True)
+class SearchView:
     """What a criterion may look at; everything is ordered by candidate layer."""
 
     data: FitData
@@ -46,10 +49,23 @@ class SearchView(NamedTuple):
     """The same on tokens of prompts without the concept."""
     mask: Tensor
     """`m_spec`, `[L, m]`."""
-    trials: Sequence[ClearEraser | None]
-    """A trial eraser per layer; None where no feature is specific."""
     held_out: Tensor
     """Some held-out tokens, `[n]`."""
+
+    @cached_property
+    def trials(self) -> list[ClearEraser | None]:
+        """A trial eraser per layer; None where no feature is specific."""
+        return [
+            trial(
+                self.data,
+                self.bank.of_layer(place),
+                layer,
+                self.mask[place],
+                self.positives.energy[place],
+                self.config.edit,
+            )
+            for place, layer in enumerate(self.data.layers)
+        ]
 
 
 Criterion = Callable[[SearchView], LayerCosts]
@@ -60,13 +76,9 @@ def search_view(data: FitData, bank: SaeBank, config: ClearConfig, generator: to
     """The view with the bank as it stands."""
     positives, negatives = activities(data, bank, limit=SEARCH_TOKENS, generator=generator)
     mask = specificity(positives, negatives, config.edit)
-    trials = [
-        trial(data, bank.of_layer(place), layer, mask[place], positives.energy[place], config.edit)
-        for place, layer in enumerate(data.layers)
-    ]
     held_out = (data.of_prompts(data.held_out) & data.ordinary).nonzero()[:, 0]
     held_out = subset(held_out, SEARCH_TOKENS, generator)
-    return SearchView(data, config, bank, positives, negatives, mask, trials, held_out)
+    return SearchView(data, config, bank, positives, negatives, mask, held_out)
 
 
 def layer_costs(data: FitData, bank: SaeBank, config: ClearConfig, generator: torch.Generator) -> LayerCosts:
@@ -78,6 +90,14 @@ def layer_costs(data: FitData, bank: SaeBank, config: ClearConfig, generator: to
 def l_con(view: SearchView) -> LayerCosts:
     """The paper's: `log(1 + S_uni/(S_spe + ε))`, the share of shared energy on the concept's own tokens."""
     s_spe, s_uni = energies(view.positives, view.mask)
+    return LayerCosts(torch.log1p(s_uni / (s_spe + 1e-8)), {"s_spe": s_spe, "s_uni": s_uni})
+
+
+def l_con_sums(view: SearchView) -> LayerCosts:
+    """The same by a third party's transcription of the paper: plain sums, `S_spe = Σ f⁺ ⊙ m_spec` on positives and
+    `S_uni = Σ f⁻ ⊙ m_shared` on negatives (here, means over as many tokens as there are)."""
+    s_spe = (view.positives.mean * view.mask).sum(dim=-1)
+    s_uni = (view.negatives.mean * (1 - view.mask)).sum(dim=-1)
     return LayerCosts(torch.log1p(s_uni / (s_spe + 1e-8)), {"s_spe": s_spe, "s_uni": s_uni})
 
 
@@ -181,6 +201,7 @@ def _judged(view: SearchView) -> LayerCosts:
 CRITERIA: dict[str, Criterion] = {
     "output": output,
     "l_con": l_con,
+    "l_con_sums": l_con_sums,
     "leakage": leakage,
     "residual": residual,
     "damage": damage,

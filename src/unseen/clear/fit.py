@@ -21,6 +21,7 @@ from .groups import group_size, search_in_groups
 from .report import describe
 from .search import Found, search
 from .select import choose_strength, replace_concept, select
+from .verdict import announce
 
 FIT_VERSION = 2
 """Goes up whenever the same arguments give another eraser, so that one from an earlier version is not taken for it."""
@@ -34,6 +35,7 @@ def fit(
     seed: int = 0,
     pairs: Sequence[PromptPair] | None = None,
     encoder: str | None = None,
+    strict: bool = False,
     progress: bool = True,
 ) -> ClearEraser:
     """Fit an eraser for `concept`.
@@ -46,13 +48,14 @@ def fit(
         seed: Seed of prompts, autoencoders and layer search.
         pairs: Your own prompt pairs (see `load_pairs`) instead of those made from the name.
         encoder: Which text encoder, where a pipeline has several (see `unseen.text_encoders`): each needs an eraser.
+        strict: Raise where the fit did not work by its held-out pairs; otherwise `FitWarning` says so.
         progress: Show a progress bar.
 
     Returns:
-        A frozen `ClearEraser`; `eraser.report` says how the fit went.
+        A frozen `ClearEraser`; `eraser.report` says how the fit went, and `report["verdict"]` whether it worked.
 
     Raises:
-        FitError: Too few pairs, or no feature specific to the concept.
+        FitError: Too few pairs, no feature specific to the concept, or a fit that did not work and `strict`.
         UnsupportedPipelineError: The pipeline has no text encoder, or several and `encoder` names none of them.
     """
     config = config or ClearConfig()
@@ -60,7 +63,9 @@ def fit(
     started = time.perf_counter()
     with fitting(pipe, encoder, config) as path:
         data, found = learn(path, concept, config, seed=seed, pairs=pairs, progress=progress)
-        return finish(data, found, config, started=started)
+        eraser = finish(data, found, config, started=started)
+    announce(concept.name, eraser.report["verdict"], strict=strict)
+    return eraser
 
 
 def learn(

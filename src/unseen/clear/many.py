@@ -20,11 +20,11 @@ from .config import ClearConfig
 from .data import FitData, Source, encode, require_pairs, source_of, texts_of, view
 from .eraser import ClearEraser
 from .fit import finish, fitting
+from .memory import SAMPLE_TOKENS
 from .sae import SaeBank
 from .search import new_trainer, prefer
+from .verdict import announce
 
-_SAMPLE = 32768
-"""Tokens, over all concepts, that set mean, scale and first rows of the bank."""
 _NAMED = 0.2
 """Share of a batch that stands in the concepts' names. In the fit of one concept its name is one token in twenty; with
 ten concepts it would be one in two hundred, and a rare name would share its features with others."""
@@ -37,6 +37,7 @@ def fit_many(
     config: ClearConfig | None = None,
     seed: int = 0,
     encoder: str | None = None,
+    strict: bool = False,
     progress: bool = True,
 ) -> list[ClearEraser]:
     """Fit an eraser for each of `concepts`, in their order, cheaper than one by one.
@@ -62,7 +63,9 @@ def fit_many(
         for own in tqdm(data, desc="erasers", disable=not progress):
             started = time.perf_counter() - shared
             erasers.append(finish(own, prefer(own, bank, config), config, started=started))
-        return erasers
+    for eraser in erasers:
+        announce(eraser.name, eraser.report["verdict"], strict=strict)
+    return erasers
 
 
 def read_together(source: Source, concepts: Sequence[Concept], config: ClearConfig, seed: int) -> list[FitData]:
@@ -97,7 +100,7 @@ def train_together(data: Sequence[FitData], config: ClearConfig, *, seed: int, p
                 places.append(own.where[tokens[torch.randint(len(tokens), (wanted,), generator=generator)]])
         return data[0].states.hidden[:, torch.cat(places)]
 
-    trainer = new_trainer(sample(min(_SAMPLE, sum(len(own.sae_tokens) for own in data))), config, seed)
+    trainer = new_trainer(sample(min(SAMPLE_TOKENS, sum(len(own.sae_tokens) for own in data))), config, seed)
     batches: list[Tensor] = []
     for _ in tqdm(range(config.sae.steps), desc="autoencoders", disable=not progress):
         if not batches:  # several at once: many small reads take longer than a step

@@ -44,6 +44,13 @@ def soft_mask(positives: Activity, negatives: Activity) -> Tensor:
     return torch.where(positives.rate > 0, 1 - shared.clamp(max=1), 0.0)
 
 
+def relative_mask(negatives: Activity) -> Tensor:
+    """`m_spec` = 1 − m_shared, where `m_shared` is the mean activation on negatives over that of the most active
+    feature: the soft mask of a third party's transcription of the paper. A feature that never fired counts as
+    specific."""
+    return 1 - negatives.mean / (negatives.mean.amax(dim=-1, keepdim=True) + 1e-8)
+
+
 def contrast_mask(positives: Activity, negatives: Activity, *, min_rate: float, max_ratio: float) -> Tensor:
     """`m_spec` = 1 where a feature fires on more than `min_rate` of the positive tokens while its mean activation on
     the negatives is below `max_ratio` times that on the positives. A feature that never fired is never specific."""

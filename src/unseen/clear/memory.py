@@ -1,10 +1,9 @@
-"""How much memory a fit needs, and in how many groups of blocks it has to run to stay within a budget.
+"""How much memory a fit needs, and in how many groups of layers it has to run to stay within a budget.
 
-The encoder's weights stay loaded. Beside them lie the activations of the blocks that are read (float32 on the CPU,
-twice while batches are joined and put in order) and their autoencoders (weights, gradients, Adam's two moments and the
-copy that is judged). Trial edits are judged by encoding prompts in between, so both exist at the same time.
-Blocks that do not fit together are trained in groups, one encoding of the prompts for each; only one group's
-activations exist at a time.
+The encoder's weights stay loaded. Beside them, on the device that computes, lie the states of the layers that are read,
+in the encoder's dtype and once, the autoencoders of these layers, and the passes of the held-out prompts that trial
+edits are taken up from. Layers that do not fit together are trained in groups, one encoding of the prompts for each;
+only one group's states exist at a time.
 """
 
 from __future__ import annotations
@@ -22,8 +21,10 @@ TOKENS_PER_PROMPT = 16
 """Mean length of the prompts that a fit writes, special tokens included."""
 SAME_WORD = 48
 """Prompts about something else that share a word with the concept."""
+SAMPLE_TOKENS = 32768
+"""Tokens that set mean, scale and start of the autoencoders."""
 _FLOAT = 4
-_PROGRAM = 500_000_000
+PROGRAM = 500_000_000
 """Python with torch and transformers loaded."""
 
 
@@ -33,45 +34,60 @@ class FitMemory:
 
     encoder: int
     """Weights of the text encoder."""
+    element: int
+    """Bytes of a number in the encoder's dtype."""
     width: int
     """d, width of a layer's states."""
     feed_forward: int
-    """Width inside a block."""
+    """Width inside a layer."""
     layers: int
-    """Candidate blocks."""
+    """Candidate layers."""
     prompts: int
     tokens: int
-    """Tokens whose layer's statess are kept, of all prompts."""
+    """Tokens whose states are kept, of all prompts."""
     batch_tokens: int
     """Tokens of one encoding batch, padding included."""
+    held_out_tokens: int
+    """Tokens of the held-out positives, padding included."""
     features: int
     """m, features per autoencoder."""
     batch: int
     """Tokens per autoencoder step."""
 
-    def activations(self, layers: int) -> int:
-        """Block outputs of `layers` blocks at all kept tokens."""
-        return layers * self.tokens * self.width * _FLOAT
+    def states(self, layers: int) -> int:
+        """States of `layers` layers at all kept tokens, and the encoder's output in float32."""
+        return self.tokens * self.width * (layers * self.element + _FLOAT)
 
     def bank(self, layers: int) -> int:
-        """Weights of the autoencoders of `layers` blocks."""
+        """Weights of the autoencoders of `layers` layers."""
         return layers * (2 * self.width * self.features + self.features + self.width) * _FLOAT
 
     def encoding(self, layers: int) -> int:
-        """What a batch needs on its way through the encoder, with `layers` blocks read."""
-        return self.batch_tokens * (3 * self.feed_forward + (8 + layers) * self.width) * _FLOAT
+        """What a batch needs on its way through the encoder, with `layers` layers read."""
+        return self.batch_tokens * (3 * self.feed_forward + (8 + layers) * self.width) * self.element
+
+    def start(self, layers: int) -> int:
+        """The sample that the autoencoders start from, and one layer of it in float32."""
+        tokens = min(self.tokens, SAMPLE_TOKENS)
+        return tokens * self.width * (layers * self.element + 2 * _FLOAT)
 
     def training(self, layers: int) -> int:
         """Autoencoders with gradients, moments and the copy that is judged, and what a step computes."""
         step = layers * self.batch * (4 * self.features + 4 * self.width) * _FLOAT
         return 5 * self.bank(layers) + step
 
+    def judging(self, layers: int) -> int:
+        """The passes of the held-out prompts, all layers of them, and features of as many tokens as are looked at."""
+        replay = self.held_out_tokens * self.width * self.layers * self.element
+        looked_at = min(self.tokens, 4096) * (2 * self.features + 2 * self.width) * layers * _FLOAT
+        return replay + looked_at + 4 * self.width**2 * _FLOAT
+
     def peak(self, group: int | None = None) -> int:
-        """Most memory at any time with `group` blocks trained together (default all)."""
+        """Most memory at any time with `group` layers trained together (default all)."""
         layers = min(group or self.layers, self.layers)
-        held = 2 * self.activations(layers) + self.tokens * self.width * _FLOAT
         finished = self.bank(self.layers) if layers < self.layers else 0
-        return _PROGRAM + self.encoder + finished + held + self.encoding(layers) + self.training(layers)
+        learning = self.training(layers) + max(self.start(layers), self.judging(layers))
+        return PROGRAM + self.encoder + finished + self.states(layers) + max(self.encoding(layers), learning)
 
     def group_within(self, budget: int) -> int:
         """The most blocks that can be trained together in `budget` bytes.
@@ -84,7 +100,7 @@ class FitMemory:
                 return group
         raise FitError(
             f"the memory budget is {budget / 1e9:.2f} GB, but a fit needs at least {self.peak(1) / 1e9:.2f} GB even one"
-            f" block at a time ({self.encoder / 1e9:.2f} GB of it are the text encoder). Raise memory_budget, or lower"
+            f" layer at a time ({self.encoder / 1e9:.2f} GB of it are the text encoder). Raise memory_budget, or lower"
             " prompts.pairs and prompts.retain."
         )
 
@@ -95,7 +111,7 @@ def prompts_of(config: ClearConfig) -> int:
 
 
 def fit_memory(
-    config: ClearConfig, form: PromptForm, *, encoder: int, width: int, feed_forward: int, layers: int
+    config: ClearConfig, form: PromptForm, *, encoder: int, element: int, width: int, feed_forward: int, layers: int
 ) -> FitMemory:
     """The sizes of a fit of a text encoder with these shapes, whose weights take `encoder` bytes."""
     prompts = prompts_of(config)
@@ -104,21 +120,24 @@ def fit_memory(
     padded = form.length if form.attend_pads or form.skip else 2 * words
     return FitMemory(
         encoder=encoder,
+        element=element,
         width=width,
         feed_forward=feed_forward,
         layers=layers,
         prompts=prompts,
         tokens=prompts * kept,
         batch_tokens=min(config.prompts.batch_size, prompts) * padded,
-        features=config.sae.num_features,
+        held_out_tokens=config.prompts.held_out * padded,
+        features=width * config.sae.expansion if config.sae.expansion else config.sae.num_features,
         batch=config.sae.batch_size,
     )
 
 
 def shape_of(encoder: nn.Module) -> dict[str, int]:
-    """Bytes of weights, width and inner width of a text encoder, as `fit_memory` wants them."""
+    """Bytes of weights and of one number, width and inner width of a text encoder, as `fit_memory` wants them."""
     config: Any = encoder.config
     width = int(getattr(config, "d_model", None) or config.hidden_size)
     inner = getattr(config, "d_ff", None) or getattr(config, "intermediate_size", None) or 4 * width
     weights = sum(p.numel() * p.element_size() for p in encoder.parameters())
-    return {"encoder": weights, "width": width, "feed_forward": int(inner)}
+    element = next(encoder.parameters()).element_size()
+    return {"encoder": weights, "element": element, "width": width, "feed_forward": int(inner)}

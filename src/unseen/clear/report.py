@@ -17,6 +17,7 @@ from .masks import activity, leak
 from .sae import statistics
 from .search import Found
 from .select import features_of
+from .verdict import verdict
 
 _QUALITY_TOKENS = 8192
 """Tokens on which features are counted as dead."""
@@ -25,12 +26,12 @@ _QUALITY_TOKENS = 8192
 def describe(data: FitData, found: Found, eraser: ClearEraser, trials: dict[str, Any]) -> dict[str, Any]:
     """Facts about a finished fit.
 
-    Lists per layer are ordered as `layers`, the candidates. `preferences` holds α after every round, `costs` the last
-    round's; `fvu`, `l0` and `dead` are per layer, the first two on held-out prompts (None for a layer whose states are
-    gone, where memory was bounded); `fired_on` is the share of prompts that the eraser would change at all.
-    `strength_trials` says what each γ that was tried left of the concept. `left_out` counts training tokens of
-    extraordinary norm, on which the autoencoders were not trained, and how many of them stand in the concept's own
-    name; these are warned about.
+    `verdict` says whether it worked (`unseen.clear.verdict`). Lists per layer are ordered as `layers`, the candidates.
+    `preferences` holds α after every round, `costs` the last round's; `fvu`, `l0` and `dead` are per layer, the first
+    two on held-out prompts (None for a layer whose states are gone, where memory was bounded); `fired_on` is the share
+    of prompts that the eraser would change at all. `strength_trials` says what each γ that was tried left of the
+    concept. `left_out` counts training tokens of extraordinary norm, on which the autoencoders were not trained, and
+    how many of them stand in the concept's own name; these are warned about.
     """
     held_out = (data.of_prompts(data.held_out) & data.ordinary).nonzero()[:, 0]
     quality = statistics(found.bank, data.hidden(held_out), data.hidden(data.sae_tokens[:_QUALITY_TOKENS]))
@@ -44,7 +45,9 @@ def describe(data: FitData, found: Found, eraser: ClearEraser, trials: dict[str,
         "same_word": data.same_word,
     }
     costs = {} if found.costs is None else {"total": found.costs.total, **found.costs.parts}
+    fired_on = {name: round(float(fired[group].float().mean()), 4) for name, group in groups.items() if group.any()}
     report = {
+        "verdict": verdict(trials[str(eraser.strength)], fired_on),
         "layer": eraser.layer,
         "strength": eraser.strength,
         "layers": list(found.candidates),
@@ -53,9 +56,7 @@ def describe(data: FitData, found: Found, eraser: ClearEraser, trials: dict[str,
         **{name: _at_candidates(data, found, values) for name, values in quality.items()},
         "features": eraser.num_features,
         "leak": float(leak(sides[0], sides[1], torch.ones(eraser.num_features, device=f.device))),
-        "fired_on": {
-            name: round(float(fired[group].float().mean()), 4) for name, group in groups.items() if group.any()
-        },
+        "fired_on": fired_on,
         "top_tokens": _top_tokens(data, f.cpu()),
         "prompts": {name: len(getattr(data.prompts, name)) for name in ("pairs", "neutral", "same_word")},
         "special_tokens_trained": bool(data.at(data.sae_tokens).special.any()),

@@ -11,8 +11,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .config import ClearConfig
-from .costs import SEARCH_TOKENS, LayerCosts, layer_costs
+from .costs import LayerCosts, layer_costs
 from .data import FitData, subset
+from .memory import SAMPLE_TOKENS
 from .preferences import LayerPreferences
 from .sae import SaeBank, SaeTrainer
 
@@ -91,7 +92,7 @@ def preferences_for(layers: Sequence[int], config: ClearConfig, seed: int) -> La
 
 def trainer_for(data: FitData, config: ClearConfig, generator: torch.Generator) -> SaeTrainer:
     """A trainer for the autoencoders of the data's layers, not trained yet."""
-    sample = data.hidden(subset(data.sae_tokens, 8 * SEARCH_TOKENS, generator))
+    sample = data.hidden(subset(data.sae_tokens, SAMPLE_TOKENS, generator))
     return new_trainer(sample, config, data.seed)
 
 
@@ -107,6 +108,8 @@ def new_trainer(sample: Tensor, config: ClearConfig, seed: int) -> SaeTrainer:
         seed=seed,
         top_k=sae.top_k,
         start_bias=sae.start_bias,
+        start=sae.start,
+        fast=sae.fast,
     )
 
 

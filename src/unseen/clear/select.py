@@ -17,7 +17,7 @@ from .config import ClearConfig, EditConfig
 from .data import FitData, subset
 from .eraser import ClearEraser
 from .gate import fit_gate, open_gate, prompt_maxima, streamed_maxima
-from .masks import Activity, activity, contrast_mask, literal_mask, soft_mask
+from .masks import Activity, activity, contrast_mask, literal_mask, relative_mask, soft_mask
 from .pairs import roles_of_pairs
 from .sae import SaeBank
 from .witness import failure_on_witness
@@ -59,6 +59,8 @@ def specificity(positives: Activity, negatives: Activity, config: EditConfig) ->
         return literal_mask(negatives, config.rho)
     if config.mask == "soft":
         return soft_mask(positives, negatives)
+    if config.mask == "relative":
+        return relative_mask(negatives)
     return contrast_mask(positives, negatives, min_rate=config.min_rate, max_ratio=config.max_ratio)
 
 
@@ -162,7 +164,7 @@ def choose_strength(data: FitData, eraser: ClearEraser, config: EditConfig) -> t
             break
     else:
         gamma = min(tried, key=lambda g: max(map(abs, residuals(tried[g]))))
-    trials = {str(g): {name: round(value, 4) for name, value in judged.items()} for g, judged in tried.items()}
+    trials = {str(float(g)): {name: round(value, 4) for name, value in judged.items()} for g, judged in tried.items()}
     return eraser.with_strength(gamma), trials
 
 

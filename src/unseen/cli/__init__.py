@@ -12,12 +12,21 @@ from unseen.cli.parser import EVALUATIONS as EVALUATIONS
 from unseen.cli.parser import build_parser as build_parser
 from unseen.errors import UnseenError
 
-_EXPECTED = (commands.UsageError, UnseenError, FileNotFoundError, NotADirectoryError, PermissionError, ValueError)
+_EXPECTED = (
+    commands.UsageError,
+    UnseenError,
+    FileExistsError,
+    FileNotFoundError,
+    NotADirectoryError,
+    PermissionError,
+    ValueError,
+)
 """Errors that the user can put right; anything else is a mistake of ours and keeps its traceback."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0; 1 if `doctor` finds a problem; 2 after an error that the user can put right."""
+    """Run a command. Returns 0; 1 if `doctor` finds a problem; 2 after an error that the user can put right; 3 for
+    a fit that does not work."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that lacks an arrow gets a question mark, not a failure
@@ -28,14 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.rest = rest
     try:
         return options.run(options) or 0
-    except (
-        commands.UsageError,
-        UnseenError,
-        FileNotFoundError,
-        NotADirectoryError,
-        PermissionError,
-        ValueError,
-    ) as error:
+    except _EXPECTED as error:
         print(f"unseen: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -78,8 +78,8 @@ def demo(options: argparse.Namespace) -> None:
     run_demo(concept, options.out, model=options.model, seed=options.seed, quick=options.quick)
 
 
-def fit(options: argparse.Namespace) -> None:
-    """Fit an eraser and keep it."""
+def fit(options: argparse.Namespace) -> int:
+    """Fit an eraser and keep it. Returns 3 for one that does not work by its held-out pairs."""
     import unseen
     from unseen.cli.settings import chosen_settings
 
@@ -89,17 +89,24 @@ def fit(options: argparse.Namespace) -> None:
     for warning in told:
         print(f"unseen: {warning.message} Here: --synonym NAME.", file=sys.stderr)
     from unseen.concept import load_pairs
+    from unseen.files import require_writable
     from unseen.names import file_name
 
     pairs = None if options.pairs is None else load_pairs(options.pairs)
     out = options.out or Path("erasers") / file_name(options.name)
     config = chosen_settings(options)
+    require_writable(out)
     pipe = _pipeline(options, text_only=True)
-    eraser = unseen.fit(pipe, concept, config=config, seed=options.seed, pairs=pairs, encoder=options.encoder)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        eraser = unseen.fit(pipe, concept, config=config, seed=options.seed, pairs=pairs, encoder=options.encoder)
     eraser.save_pretrained(out)
+    for warning in told:
+        print(f"unseen: {warning.message}", file=sys.stderr)
     size = sum(file.stat().st_size for file in out.iterdir()) / 1000
-    print(f"block {eraser.layer}, {eraser.num_features} features, strength {eraser.strength:g}; {size:.0f} kB in {out}")
+    print(f"layer {eraser.layer}, {eraser.num_features} features, strength {eraser.strength:g}; {size:.0f} kB in {out}")
     print(f'try it: unseen generate "..." --eraser {out} --compare')
+    return 0 if eraser.report["verdict"]["worked"] else 3
 
 
 def _call_arguments(text: str | None) -> dict[str, Any]:

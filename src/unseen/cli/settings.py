@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..clear.config import ClearConfig
 
-PRESETS = ("default", "paper")
+PRESETS = ("default", "paper", "paper_table10")
 _PREFIX = "setting:"
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
