@@ -44,9 +44,9 @@ def test_concepts_fitted_together_read_each_ordinary_prompt_once_and_none_that_m
     read_prompts(fitters, progress=False)
     counted.remove()
     first, second = fitters
-    assert second.prompts.neutral == first.prompts.neutral and len(first.prompts.neutral) == SMALL.neutral
-    both = {*first.prompts.neutral, *(pair.negative for pair in first.prompts.pairs)}
-    assert both == {*second.prompts.neutral, *(pair.negative for pair in second.prompts.pairs)}
+    assert second.prompts.retain == first.prompts.retain and len(first.prompts.retain) == SMALL.neutral
+    both = {*first.prompts.retain, *(pair.negative for pair in first.prompts.pairs)}
+    assert both == {*second.prompts.retain, *(pair.negative for pair in second.prompts.pairs)}
     assert not any(fitter.concept.is_mentioned_in(prompt) for fitter in fitters for prompt in both)
     assert all(second.concept.is_mentioned_in(pair.positive) for pair in second.prompts.pairs)
     again = encode_by_length(tokenizer, encoder, second.texts, second.form, layers=second.layers)

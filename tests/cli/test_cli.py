@@ -76,7 +76,7 @@ def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), "demo fit generate evaluate sweep ablate plan doctor train".split()),
+        ((), "demo fit prompts generate evaluate sweep ablate plan doctor train".split()),
         (("demo",), ["--concept", "--out", "--quick", "--seed"]),
         (
             ("fit",),

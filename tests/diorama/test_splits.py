@@ -33,13 +33,13 @@ def test_the_fit_uses_no_context_phrase_of_an_evaluation_split(split):
 def test_the_fit_uses_no_template_of_an_evaluation_split(split):
     by_split = captions.grammar().templates
     measured = {bare(t) for (s, *_), found in by_split.items() if s == split for ts in found.values() for t in ts}
-    fitted = (*words.OBJECT_TEMPLATES, *words.STYLE_TEMPLATES, *words.ATTRIBUTE_TEMPLATES, *words.NEUTRAL_TEMPLATES)
+    fitted = (*words.OBJECT_TEMPLATES, *words.STYLE_TEMPLATES, *words.ATTRIBUTE_TEMPLATES, *words.RETAIN_TEMPLATES)
     # nothing is left of a template that is only slots, and nothing can be shared by it
     assert not (measured & {bare(text) for text in fitted}) - {""}
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_no_other_name_of_an_evaluation_split_is_in_the_neutral_bank(split):
+def test_no_other_name_of_an_evaluation_split_is_in_the_retain_bank(split):
     held_back = {bare(name) for key in captions.KEYS for kind in captions.KINDS[1:]
                  for name in captions.names(key, kind, split)}  # fmt: skip
     bank = (*words.THINGS, *words.PEOPLE, *words.MEDIA, *words.ATTRIBUTES, *words.ARTISTS)

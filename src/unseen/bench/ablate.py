@@ -146,7 +146,7 @@ DENSE: Mapping[str, DenseFit] = {"mean difference": mean_difference, "LEACE": le
 def dense_method(study: Study, name: str, standard: ClearEraser, make: DenseFit) -> Method:
     """The dense edit at the block of `standard`, on prompts that open its gate."""
     config, path = study.config, text_path(study.pipe, max_length=study.config.max_length)
-    pairs = write_prompts(standard.concept, seed=study.settings.seed, pairs=config.pairs, neutral=config.neutral).pairs
+    pairs = write_prompts(standard.concept, seed=study.settings.seed, pairs=config.pairs, retain=config.neutral).pairs
     sides = [
         encode_by_length(
             path.tokenizer, path.encoder, [pair[side] for pair in pairs], path.form, layers=[standard.layer]

@@ -187,8 +187,8 @@ class Study:
     def fit_texts(self, concept: Concept) -> list[str]:
         """Every prompt that a fit of `concept` under these settings reads."""
         config = self.config
-        prompts = write_prompts(concept, seed=self.settings.seed, pairs=config.pairs, neutral=config.neutral)
-        return [text for pair in prompts.pairs for text in pair] + [*prompts.neutral, *prompts.same_word]
+        prompts = write_prompts(concept, seed=self.settings.seed, pairs=config.pairs, retain=config.neutral)
+        return [text for pair in prompts.pairs for text in pair] + [*prompts.retain, *prompts.same_word]
 
     def weights_unchanged(self) -> bool:
         """Whether the pipeline holds the weights it was loaded with, bit for bit."""

@@ -68,7 +68,12 @@ class ClearFitter:
                 f" (and {EMBEDDING} for the embedding output)."
             )
         self.prompts: FitPrompts = write_prompts(
-            concept, seed=seed, pairs=config.pairs, neutral=config.neutral, user_pairs=pairs
+            concept,
+            seed=seed,
+            pairs=config.pairs,
+            retain=config.neutral,
+            user_pairs=pairs,
+            held_out=config.held_out,
         )
         if len(self.prompts.pairs) < 2 * config.held_out:
             raise FitError(
@@ -104,7 +109,7 @@ class ClearFitter:
         config, prompts = self.config, self.prompts
         n = len(prompts.pairs)
         texts = [pair.positive for pair in prompts.pairs] + [pair.negative for pair in prompts.pairs]
-        texts += [*prompts.neutral, *prompts.same_word]
+        texts += [*prompts.retain, *prompts.same_word]
         new = [text for text in texts if text not in known[0]] if known else texts
         self.activations = encode_by_length(
             self.tokenizer, self.encoder, new, self.form, layers=self.layers, batch_size=config.encode_batch
@@ -115,9 +120,9 @@ class ClearFitter:
         self.texts = texts
         number = torch.arange(len(texts))
         held_out = (number < 2 * n) & (number % n >= n - config.held_out)
-        held_out |= (number >= 2 * n) & (number < 2 * n + len(prompts.neutral)) & (number % 10 == 0)
+        held_out |= (number >= 2 * n) & (number < 2 * n + len(prompts.retain)) & (number % 10 == 0)
         self.positive_prompts = number < n
-        self.same_word_prompts = number >= 2 * n + len(prompts.neutral)
+        self.same_word_prompts = number >= 2 * n + len(prompts.retain)
         self.held_out_prompts = held_out
         self.train_tokens = ~self.activations.of_prompts(held_out)
         self.positive_tokens = self.activations.of_prompts(self.positive_prompts)

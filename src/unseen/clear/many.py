@@ -83,12 +83,12 @@ def read_prompts(fitters: Sequence[ClearFitter], *, progress: bool) -> None:
     for place, fitter in enumerate(tqdm(fitters, desc="reading prompts", disable=not progress)):
         config, kind = fitter.config, fitter.concept.kind
         fitter.prompts = write_prompts(
-            fitter.concept, seed=fitter.seed, pairs=config.pairs, neutral=config.neutral, beside=concepts
+            fitter.concept, seed=fitter.seed, pairs=config.pairs, retain=config.neutral, beside=concepts
         )
         fitter.stand_ins = fitters[0].stand_ins
         fitter.encode(shared.get(kind))
         if kind not in shared and any(concept.kind == kind for concept in concepts[place + 1 :]):
-            others = [pair.negative for pair in fitter.prompts.pairs] + list(fitter.prompts.neutral)
+            others = [pair.negative for pair in fitter.prompts.pairs] + list(fitter.prompts.retain)
             texts = list(dict.fromkeys(others))
             places = [fitter.texts.index(text) for text in texts]
             shared[kind] = (texts, fitter.activations.in_order(places))

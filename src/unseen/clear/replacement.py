@@ -58,7 +58,7 @@ def _mean_of(name: str, fitter: ClearFitter, layer: int, pairs: int) -> Tensor:
     """Mean output of block `layer` on the tokens of `name`, `[d]`; read once for all concepts fitted together."""
     kind, known = fitter.concept.kind, fitter.stand_ins
     if (name, kind, layer) not in known:
-        made = write_prompts(Concept(name, kind), seed=fitter.seed, pairs=pairs, neutral=0).pairs
+        made = write_prompts(Concept(name, kind), seed=fitter.seed, pairs=pairs, retain=0).pairs
         texts = [pair[side] for side in (0, 1) for pair in made]
         read = encode_by_length(fitter.tokenizer, fitter.encoder, texts, fitter.form, layers=fitter.layers)
         positive = (read.prompt < len(made)).nonzero()[:, 0]
