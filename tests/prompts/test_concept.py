@@ -1,4 +1,4 @@
-"""Concepts, prompts made from them, and prompt files."""
+"""Concepts, and prompts made from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from unseen.concept import Concept
-from unseen.errors import ConceptError, ConceptWarning, FitError, PromptFileError, UnseenError
+from unseen.errors import ConceptError, ConceptWarning, FitError, UnseenError
 from unseen.prompts import lexicon as lexicon
 from unseen.prompts.writer import write_prompts
 
@@ -117,38 +117,3 @@ def test_words_that_are_everywhere_cannot_be_filtered_out():
     common = Concept("thing", synonyms=tuple(lexicon.THINGS))
     with pytest.raises(FitError, match="very common words"):
         write_prompts(common, pairs=10, retain=400)
-
-
-def test_pairs_are_read_from_csv_and_jsonl(tmp_path):
-    (tmp_path / "pairs.csv").write_text('positive,negative\n"a horn, shiny",a chair\n', encoding="utf-8")
-    (tmp_path / "pairs.jsonl").write_text('{"positive": "ein Waldhorn", "negative": "ein Stuhl"}\n\n', encoding="utf-8")
-    assert load_pairs(tmp_path / "pairs.csv") == [("a horn, shiny", "a chair")]
-    assert load_pairs(str(tmp_path / "pairs.jsonl")) == [("ein Waldhorn", "ein Stuhl")]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.csv", "positive,other\na,b\n", "line 1: the header must name"),
-        ("a.csv", "positive,negative\na,b\nc,\n", "line 3: 'negative' must be a non-empty prompt"),
-        ("a.csv", "positive,negative\na,a\n", "line 2: positive and negative are the same"),
-        ("a.csv", "positive,negative\n", "holds no prompt pairs"),
-        ("a.jsonl", '{"positive": "a", "negative": "b"}\n{"positive": \n', "line 2: is not JSON"),
-        ("a.jsonl", "[1]\n", "line 1: expected an object, got list"),
-        ("a.jsonl", '{"positive": "a", "negative": 3}\n', "line 1: 'negative' must be a non-empty prompt, got 3"),
-        ("a.txt", "", "expected a .csv or .jsonl file, got .txt"),
-    ],
-)
-def test_a_bad_prompt_file_is_named_with_line_and_reason(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    with pytest.raises(PromptFileError, match=re.escape(message)) as caught:
-        load_pairs(tmp_path / name)
-    assert str(tmp_path / name) in str(caught.value)
-
-
-def test_a_missing_or_badly_encoded_file_is_reported(tmp_path):
-    with pytest.raises(PromptFileError, match="cannot be read"):
-        load_pairs(tmp_path / "none.csv")
-    (tmp_path / "latin.csv").write_bytes("positive,negative\nWaldhörner,Stühle\n".encode("latin-1"))
-    with pytest.raises(PromptFileError, match="not UTF-8"):
-        load_pairs(tmp_path / "latin.csv")

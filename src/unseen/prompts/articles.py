@@ -32,7 +32,8 @@ _MASS = frozenset(
     spaghetti speech steam steel stalking starvation sugar suicide sunlight sunshine sweat swearing tea terror theft
     thunder tobacco toothpaste torture traffic trash trafficking underwear use vaping vandalism vegetation violence
     vodka vomit war warfare water weaponry weather weed wheat wine wood wool wreckage yarn news chess tennis chaos
-    asparagus art architecture couture anime manga nudity obscenity profanity vulgarity sexuality
+    asparagus art architecture couture anime manga coca-cola pepsi haze drizzle nudity obscenity profanity vulgarity
+    sexuality
     """.split()
 )
 _COUNTABLE_AFTER_A_WORD = frozenset("glass paper fire speech use".split())
@@ -83,7 +84,7 @@ _BARE_PLACES = _names(
 _BARE = _BARE_PLACES | _names(
     """
     mickey mouse, minnie mouse, donald duck, daffy duck, bugs bunny, peppa pig, iron man, spider-man, batman, superman,
-    pikachu, godzilla, yoda, shrek, wall-e, chewbacca, r2-d2, c-3po, lady liberty, coca-cola, pepsi, jupiter, mars,
+    pikachu, godzilla, yoda, shrek, wall-e, chewbacca, r2-d2, c-3po, lady liberty, jupiter, mars,
     saturn, venus
     """
 )

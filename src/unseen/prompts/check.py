@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..concept import Concept, words
+from ..concept import Concept, PromptPair, words
 from ..errors import ConceptWarning, FitError
 from .pack import ConceptPack
 from .writer import FitPrompts
@@ -68,21 +68,29 @@ def is_readable(text: str, tokenizer: Any) -> bool:
 
 
 def readable_pack(pack: ConceptPack, tokenizer: Any) -> ConceptPack:
-    """`pack` without the languages of which `tokenizer` knows no name; its concept keeps all names.
+    """`pack` without the languages that `tokenizer` does not read; its concept keeps all names.
 
-    A prompt of unknown tokens alone is the same with the concept and without.
+    A prompt of unknown tokens is the same with the concept and without. A language is read if most of its phrases
+    differ in their tokens.
+
+    Raises:
+        FitError: No language is left.
     """
-    known = [
-        phrasing
-        for phrasing in pack.phrasings
-        if all(is_readable(side, tokenizer) for phrase in phrasing.phrases for side in phrase)
-        and (not phrasing.names or any(is_readable(name, tokenizer) for name in phrasing.names))
-    ]
+    known = []
+    for phrasing in pack.phrasings:
+        told = [_differ(phrase, tokenizer) for phrase in phrasing.phrases]
+        if sum(told) > _MANY * len(told):
+            known.append(phrasing)
     if not known:
         raise FitError(
             f"the tokenizer reads none of the languages of the pack {pack.concept.name!r}; write one that it does."
         )
     return replace(pack, phrasings=tuple(known))
+
+
+def _differ(pair: PromptPair, tokenizer: Any) -> bool:
+    own, other = (tokenizer(side, add_special_tokens=False)["input_ids"] for side in pair)
+    return bool(own != other and is_readable(pair.positive, tokenizer))
 
 
 def _of_names(concept: Concept, tokenizer: Any) -> Iterator[PromptFault]:

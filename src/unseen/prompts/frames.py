@@ -1,7 +1,8 @@
 """Ways to phrase a prompt about a concept, by the use of its name (`unseen.prompts.usage`).
 
 Slots: {x} the name, or what stands in its place; {thing} a carrier without its article; {other}, {other2} and {person}
-with theirs; {place}, {action}, {medium}, {adjective}.
+with theirs; {place}, {action}, {medium}, {work} (a medium with its
+article), {adjective}, {look} (one that pictures have).
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ ACTIVITIES = _split(
     "walking, singing, reading, waving, writing, cooking, jogging, juggling, knitting, fishing, gardening, whistling"
 )
 SUBSTANCES = _split("mud, sand, dust, flour, paint, honey, snow, moss, sawdust, straw, gravel, chalk, soap, hay, jam")
+AIRY = _split("mist, steam, dust, drizzle, confetti, snow, pollen, sunlight, haze, foam")
 PEOPLE_ATTRIBUTES = _split(
     """
     tall, well-dressed, tired, cheerful, elegant, friendly, busy, calm, thoughtful, freckled, strong, quiet, sleepy,
@@ -57,6 +59,9 @@ DEPICTIONS = _split("scene, film, photo, drawing, painting, video clip, poster, 
 DEPICTION_ATTRIBUTES = _split(
     "calm, cheerful, colorful, quiet, funny, short, peaceful, sunny, tender, slow, friendly, charming"
 )
+
+LOOKS = _split("tiny, large, old, new, square, round, dusty, clean, painted, folded")
+"""Those of the lexicon's attributes that pictures have."""
 
 PLURAL_TEMPLATES = tuple(t for t in lexicon.OBJECT_TEMPLATES if "there stands" not in t)
 FIGURE_TEMPLATES = tuple(t for t in lexicon.OBJECT_TEMPLATES if "bought" not in t and "there" not in t)
@@ -71,7 +76,7 @@ PLACE_TEMPLATES = (
     "a drone shot of {x} {place}",
     "look at {x} {place}",
     "{x}, {medium}",
-    "a {medium} of {x} {place}",
+    "{work} of {x} {place}",
     "the camera moves towards {x} {place}",
     "a time-lapse of {x} {place}",
     "{person} walking past {x}",
@@ -103,7 +108,7 @@ THEME_TEMPLATES = (
     "a video of {x} {place}",
     "a film about {x}",
     "a photo showing {x} {place}",
-    "a {medium} showing {x}",
+    "{work} showing {x}",
     "{person} in a scene of {x} {place}",
     "{person} {place}, a scene of {x}",
     "footage of {x} {place}",
@@ -123,7 +128,7 @@ WORN_TEMPLATES = (
     "a {thing} wearing {x} next to {other}",
     "{other} and a {thing} wearing {x} {place}",
     "close-up of a {thing} wearing {x}",
-    "a {medium} of a {thing} wearing {x}",
+    "{work} of a {thing} wearing {x}",
     "somebody filmed a {thing} wearing {x} {place}",
     "a {thing} putting on {x} {place}",
     "there is a {thing} wearing {x} {place}",
@@ -138,7 +143,7 @@ FEATURE_TEMPLATES = (
     "a {thing} with {x} next to {other}",
     "{other} and a {thing} with {x} {place}",
     "close-up of a {thing} with {x}",
-    "a {medium} of a {thing} with {x}",
+    "{work} of a {thing} with {x}",
     "somebody filmed a {thing} with {x} {place}",
     "there is a {thing} with {x} {place}",
 )
@@ -153,7 +158,7 @@ ACTIVITY_TEMPLATES = (
     "two people {x} {place}",
     "close-up of a {thing} {x}",
     "{other} and a {thing} {x} {place}",
-    "a {medium} of a {thing} {x}",
+    "{work} of a {thing} {x}",
     "somebody filmed a {thing} {x} {place}",
     "a {thing} who is {x} {place}",
     "a {x} {thing} {place}",
@@ -170,11 +175,13 @@ SUBSTANCE_TEMPLATES = (
     "{x} around a {thing} {place}",
     "the {thing} is covered in {x}",
     "{x} next to {other} {place}",
-    "a {medium} of {x} {place}",
+    "{work} of {x} {place}",
     "a lot of {x} {place}",
     "{person} looking at {x} {place}",
     "a photo of a {thing} covered in {x} {place}",
 )
+AIRY_TEMPLATES = tuple(dict.fromkeys(t.replace("covered in", "surrounded by") for t in SUBSTANCE_TEMPLATES))
+PEOPLE_TEMPLATES = tuple(t.replace(" that is ", " who is ") for t in lexicon.ATTRIBUTE_TEMPLATES)
 DEPICTION_TEMPLATES = (
     "a {x} {thing}",
     "a {x} {thing} {place}",

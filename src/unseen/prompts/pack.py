@@ -41,7 +41,7 @@ ENGLISH_FRAMES = (
     "close-up of {x}",
     "{x} next to {other} {place}",
     "somebody filmed {x} {place}",
-    "a {medium} of {x}",
+    "{work} of {x}",
     "{other} and {x} {place}",
     "the camera shows {x} {place}",
     "{x} {place}, in soft light",
@@ -50,7 +50,7 @@ ENGLISH_FRAMES = (
 
 _TEMPLATE = "{name}"
 _SLOTS = {"phrases": {"carrier", "name", "other_name"}, "frames": {"x"}}
-_ENGLISH_SLOTS = {"place", "medium", "other", "other2", "person", "adjective"}
+_ENGLISH_SLOTS = {"place", "medium", "work", "other", "other2", "person", "adjective"}
 _MINORS = frozenset(lexicon.YOUNG) | frozenset(
     "children girls boys teen teens teenager teenagers kid kids baby toddler infant minor minors schoolgirl schoolboy"
     " preteen adolescent".split()

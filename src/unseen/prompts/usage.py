@@ -50,6 +50,14 @@ _SUBSTANCES = frozenset(
     smog smoke snow soot steam sweat vomit water
     """.split()
 )
+_FEATURES = frozenset(
+    """
+    antlers arms beard breasts cigar cigarette ears eyes eyebrows face feet freckles fur gun hair hands haircut
+    hairstyle
+    horns knife legs lips moustache mustache nails nose rifle scar scars skin smile sword tail tattoo tattoos teeth
+    weapon wheelchair wings wrinkles
+    """.split()
+)
 _THEMES = frozenset(
     """
     abuse arson blasphemy bloodshed bondage bullying carnage combat crime cruelty death disaster drugs erotica fraud
@@ -85,6 +93,9 @@ _MOVEMENTS = frozenset(
     """.split()
 )
 _LOOK_HEADS = frozenset("art style deco nouveau noir animation photography painting realism sketch print".split())
+_HUMAN = frozenset(text.split()[-1] for text in lexicon.PEOPLE) | frozenset(
+    "person people men women adult adults crowd child children baby boy girl teenager prisoner politician".split()
+)
 _BEHIND = re.compile(
     r"(?:on|in|with|without|under|at|made|covered|wearing|holding|full|being|having|made|of)\b|\w{3,}(?:ed|ly) "
 )
@@ -104,7 +115,10 @@ def use_of(name: str, kind: str) -> Use:
         return _use_of_attribute(name.lower())
     if articles.is_place(name):
         return "place"
-    return "thing" if articles.with_article(name, makes=True) != name or not articles.in_capitals(name) else "figure"
+    if articles.head_of(name) in _HUMAN:
+        return "figure"
+    bare = articles.with_article(name, makes=True) == name and articles.number_of(name) == "singular"
+    return "figure" if bare and articles.in_capitals(name) else "thing"
 
 
 def _use_of_attribute(name: str) -> Use:
@@ -119,15 +133,14 @@ def _use_of_attribute(name: str) -> Use:
         return "theme"
     if head in _WORN:
         return "worn"
-    if " " not in name and name not in lexicon.THINGS:
-        noun = len(name) > 6 and name.endswith(_THEME_ENDINGS)
-        if noun or articles.number_of(name) == "mass":
-            return "theme"
-        return "feature" if articles.number_of(name) == "plural" or name in _FEATURES else "property"
-    return "property" if head.endswith("ed") and " " in name else "feature"
-
-
-_FEATURES = frozenset("beard mustache moustache tattoo scar wheelchair cigarette cigar gun knife sword rifle".split())
+    if head in _FEATURES or head in lexicon.THINGS:
+        return "feature"
+    themed = (len(head) > 6 and head.endswith(_THEME_ENDINGS)) or articles.number_of(name) == "mass"
+    if " " in name:
+        return "property" if head.endswith("ed") else "theme"
+    if themed:
+        return "theme"
+    return "feature" if articles.number_of(name) == "plural" else "property"
 
 
 def is_behind(name: str) -> bool:

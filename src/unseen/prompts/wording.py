@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import frames, lexicon
-from .articles import number_of, with_article
+from .articles import head_of, number_of, with_article
 from .usage import Carrier, Use, carrier_of, use_of
 
 
@@ -31,6 +31,8 @@ class Wording:
 _COUNTED_THEMES = frozenset(
     "act attack conflict crime disaster execution fight riot robbery scene shooting stabbing".split()
 )
+_AIRY = frozenset("fire flames fog mist rain smog smoke steam".split())
+"""Substances that surround what others would cover."""
 _OF_ATTRIBUTES: dict[Use, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "worn": (frames.WORN_TEMPLATES, frames.CLOTHES),
     "feature": (frames.FEATURE_TEMPLATES, frames.FEATURES),
@@ -66,7 +68,10 @@ def _of_attribute(name: str, use: Use) -> Wording:
         if carrier == "depictions":
             return Wording(use, name, frames.DEPICTION_TEMPLATES, frames.DEPICTION_ATTRIBUTES, carrier)
         stand_ins = frames.PEOPLE_ATTRIBUTES if carrier == "people" else ()
-        return Wording(use, name, lexicon.ATTRIBUTE_TEMPLATES, stand_ins, carrier, actions=actions)
+        of_carrier = frames.PEOPLE_TEMPLATES if carrier == "people" else lexicon.ATTRIBUTE_TEMPLATES
+        return Wording(use, name, of_carrier, stand_ins, carrier, actions=actions)
+    if use == "substance" and head_of(name) in _AIRY:
+        return Wording(use, name, frames.AIRY_TEMPLATES, frames.AIRY, carrier)
     templates, stand_ins = _OF_ATTRIBUTES[use]
     counted = use in ("worn", "feature") or name.lower().split()[-1] in _COUNTED_THEMES
     return Wording(use, with_article(name) if counted else name, templates, stand_ins, carrier, actions=actions)

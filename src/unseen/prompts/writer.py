@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from ..concept import Concept, PromptPair, content_words
 from ..errors import ConceptError, ConceptWarning, FitError
+from . import frames
 from . import lexicon as lexicon
 from .articles import agree, number_of, with_article
-from .pack import ConceptPack
+from .pack import ConceptPack, Phrasing
 from .usage import USES, Use, is_behind
 from .wording import Wording, wording_of
 
@@ -92,7 +93,7 @@ class PromptWriter:
             wording = wordings[attempt % len(wordings)]
             fill = self._context(wording)
             template = wording.templates[(attempt // len(wordings)) % len(wording.templates)]
-            if wording.behind and "a {x}" in template:
+            if wording.behind and ("a {x}" in template or template.startswith("{x} {thing}")):
                 continue  # "on fire" can follow its carrier but not stand before it
             positive = _fill(template, wording.x, fill)
             negative = _fill(template, self._stand_in(wording, template), fill)
@@ -111,6 +112,7 @@ class PromptWriter:
         turns = [language for other in others for language in (pack.phrasings[0], other)] or [pack.phrasings[0]]
         made: dict[str, PromptPair] = {}
         used = dict.fromkeys((phrasing.language for phrasing in pack.phrasings), 0)
+        said = {phrasing.language: _in_script_of(phrasing, self.concept.names) for phrasing in pack.phrasings}
         for attempt in range(20 * count):
             phrasing = turns[attempt % len(turns)]
             turn = used[phrasing.language]
@@ -119,8 +121,8 @@ class PromptWriter:
             frame = phrasing.frames[(turn // len(phrasing.phrases)) % len(phrasing.frames)]
             slots = {
                 "carrier": self.rng.choice(phrasing.carriers) if phrasing.carriers else "",
-                "name": self.concept.names[turn % len(self.concept.names)],
-                "other_name": self._stand_in(self._wording(self.concept.name)),
+                "name": said[phrasing.language][turn % len(said[phrasing.language])],
+                "other_name": self._somebody(),
             }
             fill = self._context()
             sides = [frame.format(x=side.format(**slots), **fill) for side in phrase]
@@ -202,6 +204,10 @@ class PromptWriter:
             "artist": choose(self.artists or self.media),
             "name": self.person_name(),
         }
+        looks = [attribute for attribute in self.attributes if attribute in frames.LOOKS] or self.attributes
+        # derived, not drawn: the prompts of a seed stay what they were
+        context["look"] = looks[self.attributes.index(context["adjective"]) % len(looks)]
+        context["work"] = with_article(context["medium"])
         if wording is not None:
             carriers = {"people": self.people, "depictions": wording.depictions}
             slots = (("thing", carriers.get(wording.carrier)), ("action", wording.actions), ("place", wording.places))
@@ -224,9 +230,25 @@ class PromptWriter:
             return choose(self.attributes)
         return with_article(choose(self.things if self.rng.random() < 0.9 else self.people))
 
+    def _somebody(self) -> str:
+        """Another person, or for a style another artist."""
+        if self.concept.kind == "style" and self.artists:
+            return self.rng.choice((self.rng.choice(self.artists), self.person_name()))
+        return self.person_name()
+
     def _other_thing(self) -> str:
         noun = self.rng.choice(self.things if self.rng.random() < 0.8 else self.people)
         return with_article(f"{self.rng.choice(self.attributes)} {noun}" if self.rng.random() < 0.2 else noun)
+
+
+def _in_script_of(phrasing: Phrasing, names: Sequence[str]) -> list[str]:
+    """Those of `names` in letters of the language's kind, Latin or other; all, if there are none."""
+    latin = _is_latin("".join(phrasing.frames))
+    return [name for name in names if _is_latin(name) == latin] or list(names)
+
+
+def _is_latin(text: str) -> bool:
+    return all(letter < "\u0250" for letter in text if letter.isalpha())
 
 
 def _one(thing: str) -> str:
