@@ -342,7 +342,7 @@ def test_a_layer_can_be_fixed_and_too_few_pairs_are_refused(tokenizer, encoder_o
     encoder = encoder_of("bert")
     fixed = unseen.fit((tokenizer, encoder), "zeppelin", config=dataclasses.replace(SMALL, layer=2), progress=False)
     assert fixed.layer == 2
-    with pytest.raises(FitError, match="at least 24 prompt pairs"):
+    with pytest.raises(FitError, match="at least 5 prompt pairs of your own, got 1"):
         unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL, pairs=[("a zeppelin", "a wolf")], progress=False)
 
 

@@ -71,7 +71,7 @@ def describe(
             name: round(float(fired[group].float().mean()), 4) for name, group in groups.items() if group.any()
         },
         "top_tokens": _top_tokens(fitter, f),
-        "prompts": {name: len(getattr(fitter.prompts, name)) for name in ("pairs", "neutral", "same_word")},
+        "prompts": {name: len(getattr(fitter.prompts, name)) for name in ("pairs", "retain", "same_word")},
         "special_tokens_trained": bool(fitter.activations.special[fitter.sae_tokens].any()),
         "left_out": left_out,
         "seed": fitter.seed,

@@ -111,7 +111,7 @@ THEME_TEMPLATES = (
     "{work} showing {x}",
     "{person} in a scene of {x} {place}",
     "{person} {place}, a scene of {x}",
-    "footage of {x} {place}",
+    "some footage shows {x} {place}",
     "a story of {x}",
     "a movie still showing {x} {place}",
     "a clip about {x} with {person}",

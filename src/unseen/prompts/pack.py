@@ -48,6 +48,7 @@ ENGLISH_FRAMES = (
 )
 """Frames of English phrases for which a pack gives none."""
 
+_KINDS_OF_VALUE: dict[type, str] = {str: "non-empty text", list: "a list", dict: "an object"}
 _TEMPLATE = "{name}"
 _SLOTS = {"phrases": {"carrier", "name", "other_name"}, "frames": {"x"}}
 _ENGLISH_SLOTS = {"place", "medium", "work", "other", "other2", "person", "adjective"}
@@ -147,7 +148,8 @@ def _read(path: Path, given: Any, name: str | None, synonyms: Sequence[str]) -> 
 
 
 def _phrasing(path: Path, code: str, given: Any) -> Phrasing:
-    where, texts = f"languages.{code}", {"carriers": list, "frames": list}
+    where = f"languages.{code}"
+    texts: dict[str, type] = {"carriers": list, "frames": list}
     fields = _fields(path, where, given, {"names": list, "phrases": list}, texts)
     phrases = []
     for number, phrase in enumerate(fields["phrases"]):
@@ -188,8 +190,8 @@ def _fields(path: Path, where: str, given: Any, needed: dict[str, type], other: 
                 f" {', '.join(known)}."
             )
     for key, value in given.items():
-        if not isinstance(value, known[key]) or (known[key] is str and not value.strip()):
-            kind = {str: "non-empty text", list: "a list", dict: "an object"}[known[key]]
+        if not isinstance(value, known[key]) or (isinstance(value, str) and not value.strip()):
+            kind = _KINDS_OF_VALUE[known[key]]
             raise PromptFileError(f"{path}, {where}: {key!r} must be {kind}, got {value!r}.")
     return given
 
