@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import random
 import sys
 import warnings
 from contextlib import closing
@@ -116,8 +117,8 @@ def prompts(options: argparse.Namespace) -> None:
             concept = unseen.Concept(options.name, options.kind, tuple(options.synonym))
     # As many as a fit has, so that a look at some of them shows what all are like.
     written = write_prompts(concept, seed=options.seed, use=options.use)
-    step = max(1, len(written.pairs) // options.count)
-    for pair in written.pairs[::step][: options.count]:
+    shown = random.Random(options.seed).sample(written.pairs, min(options.count, len(written.pairs)))
+    for pair in shown:
         print(f"{pair.positive}  |  {pair.negative}")
     for text in (*written.retain[:3], *written.same_word[:2]):
         print(f"stays: {text}")

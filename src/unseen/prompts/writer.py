@@ -156,11 +156,14 @@ class PromptWriter:
     def _stems(self) -> set[str]:
         return {stem for concept in self._avoided for stem in concept.stems()}
 
-    def same_word(self, count: int) -> list[str]:
-        """Up to `count` prompts that use one word of a many-word name otherwise; none for one-word names."""
+    def same_word(self, count: int, names: Sequence[str] | None = None) -> list[str]:
+        """Up to `count` prompts that use one word of a many-word name otherwise; none for one-word names.
+
+        `names` are the English ones, by default all of the concept's.
+        """
         alone = {name.lower() for name in self.concept.names}
         phrases: dict[str, None] = {}
-        for name in self.concept.names:
+        for name in self.concept.names if names is None else names:
             parts = [word for word in name.split() if content_words(word) and word.lower() not in alone]
             if len(name.split()) < 2:
                 continue
@@ -175,6 +178,8 @@ class PromptWriter:
                         f"a {part.lower()} jacket",
                         f"the word {part.lower()}",
                     ]
+                elif self.concept.kind == "attribute" and (is_behind(name) or part.endswith("ing")):
+                    continue  # "having" of "having a beard" is no noun's first half
                 elif part == name.split()[-1]:
                     others = [with_article(f"{modifier} {part}") for modifier in _MODIFIERS]
                 else:
@@ -307,7 +312,10 @@ def write_prompts(
     if not retain:
         return FitPrompts(tuple(made), tuple(kept))
     kept.update(dict.fromkeys(writer.retain(retain)))
-    return FitPrompts(tuple(made), tuple(kept), tuple(writer.same_word(48)))
+    english = (
+        None if pack is None else [named.name, *(n for p in pack.phrasings if p.language == "en" for n in p.names)]
+    )
+    return FitPrompts(tuple(made), tuple(kept), tuple(writer.same_word(48, english)))
 
 
 def _mixed(
