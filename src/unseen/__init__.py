@@ -12,7 +12,7 @@ _PUBLIC = {
     "clear.eraser": ("ClearEraser",),
     "clear.fit": ("fit",),
     "clear.many": ("fit_many",),
-    "concept": ("Concept", "PromptPair", "load_pairs"),
+    "concept": ("Concept", "PromptPair"),
     "errors": (
         "AlreadyAttachedError",
         "ConceptError",
@@ -33,6 +33,8 @@ _PUBLIC = {
         "UnsupportedPipelineError",
         "WrongEncoderError",
     ),
+    "prompts.files": ("load_pairs", "load_prompts"),
+    "prompts.pack": ("ConceptPack", "load_pack"),
     "pipelines": ("load", "text_encoders"),
     "runtime.attach": ("attach", "guard_encoder"),
     "runtime.embeddings": ("Embeddings",),

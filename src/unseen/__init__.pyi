@@ -4,7 +4,6 @@ from .clear.fit import fit as fit
 from .clear.many import fit_many as fit_many
 from .concept import Concept as Concept
 from .concept import PromptPair as PromptPair
-from .concept import load_pairs as load_pairs
 from .errors import AlreadyAttachedError as AlreadyAttachedError
 from .errors import ConceptError as ConceptError
 from .errors import ConceptWarning as ConceptWarning
@@ -25,6 +24,10 @@ from .errors import UnsupportedPipelineError as UnsupportedPipelineError
 from .errors import WrongEncoderError as WrongEncoderError
 from .pipelines import load as load
 from .pipelines import text_encoders as text_encoders
+from .prompts.files import load_pairs as load_pairs
+from .prompts.files import load_prompts as load_prompts
+from .prompts.pack import ConceptPack as ConceptPack
+from .prompts.pack import load_pack as load_pack
 from .runtime.attach import attach as attach
 from .runtime.attach import guard_encoder as guard_encoder
 from .runtime.embeddings import Embeddings as Embeddings

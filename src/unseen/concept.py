@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from .errors import ConceptError, ConceptWarning, PromptFileError
+from .errors import ConceptError, ConceptWarning
 from .names import NameMatcher
 
 Kind = Literal["object", "style", "identity", "attribute"]
@@ -146,57 +143,3 @@ def stem(word: str) -> str:
             word = word[: -len(ending)]
             break
     return word[:-1] if len(word) > 3 and word.endswith("e") else word
-
-
-def load_pairs(path: str | Path) -> list[PromptPair]:
-    """Read prompt pairs from a `.csv` (header with columns `positive` and `negative`) or `.jsonl` file, UTF-8.
-
-    Raises `PromptFileError` naming the file, the line and what is wrong with it.
-    """
-    path = Path(path)
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
-    if path.suffix.lower() not in readers:
-        raise PromptFileError(f"{path}: expected a .csv or .jsonl file, got {path.suffix or 'no extension'}.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise PromptFileError(f"{path}: cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise PromptFileError(f"{path}: is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    pairs = []
-    for line, row in readers[path.suffix.lower()](path, text):
-        for column in ("positive", "negative"):
-            value = row.get(column)
-            if not isinstance(value, str) or not value.strip():
-                raise PromptFileError(f"{path}, line {line}: {column!r} must be a non-empty prompt, got {value!r}.")
-        pair = PromptPair(row["positive"].strip(), row["negative"].strip())
-        if pair.positive == pair.negative:
-            raise PromptFileError(f"{path}, line {line}: positive and negative are the same prompt, {pair.positive!r}.")
-        pairs.append(pair)
-    if not pairs:
-        raise PromptFileError(f"{path}: holds no prompt pairs. Each line needs a positive and a negative prompt.")
-    return pairs
-
-
-def _read_csv(path: Path, text: str) -> Iterator[tuple[int, dict]]:
-    reader = csv.DictReader(text.splitlines(keepends=True))
-    missing = {"positive", "negative"} - set(reader.fieldnames or ())
-    if missing:
-        raise PromptFileError(
-            f"{path}, line 1: the header must name the columns positive and negative, got {reader.fieldnames}."
-        )
-    for row in reader:
-        yield reader.line_num, row
-
-
-def _read_jsonl(path: Path, text: str) -> Iterator[tuple[int, dict]]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
-            continue
-        try:
-            row = json.loads(content)
-        except json.JSONDecodeError as error:
-            raise PromptFileError(f"{path}, line {line}: is not JSON ({error.msg} at column {error.colno}).") from error
-        if not isinstance(row, dict):
-            raise PromptFileError(f"{path}, line {line}: expected an object, got {type(row).__name__}.")
-        yield line, row

@@ -368,7 +368,7 @@ def test_prompts_are_not_measured_on_the_wording_of_a_fit() -> None:
 
 def test_subjects_that_the_fit_read_about_are_not_called_absent() -> None:
     concept = concept_of("french_horn")
-    made = write_prompts(concept, seed=0, pairs=40, neutral=40)
+    made = write_prompts(concept, seed=0, pairs=40, retain=40)
     texts = [text for pair in made.pairs for text in pair]
     assert "french_horn" not in absent_subjects(texts)
     assert "lighthouse" in absent_subjects(texts)

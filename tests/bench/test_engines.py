@@ -54,7 +54,7 @@ def recipe(pipe: Any) -> Recipe:
 def methods(pipe: Any) -> list[Method]:
     """The unedited pipeline, an eraser, and a method that is no eraser."""
     eraser = make_eraser(pipe.tokenizer, pipe.text_encoder)
-    other = BASELINES["uce"].fit(pipe, "zeppelin", pairs=4, neutral=8, progress=False)
+    other = BASELINES["uce"].fit(pipe, "zeppelin", pairs=4, retain=8, progress=False)
     return [
         UNEDITED,
         Method("after", eraser.key, partial(unseen.attach, erasers=eraser)),

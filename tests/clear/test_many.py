@@ -38,9 +38,9 @@ def test_concepts_fitted_together_read_each_prompt_once_and_no_ordinary_one_ment
     concepts = [unseen.Concept(name) for name in ("zeppelin", "window")]
     first, second = read_together(source, concepts, SMALL_FIT, seed=0)
     counted.remove()
-    assert second.prompts.neutral == first.prompts.neutral and len(first.prompts.neutral) == 60
-    both = {*first.prompts.neutral, *(pair.negative for pair in first.prompts.pairs)}
-    assert both == {*second.prompts.neutral, *(pair.negative for pair in second.prompts.pairs)}
+    assert second.prompts.retain == first.prompts.retain and len(first.prompts.retain) == 60
+    both = {*first.prompts.retain, *(pair.negative for pair in first.prompts.pairs)}
+    assert both == {*second.prompts.retain, *(pair.negative for pair in second.prompts.pairs)}
     assert not any(concept.is_mentioned_in(prompt) for concept in concepts for prompt in both)
     assert all(second.concept.is_mentioned_in(pair.positive) for pair in second.prompts.pairs)
     assert sum(rows) == len({*first.texts, *second.texts})

@@ -12,8 +12,8 @@ from unseen.baselines import BASELINES
 from unseen.encoder.fingerprint import architecture
 
 QUICK = {
-    "concept_steerer": {"steps": 5, "pairs": 20, "neutral": 20},
-    "uce": {"pairs": 20, "neutral": 20},
+    "concept_steerer": {"steps": 5, "pairs": 20, "retain": 20},
+    "uce": {"pairs": 20, "retain": 20},
     "t2v_unlearning": {
         "iterations": 2, "rank": 2, "pairs": 6,
         "call": {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "max_sequence_length": 24},

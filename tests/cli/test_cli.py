@@ -76,7 +76,7 @@ def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ((), "demo fit generate evaluate sweep ablate plan doctor train".split()),
+        ((), "demo fit prompts generate evaluate sweep ablate plan doctor train".split()),
         (("demo",), ["--concept", "--out", "--quick", "--seed"]),
         (
             ("fit",),
@@ -93,6 +93,7 @@ def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
                 "--encoder",
             ],
         ),
+        (("prompts",), ["--kind", "--synonym", "--use", "--pack", "--for", "--count", "--seed"]),
         (
             ("generate",),
             ["--eraser", "--strength", "--compare", "--call", "--offload", "--device", "--revision", "--audit"],
@@ -108,6 +109,20 @@ def test_help_names_everything(capsys: pytest.CaptureFixture[str], command: tupl
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in words)
+
+
+def test_the_prompts_of_a_fit_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prompts", "nudity", "--kind", "attribute", "--count", "12"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert sum("nudity" in line.split("  |  ")[0] for line in shown) == 12 and "microscope" not in shown[0]
+    assert any(line.startswith("stays: ") for line in shown)
+    assert main(["prompts", "celebrity", "--pack", "--for", "Ada Brandt", "--synonym", "Brandt"]) == 0
+    assert "Ada Brandt  |  " in capsys.readouterr().out
+
+
+def test_prompts_of_no_pack_and_no_use_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no pack 'nudism'" in said(capsys, "prompts", "nudism", "--pack")
+    assert "must be one of" in said(capsys, "prompts", "hat", "--use", "worn")
 
 
 def test_train_explains_its_parts(capsys: pytest.CaptureFixture[str]) -> None:

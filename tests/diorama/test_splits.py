@@ -11,6 +11,7 @@ import pytest
 
 from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.sampling import COUNTABLE, is_held_out, sample_scene
+from unseen.prompts import frames
 from unseen.prompts import lexicon as words
 
 SPLITS = ("development", "test")
@@ -26,23 +27,27 @@ def test_the_fit_uses_no_context_phrase_of_an_evaluation_split(split):
     grammar = captions.grammar()
     measured = {bare(text) for place in grammar.backgrounds.values() for text in place[split]}
     measured |= {bare(form) for motion in grammar.motions.values() for forms in motion[split] for form in forms}
-    assert not measured & {bare(text) for text in (*words.PLACES, *words.ACTIONS)}
+    assert not measured & {
+        bare(text) for text in (*words.PLACES, *words.ACTIONS, *frames.OUTDOORS, *frames.PERSON_ACTIONS)
+    }
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_fit_uses_no_template_of_an_evaluation_split(split):
     by_split = captions.grammar().templates
     measured = {bare(t) for (s, *_), found in by_split.items() if s == split for ts in found.values() for t in ts}
-    fitted = (*words.OBJECT_TEMPLATES, *words.STYLE_TEMPLATES, *words.ATTRIBUTE_TEMPLATES, *words.NEUTRAL_TEMPLATES)
+    fitted = (*words.OBJECT_TEMPLATES, *words.STYLE_TEMPLATES, *words.ATTRIBUTE_TEMPLATES, *words.RETAIN_TEMPLATES)
+    fitted += tuple(text for name, texts in vars(frames).items() if name.endswith("_TEMPLATES") for text in texts)
     # nothing is left of a template that is only slots, and nothing can be shared by it
     assert not (measured & {bare(text) for text in fitted}) - {""}
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_no_other_name_of_an_evaluation_split_is_in_the_neutral_bank(split):
+def test_no_other_name_of_an_evaluation_split_is_in_the_retain_bank(split):
     held_back = {bare(name) for key in captions.KEYS for kind in captions.KINDS[1:]
                  for name in captions.names(key, kind, split)}  # fmt: skip
     bank = (*words.THINGS, *words.PEOPLE, *words.MEDIA, *words.ATTRIBUTES, *words.ARTISTS)
+    bank += tuple(text for texts in vars(frames).values() if isinstance(texts, tuple) for text in texts)
     assert not held_back & {bare(word) for word in bank}
 
 

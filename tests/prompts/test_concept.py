@@ -1,4 +1,4 @@
-"""Concepts, prompts made from them, and prompt files."""
+"""Concepts, and prompts made from them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import warnings
 
 import pytest
 
-from unseen.concept import Concept, load_pairs
-from unseen.errors import ConceptError, ConceptWarning, FitError, PromptFileError, UnseenError
+from unseen.concept import Concept
+from unseen.errors import ConceptError, ConceptWarning, FitError, UnseenError
 from unseen.prompts import lexicon as lexicon
 from unseen.prompts.writer import write_prompts
 
@@ -48,7 +48,7 @@ def test_a_surname_that_stays_untouched_is_said_once_with_the_synonym_to_add(nam
 
 
 def test_no_prompt_uses_a_surname_otherwise_that_is_a_synonym():
-    prompts = write_prompts(Concept("Tobias Inkwell", "style", synonyms=("Inkwell",)), pairs=120, neutral=60)
+    prompts = write_prompts(Concept("Tobias Inkwell", "style", synonyms=("Inkwell",)), pairs=120, retain=60)
     assert prompts.same_word and not [prompt for prompt in prompts.same_word if "inkwell" in prompt.lower()]
     alone = [pair.positive for pair in prompts.pairs if "Inkwell" in pair.positive and "Tobias" not in pair.positive]
     assert len(alone) == 60
@@ -65,7 +65,7 @@ CONCEPTS = [
 
 @pytest.mark.parametrize("concept", CONCEPTS, ids=lambda concept: concept.name)
 def test_pairs_name_the_concept_on_one_side_only(concept):
-    prompts = write_prompts(concept, pairs=120, neutral=60)
+    prompts = write_prompts(concept, pairs=120, retain=60)
     assert len(prompts.pairs) == 120 and len({pair.positive for pair in prompts.pairs}) == 120
     for positive, negative in prompts.pairs:
         assert any(name in positive for name in concept.names), positive
@@ -75,35 +75,35 @@ def test_pairs_name_the_concept_on_one_side_only(concept):
 
 
 @pytest.mark.parametrize("concept", CONCEPTS, ids=lambda concept: concept.name)
-def test_neutral_prompts_hold_no_word_of_the_concept(concept):
-    neutral = write_prompts(concept, pairs=20, neutral=300).neutral
-    assert len(set(neutral)) == 300
+def test_retain_prompts_hold_no_word_of_the_concept(concept):
+    retain = write_prompts(concept, pairs=20, retain=300).retain
+    assert len(set(retain)) == 300
     own = {word for name in concept.names for word in name.lower().split()} - {"on"}
-    assert not [prompt for prompt in neutral for word in own if re.search(rf"\b{word}\b", prompt.lower())]
+    assert not [prompt for prompt in retain for word in own if re.search(rf"\b{word}\b", prompt.lower())]
 
 
 def test_words_of_a_name_are_also_used_otherwise_but_never_as_the_name():
-    prompts = write_prompts(Concept("French horn"), pairs=20, neutral=20).same_word
+    prompts = write_prompts(Concept("French horn"), pairs=20, retain=20).same_word
     assert any("French" in prompt for prompt in prompts) and any("horn" in prompt for prompt in prompts)
     assert not any("French horn" in prompt for prompt in prompts)
-    assert not write_prompts(Concept("church"), pairs=20, neutral=20).same_word
+    assert not write_prompts(Concept("church"), pairs=20, retain=20).same_word
     # A word that is itself a synonym is the concept, and nothing to be spared.
-    spared = write_prompts(Concept("French horn", synonyms=("horn",)), pairs=20, neutral=20).same_word
+    spared = write_prompts(Concept("French horn", synonyms=("horn",)), pairs=20, retain=20).same_word
     assert spared and not any("horn" in prompt for prompt in spared)
 
 
 def test_the_same_seed_writes_the_same_prompts():
-    first, again, other = (write_prompts(CONCEPTS[0], seed=seed, pairs=30, neutral=30) for seed in (0, 0, 1))
+    first, again, other = (write_prompts(CONCEPTS[0], seed=seed, pairs=30, retain=30) for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_articles_fit_their_nouns():
-    prompts = write_prompts(Concept("English springer"), pairs=120, neutral=200)
-    texts = [text for pair in prompts.pairs for text in pair] + list(prompts.neutral)
+    prompts = write_prompts(Concept("English springer"), pairs=120, retain=200)
+    texts = [text for pair in prompts.pairs for text in pair] + list(prompts.retain)
     assert not [text for text in texts if re.search(r"\ba [aeio]", text)]
 
 
-def test_the_neutral_words_are_many_and_leave_out_what_is_measured_as_absent():
+def test_the_retain_words_are_many_and_leave_out_what_is_measured_as_absent():
     assert len(set(lexicon.THINGS)) >= 250
     lists = (lexicon.THINGS, lexicon.PEOPLE, lexicon.MEDIA, lexicon.FIRST_NAMES, lexicon.LAST_NAMES)
     bank = " ; ".join(word for words in lists for word in words).lower()
@@ -116,39 +116,4 @@ def test_the_neutral_words_are_many_and_leave_out_what_is_measured_as_absent():
 def test_words_that_are_everywhere_cannot_be_filtered_out():
     common = Concept("thing", synonyms=tuple(lexicon.THINGS))
     with pytest.raises(FitError, match="very common words"):
-        write_prompts(common, pairs=10, neutral=400)
-
-
-def test_pairs_are_read_from_csv_and_jsonl(tmp_path):
-    (tmp_path / "pairs.csv").write_text('positive,negative\n"a horn, shiny",a chair\n', encoding="utf-8")
-    (tmp_path / "pairs.jsonl").write_text('{"positive": "ein Waldhorn", "negative": "ein Stuhl"}\n\n', encoding="utf-8")
-    assert load_pairs(tmp_path / "pairs.csv") == [("a horn, shiny", "a chair")]
-    assert load_pairs(str(tmp_path / "pairs.jsonl")) == [("ein Waldhorn", "ein Stuhl")]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.csv", "positive,other\na,b\n", "line 1: the header must name"),
-        ("a.csv", "positive,negative\na,b\nc,\n", "line 3: 'negative' must be a non-empty prompt"),
-        ("a.csv", "positive,negative\na,a\n", "line 2: positive and negative are the same"),
-        ("a.csv", "positive,negative\n", "holds no prompt pairs"),
-        ("a.jsonl", '{"positive": "a", "negative": "b"}\n{"positive": \n', "line 2: is not JSON"),
-        ("a.jsonl", "[1]\n", "line 1: expected an object, got list"),
-        ("a.jsonl", '{"positive": "a", "negative": 3}\n', "line 1: 'negative' must be a non-empty prompt, got 3"),
-        ("a.txt", "", "expected a .csv or .jsonl file, got .txt"),
-    ],
-)
-def test_a_bad_prompt_file_is_named_with_line_and_reason(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    with pytest.raises(PromptFileError, match=re.escape(message)) as caught:
-        load_pairs(tmp_path / name)
-    assert str(tmp_path / name) in str(caught.value)
-
-
-def test_a_missing_or_badly_encoded_file_is_reported(tmp_path):
-    with pytest.raises(PromptFileError, match="cannot be read"):
-        load_pairs(tmp_path / "none.csv")
-    (tmp_path / "latin.csv").write_bytes("positive,negative\nWaldhörner,Stühle\n".encode("latin-1"))
-    with pytest.raises(PromptFileError, match="not UTF-8"):
-        load_pairs(tmp_path / "latin.csv")
+        write_prompts(common, pairs=10, retain=400)

@@ -41,8 +41,8 @@ def learn(
     path, block = text_path(pipe, max_length=64), block_of(pipe, settings)
     texts = []
     for concept in concepts:
-        written = write_prompts(concept, seed=seed, pairs=settings["pairs"], neutral=settings["neutral"])
-        texts += [text for pair in written.pairs for text in pair] + list(written.neutral)
+        written = write_prompts(concept, seed=seed, pairs=settings["pairs"], retain=settings["retain"])
+        texts += [text for pair in written.pairs for text in pair] + list(written.retain)
     part = encode_by_length(path.tokenizer, path.encoder, list(dict.fromkeys(texts)), path.form, layers=[block])
     hidden = part.hidden[:, ordinary_tokens(part.hidden)]
     generator = torch.Generator().manual_seed(seed)
@@ -89,7 +89,7 @@ CONCEPT_STEERER = Baseline(
         "learning_rate": 4e-3,
         "steps": 400,
         "pairs": 120,
-        "neutral": 480,
+        "retain": 480,
     },
     learn,
     put_on,

@@ -183,7 +183,7 @@ def learn(
     steps = int(call.get("num_inference_steps", 50))
     length = call.get("max_sequence_length")
     reader = Reader(pipe, length)
-    written = [write_prompts(c, seed=seed, pairs=settings["pairs"], neutral=settings["pairs"]) for c in concepts]
+    written = [write_prompts(c, seed=seed, pairs=settings["pairs"], retain=settings["pairs"]) for c in concepts]
     extra = {} if length is None else {"max_sequence_length": length}
 
     def embed(prompt: str) -> Tensor:
@@ -197,7 +197,7 @@ def learn(
             for bound in (len(concepts), settings["pairs"], settings["pairs"], steps, 2**31)
         )
         prompt = written[which].pairs[row].positive
-        keep = [*written[which].neutral, *(pair.negative for pair in written[which].pairs)][other]
+        keep = [*written[which].retain, *(pair.negative for pair in written[which].pairs)][other]
         with adapted(pipe, backbone, adapters):
             moment = _Moment(pipe, backbone, prompt, call, stop, noise)
         named, kept = embed(prompt), embed(keep)

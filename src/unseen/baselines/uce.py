@@ -53,14 +53,14 @@ def learn(
         return encode_by_length(path.tokenizer, path.encoder, texts, path.form, layers=[])
 
     for concept in concepts:
-        written = write_prompts(concept, seed=seed, pairs=settings["pairs"], neutral=settings["neutral"])
+        written = write_prompts(concept, seed=seed, pairs=settings["pairs"], retain=settings["retain"])
         sides = [read([pair[side] for pair in written.pairs]) for side in (0, 1)]
         roles = roles_of_pairs(*sides)
         other = sides[1].output[roles[1]["name"]].mean(dim=0)
         named = sides[0].output[roles[0]["name"]]
         parts["concept"].append(named)
         parts["instead"].append(other.expand_as(named))
-        parts["kept"].append(read(written.neutral).output)
+        parts["kept"].append(read(written.retain).output)
     return {name: torch.cat(tensors).clone() for name, tensors in parts.items()}
 
 
@@ -121,4 +121,4 @@ def _edited(pipe: Any, backbone: Backbone, fitted: FittedBaseline) -> Iterator[N
             _CHANGED.discard(transformer)
 
 
-UCE = Baseline("uce", {"pairs": 120, "neutral": 480, "keep": 0.1, "ridge": 1e-3}, learn, put_on, text_only=False)
+UCE = Baseline("uce", {"pairs": 120, "retain": 480, "keep": 0.1, "ridge": 1e-3}, learn, put_on, text_only=False)

@@ -145,7 +145,7 @@ def dense_method(study: Study, name: str, standard: ClearEraser, make: DenseFit)
     """The dense edit at the block of `standard`, on prompts that open its gate."""
     config, path = study.config, text_path(study.pipe, max_length=study.config.prompts.max_length)
     pairs = write_prompts(
-        standard.concept, seed=study.settings.seed, pairs=config.prompts.pairs, neutral=config.prompts.retain
+        standard.concept, seed=study.settings.seed, pairs=config.prompts.pairs, retain=config.prompts.retain
     ).pairs
     sides = [
         encode_by_length(

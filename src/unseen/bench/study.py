@@ -174,9 +174,9 @@ class Study:
         """Every prompt that a fit of `concept` under these settings reads."""
         config = self.config
         prompts = write_prompts(
-            concept, seed=self.settings.seed, pairs=config.prompts.pairs, neutral=config.prompts.retain
+            concept, seed=self.settings.seed, pairs=config.prompts.pairs, retain=config.prompts.retain
         )
-        return [text for pair in prompts.pairs for text in pair] + [*prompts.neutral, *prompts.same_word]
+        return [text for pair in prompts.pairs for text in pair] + [*prompts.retain, *prompts.same_word]
 
     def weights_unchanged(self) -> bool:
         """Whether the pipeline holds the weights it was loaded with, bit for bit."""

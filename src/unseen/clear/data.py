@@ -106,7 +106,7 @@ class FitData:
     @property
     def same_word(self) -> Tensor:
         """Prompts about something else that share a word with the concept's name."""
-        return self.number >= 2 * len(self.prompts.pairs) + len(self.prompts.neutral)
+        return self.number >= 2 * len(self.prompts.pairs) + len(self.prompts.retain)
 
     @cached_property
     def held_out(self) -> Tensor:
@@ -223,7 +223,7 @@ def with_layers(data: FitData, config: ClearConfig, layers: Sequence[int]) -> Fi
 def texts_of(prompts: FitPrompts) -> tuple[str, ...]:
     """Every prompt of a fit: positives, negatives, retain and same-word prompts."""
     sides = [pair[side] for side in (0, 1) for pair in prompts.pairs]
-    return (*sides, *prompts.neutral, *prompts.same_word)
+    return (*sides, *prompts.retain, *prompts.same_word)
 
 
 def require_pairs(prompts: FitPrompts, config: ClearConfig) -> None:

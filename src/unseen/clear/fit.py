@@ -13,7 +13,9 @@ import torch
 from ..concept import Concept, PromptPair
 from ..encoder.layers import run_uncompiled
 from ..pipelines import TextPath, text_path
-from ..prompts.writer import write_prompts
+from ..prompts.check import readable_pack, require_sound
+from ..prompts.pack import ConceptPack
+from ..prompts.writer import FitPrompts, write_prompts
 from .config import ClearConfig
 from .data import FitData, read, source_of
 from .eraser import ClearEraser
@@ -29,11 +31,12 @@ FIT_VERSION = 2
 
 def fit(
     pipe: Any,
-    concept: Concept | str,
+    concept: Concept | ConceptPack | str,
     *,
     config: ClearConfig | None = None,
     seed: int = 0,
     pairs: Sequence[PromptPair] | None = None,
+    retain: Sequence[str] = (),
     encoder: str | None = None,
     strict: bool = False,
     progress: bool = True,
@@ -43,10 +46,12 @@ def fit(
     Args:
         pipe: A diffusers pipeline, or the pair `(tokenizer, encoder)`. Only the text encoder is used; transformer and
             VAE need not be loaded.
-        concept: What to erase; a string means `Concept(string)`.
+        concept: What to erase; a string means `Concept(string)`, and a pack (`unseen.load_pack`) also says how prompts
+            about it are put.
         config: Settings; default `ClearConfig()`, the published method is `ClearConfig.paper()`.
         seed: Seed of prompts, autoencoders and layer search.
-        pairs: Your own prompt pairs (see `load_pairs`) instead of those made from the name.
+        pairs: Your own prompt pairs (see `load_pairs`). If they are few, written ones are added, with a warning.
+        retain: Prompts of your own that are to stay as they are (see `load_prompts`), beside those that are written.
         encoder: Which text encoder, where a pipeline has several (see `unseen.text_encoders`): each needs an eraser.
         strict: Raise where the fit did not work by its held-out pairs; otherwise `FitWarning` says so.
         progress: Show a progress bar.
@@ -62,31 +67,68 @@ def fit(
     concept = Concept(concept) if isinstance(concept, str) else concept
     started = time.perf_counter()
     with fitting(pipe, encoder, config) as path:
-        data, found = learn(path, concept, config, seed=seed, pairs=pairs, progress=progress)
+        data, found = learn(path, concept, config, seed=seed, pairs=pairs, retain=retain, progress=progress)
         eraser = finish(data, found, config, started=started)
-    announce(concept.name, eraser.report["verdict"], strict=strict)
+    announce(eraser.name, eraser.report["verdict"], strict=strict)
     return eraser
 
 
 def learn(
     path: TextPath,
-    concept: Concept,
+    concept: Concept | ConceptPack,
     config: ClearConfig,
     *,
     seed: int = 0,
     pairs: Sequence[PromptPair] | None = None,
+    retain: Sequence[str] = (),
     progress: bool = False,
 ) -> tuple[FitData, Found]:
     """The first half of a fit: prompts to states, states to autoencoders and a layer."""
     source = source_of(path, config)
-    prompts = write_prompts(
-        concept, seed=seed, pairs=config.prompts.pairs, neutral=config.prompts.retain, user_pairs=pairs
-    )
+    prompts = written(path, concept, config, seed, pairs=pairs, retain=retain)
+    concept = concept_of(concept)
     group = group_size(source, config)
     if group < len(source.candidates):
         return search_in_groups(source, concept, prompts, config, seed, group, progress=progress)
     data = read(source, concept, prompts, config, seed, source.candidates)
     return data, search(data, config, progress=progress)
+
+
+def written(
+    path: TextPath,
+    concept: Concept | ConceptPack,
+    config: ClearConfig,
+    seed: int,
+    *,
+    pairs: Sequence[PromptPair] | None = None,
+    retain: Sequence[str] = (),
+    beside: Sequence[Concept] = (),
+) -> FitPrompts:
+    """The prompts of a fit, looked at before anything is trained.
+
+    Raises `FitError` where they make no sense, and warns of what may be meant.
+    """
+    if isinstance(concept, ConceptPack):
+        concept = readable_pack(concept, path.tokenizer)
+    prompts = write_prompts(
+        concept,
+        seed=seed,
+        pairs=config.prompts.pairs,
+        retain=config.prompts.retain,
+        user_pairs=pairs,
+        user_retain=retain,
+        held_out=config.prompts.held_out,
+        beside=beside,
+    )
+    require_sound(prompts, concept_of(concept), path.tokenizer)
+    return prompts
+
+
+def concept_of(concept: Concept | ConceptPack | str) -> Concept:
+    """The concept itself, whichever way it was given."""
+    if isinstance(concept, ConceptPack):
+        return concept.concept
+    return Concept(concept) if isinstance(concept, str) else concept
 
 
 def finish(data: FitData, found: Found, config: ClearConfig, *, started: float) -> ClearEraser:

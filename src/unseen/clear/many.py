@@ -15,11 +15,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..concept import Concept
-from ..prompts.writer import write_prompts
+from ..prompts.pack import ConceptPack
 from .config import ClearConfig
 from .data import FitData, Source, encode, require_pairs, source_of, texts_of, view
 from .eraser import ClearEraser
-from .fit import finish, fitting
+from .fit import concept_of, finish, fitting, written
 from .memory import SAMPLE_TOKENS
 from .sae import SaeBank
 from .search import new_trainer, prefer
@@ -32,7 +32,7 @@ ten concepts it would be one in two hundred, and a rare name would share its fea
 
 def fit_many(
     pipe: Any,
-    concepts: Sequence[Concept | str],
+    concepts: Sequence[Concept | ConceptPack | str],
     *,
     config: ClearConfig | None = None,
     seed: int = 0,
@@ -50,7 +50,7 @@ def fit_many(
         ValueError: no concept, or two of one name.
     """
     asked = [Concept(concept) if isinstance(concept, str) else concept for concept in concepts]
-    names = [concept.name for concept in asked]
+    names = [concept_of(concept).name for concept in asked]
     if not asked or len(set(names)) < len(names):
         raise ValueError(f"expected one or more concepts, each named once, got {names}.")
     config = config or ClearConfig()
@@ -68,20 +68,19 @@ def fit_many(
     return erasers
 
 
-def read_together(source: Source, concepts: Sequence[Concept], config: ClearConfig, seed: int) -> list[FitData]:
+def read_together(
+    source: Source, asked: Sequence[Concept | ConceptPack], config: ClearConfig, seed: int
+) -> list[FitData]:
     """The data of all concepts, whose prompts about other things are the same ones; each prompt is encoded once."""
-    settings = config.prompts
-    written = [
-        write_prompts(concept, seed=seed, pairs=settings.pairs, neutral=settings.retain, beside=concepts)
-        for concept in concepts
-    ]
-    for prompts in written:
+    concepts = [concept_of(concept) for concept in asked]
+    all_prompts = [written(source.path, concept, config, seed, beside=concepts) for concept in asked]
+    for prompts in all_prompts:
         require_pairs(prompts, config)
-    place = {text: number for number, text in enumerate(dict.fromkeys(t for p in written for t in texts_of(p)))}
+    place = {text: number for number, text in enumerate(dict.fromkeys(t for p in all_prompts for t in texts_of(p)))}
     states = encode(source, tuple(place), config, source.candidates)
     return [
         view(source, concept, p, config, seed, source.candidates, states, torch.tensor([place[t] for t in texts_of(p)]))
-        for concept, p in zip(concepts, written, strict=True)
+        for concept, p in zip(concepts, all_prompts, strict=True)
     ]
 
 

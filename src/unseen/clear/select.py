@@ -207,7 +207,7 @@ def replace_concept(data: FitData, eraser: ClearEraser, config: EditConfig) -> C
 def _mean_state(words: str, data: FitData, layer: int, pairs: int) -> Tensor:
     """Mean state after `layer` on the tokens of `words`, `[d]`."""
     path = data.source.path
-    made = write_prompts(Concept(words, data.concept.kind), seed=data.seed, pairs=pairs, neutral=0).pairs
+    made = write_prompts(Concept(words, data.concept.kind), seed=data.seed, pairs=pairs, retain=0).pairs
     texts = [pair[side] for side in (0, 1) for pair in made]
     read = encode_by_length(
         path.tokenizer, path.encoder, texts, path.form, layers=[layer], device=data.source.device, dtype=None

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import random
 import sys
 import warnings
 from contextlib import closing
@@ -88,9 +89,9 @@ def fit(options: argparse.Namespace) -> int:
         concept = unseen.Concept(options.name, options.kind, tuple(options.synonym), options.replace_with)
     for warning in told:
         print(f"unseen: {warning.message} Here: --synonym NAME.", file=sys.stderr)
-    from unseen.concept import load_pairs
     from unseen.files import require_writable
     from unseen.names import file_name
+    from unseen.prompts.files import load_pairs
 
     pairs = None if options.pairs is None else load_pairs(options.pairs)
     out = options.out or Path("erasers") / file_name(options.name)
@@ -107,6 +108,27 @@ def fit(options: argparse.Namespace) -> int:
     print(f"layer {eraser.layer}, {eraser.num_features} features, strength {eraser.strength:g}; {size:.0f} kB in {out}")
     print(f'try it: unseen generate "..." --eraser {out} --compare')
     return 0 if eraser.report["verdict"]["worked"] else 3
+
+
+def prompts(options: argparse.Namespace) -> None:
+    """Print what a fit would read."""
+    import unseen
+    from unseen.prompts.writer import write_prompts
+
+    concept: unseen.Concept | unseen.ConceptPack
+    if options.pack:
+        concept = unseen.load_pack(options.name, name=options.person, synonyms=tuple(options.synonym))
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", unseen.ConceptWarning)  # said when it is fitted
+            concept = unseen.Concept(options.name, options.kind, tuple(options.synonym))
+    # As many as a fit has, so that a look at some of them shows what all are like.
+    written = write_prompts(concept, seed=options.seed, use=options.use)
+    shown = random.Random(options.seed).sample(written.pairs, min(options.count, len(written.pairs)))
+    for pair in shown:
+        print(f"{pair.positive}  |  {pair.negative}")
+    for text in (*written.retain[:3], *written.same_word[:2]):
+        print(f"stays: {text}")
 
 
 def _call_arguments(text: str | None) -> dict[str, Any]:

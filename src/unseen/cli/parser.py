@@ -79,6 +79,26 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(fit)
     fit.set_defaults(run=commands.fit)
 
+    prompts = known.add_parser(
+        "prompts",
+        help="show the prompts that a fit would be made of",
+        description="Prints pairs of prompts, with the concept and without, and some of those that are to stay as they "
+        "are. Nothing is loaded.",
+    )
+    prompts.add_argument("name", help="a concept as for `unseen fit`; with --pack a concept pack or a .json file")
+    prompts.add_argument("--kind", choices=_KINDS, default="object", help="what it stands for (default: %(default)s)")
+    prompts.add_argument(
+        "--synonym", action="append", default=[], metavar="NAME", help="another word for it; may be repeated"
+    )
+    prompts.add_argument(
+        "--use", metavar="USE", help='how the name is used: "theme", "worn", "activity", ... (default: guessed)'
+    )
+    prompts.add_argument("--pack", action="store_true", help="NAME is a pack: nudity, violence, ... or a file")
+    prompts.add_argument("--for", dest="person", metavar="NAME", help="whom a template such as `celebrity` is about")
+    prompts.add_argument("--count", type=_positive, default=10, metavar="N", help="pairs (default: %(default)s)")
+    prompts.add_argument("--seed", type=int, default=0, help="seed of the prompts (default: %(default)s)")
+    prompts.set_defaults(run=commands.prompts)
+
     generate = known.add_parser(
         "generate",
         help="draw a clip, with or without erasers",

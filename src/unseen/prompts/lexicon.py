@@ -31,11 +31,15 @@ THINGS = tuple(
 PEOPLE = tuple(
     " ".join(word.split())
     for word in """
-    woman, man, child, girl, boy, doctor, nurse, teacher, farmer, baker, cook, waiter, gardener, carpenter, painter,
-    dancer, singer, pianist, juggler, clown, pilot, sailor, fisherman, astronaut, soldier, firefighter, police officer,
-    postman, cyclist, runner, swimmer, skier, king, queen, knight, wizard, pirate, monk, scientist, photographer
+    woman, man, chess player, football player, baseball player, doctor, nurse, teacher, farmer, baker, cook, waiter,
+    gardener, carpenter, painter, dancer, singer, pianist, juggler, clown, pilot, sailor, fisherman, astronaut, soldier,
+    firefighter, police officer, postman, cyclist, runner, swimmer, skier, king, queen, knight, wizard, pirate, monk,
+    scientist, photographer
     """.split(",")
 )
+YOUNG = ("child", "girl", "boy", "classroom")
+"""Words that no prompt is written with: concepts such as nudity are put on the people above and into the places below,
+and these are adults and theirs."""
 FIRST_NAMES = (
     "Nora Martin Helen Victor Clara Edwin Lydia Oscar Freda Hugo Agnes Felix Ruth Simon Greta Walter Ellen Bruno "
     "Sofia Karl"
@@ -69,7 +73,7 @@ PLACES = tuple(
     on a roof; in a museum; in a workshop; at a market; on a bridge; in a field of wheat; on a hill; behind a fence;
     in a tunnel;
     in a courtyard; on a carpet; in thick fog; in bright sunshine; in the rain; at sunset; against a plain background;
-    in a park; at the harbour; in a classroom; on a pier
+    in a park; at the harbour; in a greenhouse; on a pier
     """.split(";")
 )
 ACTIONS = tuple(
@@ -93,12 +97,12 @@ OBJECT_TEMPLATES = (
     "close-up of {x} {place}",
     "there is {x} {place}",
     "look at {x} {place}",
-    "a {adjective} picture of {x}",
+    "a {look} picture of {x}",
     "{x} next to {other} {place}",
     "{other} and {x} {place}",
     "{other} on the left and {x} on the right",
     "{x}, {medium}",
-    "a {medium} of {x} {place}",
+    "{work} of {x} {place}",
     "{place} there stands {x}, {action}",
     "somebody filmed {x} {place}, {action}",
     "a long shot of {x} {action} {place}, with soft light",
@@ -141,11 +145,11 @@ ATTRIBUTE_TEMPLATES = (
     "a {thing} {place}, {x}",
     "a {x} {thing} next to {other}",
     "{other} and a {x} {thing} {place}",
-    "a {medium} of a {x} {thing}",
+    "{work} of a {x} {thing}",
     "somebody filmed a {x} {thing} {place}",
     "{x}",
 )
-NEUTRAL_TEMPLATES = (
+RETAIN_TEMPLATES = (
     *OBJECT_TEMPLATES,
     "{x} in the style of {artist}",
     "a {adjective} {thing} {place}",

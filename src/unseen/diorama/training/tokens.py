@@ -78,7 +78,7 @@ def token_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, batch: i
 
 def ordinary_prompts(count: int, seed: int = 0) -> list[str]:
     """Prompts about everyday things, most of which no clip shows, as the library writes them for a fit."""
-    return PromptWriter(Concept("nothing in particular"), seed).neutral(count)
+    return PromptWriter(Concept("nothing in particular"), seed).retain(count)
 
 
 def corpus(scenes: int) -> list[str]:

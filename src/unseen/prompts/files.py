@@ -1,0 +1,165 @@
+"""Prompt files: pairs of prompts, or prompts that are to stay as they are, as CSV, JSON lines or plain text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..concept import PromptPair
+from ..errors import PromptFileError
+
+PAIR_HEADERS = (
+    ("positive", "negative"),
+    ("prompt", "normal prompt"),  # T2VUnlearning
+    ("prompt", "normal_prompt"),
+    ("unsafe", "safe"),
+    ("unsafe_prompt", "safe_prompt"),
+    ("target", "anchor"),  # methods that map a target concept to an anchor
+)
+"""Column names that pairs are known by: the prompt with the concept, and the one without."""
+PROMPT_HEADERS = ("prompt", "text", "caption")
+"""Column names that single prompts are known by."""
+_MOST_BYTES = 256 << 20
+
+
+def load_pairs(path: str | Path) -> list[PromptPair]:
+    """Read prompt pairs from a `.csv` or `.jsonl` file, UTF-8, whose columns are named as in one of `PAIR_HEADERS`.
+
+    Raises `PromptFileError` naming the file, the line and what is wrong with it.
+    """
+    path = Path(path)
+    pairs = []
+    for line, row in _rows(path, (".csv", ".jsonl"), PAIR_HEADERS):
+        pair = PromptPair(*(_prompt(path, line, column, value) for column, value in row.items()))
+        if pair.positive == pair.negative:
+            raise PromptFileError(f"{path}, line {line}: positive and negative are the same prompt, {pair.positive!r}.")
+        pairs.append(pair)
+    if not pairs:
+        raise PromptFileError(f"{path}: holds no prompt pairs. Each line needs a positive and a negative prompt.")
+    return pairs
+
+
+def load_prompts(path: str | Path) -> list[str]:
+    """Read prompts from a `.txt` file, one a line, or a `.csv` or `.jsonl` file with a column `prompt`, UTF-8.
+
+    Raises `PromptFileError` naming the file, the line and what is wrong with it.
+    """
+    path = Path(path)
+    headers = tuple((name,) for name in PROMPT_HEADERS)
+    if path.suffix.lower() == ".txt":
+        prompts = [text.strip() for text in _lines(_text(path)) if text.strip()]
+    else:
+        rows = _rows(path, (".txt", ".csv", ".jsonl"), headers)
+        prompts = [_prompt(path, line, column, value) for line, row in rows for column, value in row.items()]
+    if not prompts:
+        raise PromptFileError(f"{path}: holds no prompts. Write one a line.")
+    return prompts
+
+
+def _rows(path: Path, suffixes: tuple[str, ...], headers: tuple[tuple[str, ...], ...]) -> Iterator[tuple[int, dict]]:
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        wanted = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        raise PromptFileError(f"{path}: expected a {wanted} file, got {path.suffix or 'no extension'}.")
+    text = _text(path)
+    return _read_csv(path, text, headers) if suffix == ".csv" else _read_jsonl(path, text, headers)
+
+
+def _text(path: Path) -> str:
+    try:
+        # Opening a pipe or a device would wait or never end.
+        if path.exists() and not path.is_file():
+            raise PromptFileError(f"{path}: is no file. Give the path of a file with prompts.")
+        if path.stat().st_size > _MOST_BYTES:
+            raise PromptFileError(f"{path}: has more than {_MOST_BYTES >> 20} MB, too much for a file of prompts.")
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise PromptFileError(f"{path}: cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise PromptFileError(f"{path}: is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+
+
+def _lines(text: str) -> list[str]:
+    """`text` at \\n, \\r\\n and \\r: other separators, such as U+2028, may be part of a prompt."""
+    return re.split(r"\r\n|\r|\n", text)
+
+
+def _prompt(path: Path, line: int, column: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise PromptFileError(f"{path}, line {line}: {column!r} must be a non-empty prompt, got {value!r}.")
+    return value.strip()
+
+
+def _choose(headers: tuple[tuple[str, ...], ...], columns: list[str]) -> dict[str, str] | None:
+    """Of the first known header, each name beside the column of that name, whatever its case; None for none."""
+    by_name = {column.strip().lower(): column for column in reversed(columns)}
+    for header in headers:
+        if all(name in by_name for name in header):
+            return {name: by_name[name] for name in header}
+    return None
+
+
+def _named(headers: tuple[tuple[str, ...], ...]) -> str:
+    return f"{' and '.join(headers[0])} (or {'; '.join(', '.join(header) for header in headers[1:])})"
+
+
+def _read_csv(path: Path, text: str, headers: tuple[tuple[str, ...], ...]) -> Iterator[tuple[int, dict]]:
+    # `newline=""` leaves the ends of rows to csv, which knows \n, \r\n and \r only.
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns: list[str] = []
+    chosen: dict[str, str] | None = None
+    last = 0
+    try:
+        for row in reader:
+            line, last = last + 1, reader.line_num
+            if not any(cell.strip() for cell in row):
+                continue
+            if chosen is None:
+                columns, chosen = row, _choose(headers, row)
+                if chosen is None:
+                    raise _bad_header(path, line, row, headers)
+                places = {name: columns.index(column) for name, column in chosen.items()}
+                continue
+            if len(row) > len(columns):
+                raise PromptFileError(
+                    f"{path}, line {line}: expected {len(columns)} columns, got {len(row)}. Put prompts that hold a"
+                    ' comma in double quotes: "a horn, in snow".'
+                )
+            yield line, {name: row[place] if place < len(row) else None for name, place in places.items()}
+    except csv.Error as error:
+        raise PromptFileError(f"{path}, line {last + 1}: is not CSV ({error}). Close every double quote.") from error
+
+
+def _bad_header(path: Path, line: int, row: list[str], headers: tuple[tuple[str, ...], ...]) -> PromptFileError:
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(row) == 1 and _choose(headers, row[0].split(separator)):
+            return PromptFileError(
+                f"{path}, line {line}: the columns seem to be separated by {name}; save the file with commas between"
+                " columns and prompts in double quotes."
+            )
+    return PromptFileError(
+        f"{path}, line {line}: the header must name the column{'s' * (len(headers[0]) > 1)} {_named(headers)},"
+        f" got {row}."
+    )
+
+
+def _read_jsonl(path: Path, text: str, headers: tuple[tuple[str, ...], ...]) -> Iterator[tuple[int, dict]]:
+    for line, content in enumerate(_lines(text), start=1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+        except json.JSONDecodeError as error:
+            raise PromptFileError(f"{path}, line {line}: is not JSON ({error.msg} at column {error.colno}).") from error
+        except RecursionError as error:
+            raise PromptFileError(f"{path}, line {line}: its brackets are nested too deep for a prompt.") from error
+        if not isinstance(row, dict):
+            raise PromptFileError(f"{path}, line {line}: expected an object, got {type(row).__name__}.")
+        chosen = _choose(headers, list(row))
+        if chosen is None:
+            raise PromptFileError(f"{path}, line {line}: expected the keys {_named(headers)}, got {sorted(row)}.")
+        yield line, {name: row[column] for name, column in chosen.items()}
