@@ -352,5 +352,5 @@ def test_a_layer_can_be_fixed_and_too_few_pairs_are_refused(tokenizer, encoder_o
         (tokenizer, encoder), "zeppelin", config=SMALL_FIT.with_options({"search.layer": 2}), progress=False
     )
     assert fixed.layer == 2
-    with pytest.raises(FitError, match="at least 24 prompt pairs"):
+    with pytest.raises(FitError, match="at least 5 prompt pairs"):
         unseen.fit((tokenizer, encoder), "zeppelin", config=SMALL_FIT, pairs=[("a zeppelin", "a wolf")], progress=False)
