@@ -208,7 +208,7 @@ class SaeTrainer:
             steps: how often `step` will be called.
             seed: of the start.
             top_k: features kept per token; None keeps all positive ones.
-            start_bias: encoder bias at the start. For data rows in units of √d, the norm of a scaled token; None = −0.1.
+            start_bias: encoder bias at the start. For data rows in units of √d, a scaled token's norm; None = −0.1.
                 For random rows in units of 1, the deviation of tokens along a row at any d; None = −2.3, with TopK 0.
             start: what decoder rows start on. "random": directions at random, with quick moments and warm-up; next to
                 no feature dies. "data": jittered, centered tokens of the sample, with slower moments; many die.
