@@ -203,10 +203,10 @@ def test_layers_are_dropped_from_a_start_on_random_rows_too(data, top_k, fast):
 
 
 @pytest.mark.parametrize("width", [64, 1024])
-def test_random_rows_start_with_one_feature_in_a_hundred_firing_at_any_width(width):
+def test_random_rows_start_with_two_features_in_a_hundred_firing_at_any_width(width):
     hidden = torch.randn(1, 500, width, generator=torch.Generator().manual_seed(0)) * 7 + 3
     bank = SaeTrainer(hidden, 400, l1=0.05, steps=10, start="random").finish()
-    assert 0.005 < float((bank.encode(hidden) > 0).float().mean()) < 0.02
+    assert 0.01 < float((bank.encode(hidden) > 0).float().mean()) < 0.04
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

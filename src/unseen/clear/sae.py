@@ -209,7 +209,7 @@ class SaeTrainer:
             seed: of the start.
             top_k: features kept per token; None keeps all positive ones.
             start_bias: encoder bias at the start. For data rows in units of √d, a scaled token's norm; None = −0.1.
-                For random rows in units of 1, the deviation of tokens along a row at any d; None = −2.3, with TopK 0.
+                For random rows in units of 1, the deviation of tokens along a row at any d; None = −2, with TopK 0.
             start: what decoder rows start on. "random": directions at random, with quick moments and warm-up; next to
                 no feature dies. "data": jittered, centered tokens of the sample, with slower moments; many die.
             fast: the quickest arithmetic instead of the plainest: sparse products on a CPU, TF32 on CUDA.
@@ -228,7 +228,7 @@ class SaeTrainer:
         # Sparse gradients come feature by feature, so that is how the encoder lies in memory then, as `[L, m, d]`.
         W_enc = W_dec.clone() if self.sparse else W_dec.mT.contiguous()
         if start_bias is None:
-            start_bias = -0.1 if start == "data" else -2.3 if top_k is None else 0.0
+            start_bias = -0.1 if start == "data" else -2.0 if top_k is None else 0.0
         bias = start_bias * d**0.5 if start == "data" else start_bias
         b_enc = torch.full((layers, 1, num_features), bias, device=device)
         self.parameters = [W_enc, b_enc, W_dec]
