@@ -75,7 +75,7 @@ def ordinary_tokens(hidden: Tensor, limit: float = 5.0) -> Tensor:
     T5-like encoders put massive activations on a few positions (`</s>`). Those would own the reconstruction loss, so
     the trainer leaves them out; BERT's [CLS] and [SEP] are normalised, stay in, and get features of their own.
     """
-    norms = hidden.norm(dim=-1)
+    norms = torch.stack([layer.float().norm(dim=-1) for layer in hidden])
     return (norms < limit * norms.median(dim=1, keepdim=True).values).all(dim=0)
 
 
@@ -189,11 +189,11 @@ class SaeTrainer:
         num_features: int,
         *,
         l1: float,
-        lr: float,
+        lr: float | None = None,
         steps: int,
         seed: int = 0,
         top_k: int | None = None,
-        start_bias: float = -0.1,
+        start_bias: float | None = None,
         start: Literal["data", "random"] = "data",
         fast: bool = False,
     ):
@@ -203,13 +203,15 @@ class SaeTrainer:
             sample: layer outputs `[L, N, d]` that set mean and scale.
             num_features: features per layer (m).
             l1: λ.
-            lr: highest learning rate; it warms up over 20 steps and falls over the last two fifths.
+            lr: highest learning rate; it warms up, and falls over the last two fifths of the steps. None = 0.16/√d, in
+                proportion to the entries of a decoder row.
             steps: how often `step` will be called.
             seed: of the start.
             top_k: features kept per token; None keeps all positive ones.
-            start_bias: encoder bias at the start, in units of √d, the norm of a scaled token.
-            start: what decoder rows start on: jittered, centered tokens of the sample, or random directions. Random
-                ones leave almost no feature dead with a `start_bias` of −0.1 (L1) or 0 (TopK), and none alive at −0.3.
+            start_bias: encoder bias at the start. For data rows in units of √d, a scaled token's norm; None = −0.1.
+                For random rows in units of 1, the deviation of tokens along a row at any d; None = −2, with TopK 0.
+            start: what decoder rows start on. "random": directions at random, with quick moments and warm-up; next to
+                no feature dies. "data": jittered, centered tokens of the sample, with slower moments; many die.
             fast: the quickest arithmetic instead of the plainest: sparse products on a CPU, TF32 on CUDA.
         """
         layers, count, d = sample.shape
@@ -225,13 +227,18 @@ class SaeTrainer:
         self.fast, self.sparse = fast, fast and device.type == "cpu"
         # Sparse gradients come feature by feature, so that is how the encoder lies in memory then, as `[L, m, d]`.
         W_enc = W_dec.clone() if self.sparse else W_dec.mT.contiguous()
-        b_enc = torch.full((layers, 1, num_features), start_bias * d**0.5, device=device)
+        if start_bias is None:
+            start_bias = -0.1 if start == "data" else -2.0 if top_k is None else 0.0
+        bias = start_bias * d**0.5 if start == "data" else start_bias
+        b_enc = torch.full((layers, 1, num_features), bias, device=device)
         self.parameters = [W_enc, b_enc, W_dec]
         self._set_bank(mean, scale, top_k)
         self.l1 = l1
-        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, betas=(0.9, 0.99), fused=True)
+        lr = 0.16 / d**0.5 if lr is None else lr
+        warm_up, betas = (20, (0.9, 0.99)) if start == "data" else (5, (0.8, 0.95))
+        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, betas=betas, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: min(1.0, (step + 1) / 20, max(0.02, (steps - step) / (0.4 * steps)))
+            self.optimizer, lambda step: min(1.0, (step + 1) / warm_up, max(0.02, (steps - step) / (0.4 * steps)))
         )
 
     @torch.no_grad()
