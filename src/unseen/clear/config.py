@@ -43,9 +43,9 @@ class SaeConfig:
     """Where decoder rows start: on tokens, or on random directions."""
     fast: bool = False
     """The quickest arithmetic instead of the plainest: sparse products on a CPU, TF32 on CUDA."""
-    start_bias: float = -0.3
+    start_bias: float | None = -0.3
     """Encoder bias at the start, in units of √d; lower starts sparser."""
-    lr: float = 4e-3
+    lr: float | None = 4e-3
     """Learning rate; states are scaled, so it serves every layer."""
     batch_size: int = 256
     """Tokens per step and layer."""
