@@ -37,19 +37,20 @@ class SaeConfig:
     """Features as a multiple of the encoder's width d, in place of `num_features`."""
     top_k: int | None = None
     """Features kept per token; None = all positive ones, made sparse by `l1_coefficient`."""
-    l1_coefficient: float = 0.03
+    l1_coefficient: float = 0.06
     """λ, weight of the L1 norm of the features."""
-    start: Literal["data", "random"] = "data"
-    """Where decoder rows start: on tokens, or on random directions."""
-    fast: bool = False
+    start: Literal["data", "random"] = "random"
+    """Where decoder rows start: on random directions, or on tokens, which leaves a quarter to a half of them dead."""
+    fast: bool = True
     """The quickest arithmetic instead of the plainest: sparse products on a CPU, TF32 on CUDA."""
-    start_bias: float | None = -0.3
-    """Encoder bias at the start, in units of √d; lower starts sparser."""
-    lr: float | None = 4e-3
-    """Learning rate; states are scaled, so it serves every layer."""
+    start_bias: float | None = None
+    """Encoder bias at the start, lower starts sparser: in units of a token's deviation along a row, for rows on tokens
+    of √d. None = what suits the start."""
+    lr: float | None = None
+    """Learning rate; states are scaled, so it serves every layer. None = 0.16/√d."""
     batch_size: int = 256
     """Tokens per step and layer."""
-    steps: int = 480
+    steps: int = 180
     """Training steps in all."""
     max_tokens: int = 200_000
     """Most tokens whose states are trained on."""
@@ -66,9 +67,9 @@ class SearchConfig:
     criterion: CriterionName = "output"
     """Cost that the layer preferences minimize, one of `unseen.clear.costs.CRITERIA`: measured at the encoder's output,
     the paper's `L_con`, or another."""
-    rounds: int = 6
+    rounds: int = 3
     """Alternations of phase A (autoencoders) and phase B (layer preferences)."""
-    warm_up: int = 2
+    warm_up: int = 1
     """Rounds before phase B starts, so that α does not judge untrained autoencoders."""
     phase_a_weight: float = 0.0
     """Share of an autoencoder's training weight that follows its layer's preference; 1 = the paper's `p_l`.
@@ -219,7 +220,8 @@ class ClearConfig:
         for name, value in options.items():
             group, _, setting = name.rpartition(".")
             holder = changed.get(group, getattr(self, group, None)) if group else self
-            if not is_dataclass(holder) or setting not in {f.name for f in fields(holder)}:
+            known = {f.name for f in fields(holder)} if is_dataclass(holder) else set()
+            if setting not in known or is_dataclass(getattr(holder, setting)):
                 raise ValueError(f"expected the path of a setting such as sae.steps, got {name!r}.")
             if group:
                 changed[group] = replace(holder, **{setting: value})  # type: ignore[type-var]

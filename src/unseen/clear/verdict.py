@@ -42,7 +42,7 @@ def verdict(judged: Mapping[str, float], fired_on: Mapping[str, float]) -> dict[
         )
     if not judged["damage"] <= MOST_DAMAGE:
         reasons.append(
-            f"the rest of the prompt changes {judged['damage']:.1f} times as much as the concept changes it, where"
+            f"the rest of the prompt changes {judged['damage']:.2f} times as much as the concept changes it, where"
             f" {MOST_DAMAGE:g} is the most"
         )
     if not acts >= LEAST_FIRED:

@@ -80,34 +80,62 @@ def demo(options: argparse.Namespace) -> None:
 
 
 def fit(options: argparse.Namespace) -> int:
-    """Fit an eraser and keep it. Returns 3 for one that does not work by its held-out pairs."""
+    """Fit erasers and keep them. Returns 3 if one does not work by its held-out pairs."""
     import unseen
     from unseen.cli.settings import chosen_settings
-
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", unseen.ConceptWarning)
-        concept = unseen.Concept(options.name, options.kind, tuple(options.synonym), options.replace_with)
-    for warning in told:
-        print(f"unseen: {warning.message} Here: --synonym NAME.", file=sys.stderr)
     from unseen.files import require_writable
     from unseen.names import file_name
-    from unseen.prompts.files import load_pairs
 
-    pairs = None if options.pairs is None else load_pairs(options.pairs)
-    out = options.out or Path("erasers") / file_name(options.name)
-    config = chosen_settings(options)
-    require_writable(out)
+    several = len(options.name) > 1
+    given = {"--synonym": options.synonym, "--replace-with": options.replace_with, "--pairs": options.pairs}
+    for option, value in given.items():
+        if several and value:
+            raise UsageError(f"{option} is for one concept, and {len(options.name)} are named. Fit that one alone.")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", unseen.ConceptWarning)
+        asked = [_concept(options, name) for name in options.name]
+    for warning in told:
+        print(f"unseen: {warning.message} Here: --synonym NAME.", file=sys.stderr)
+    usual = Path("erasers") if several else Path("erasers") / file_name(_name_of(asked[0]))
+    out = options.out or usual
+    folders = [out / file_name(_name_of(concept)) if several else out for concept in asked]
+    for folder in folders:  # before the work, not after it
+        require_writable(folder)
+    how = {"config": chosen_settings(options), "seed": options.seed, "encoder": options.encoder}
+    if not several:
+        how |= {
+            "pairs": None if options.pairs is None else unseen.load_pairs(options.pairs),
+            "retain": () if options.retain is None else unseen.load_prompts(options.retain),
+        }
     pipe = _pipeline(options, text_only=True)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
-        eraser = unseen.fit(pipe, concept, config=config, seed=options.seed, pairs=pairs, encoder=options.encoder)
-    eraser.save_pretrained(out)
+        erasers = unseen.fit_many(pipe, asked, **how) if several else [unseen.fit(pipe, asked[0], **how)]
+    for eraser, folder in zip(erasers, folders, strict=True):
+        eraser.save_pretrained(folder)
+        size = sum(file.stat().st_size for file in folder.iterdir()) / 1000
+        print(
+            f"{eraser.name}: layer {eraser.layer}, {eraser.num_features} features, strength {eraser.strength:g};"
+            f" {size:.0f} kB in {folder}"
+        )
     for warning in told:
         print(f"unseen: {warning.message}", file=sys.stderr)
-    size = sum(file.stat().st_size for file in out.iterdir()) / 1000
-    print(f"layer {eraser.layer}, {eraser.num_features} features, strength {eraser.strength:g}; {size:.0f} kB in {out}")
-    print(f'try it: unseen generate "..." --eraser {out} --compare')
-    return 0 if eraser.report["verdict"]["worked"] else 3
+    print(f'try it: unseen generate "..." {" ".join(f"--eraser {folder}" for folder in folders)} --compare')
+    return 0 if all(eraser.report["verdict"]["worked"] for eraser in erasers) else 3
+
+
+def _concept(options: argparse.Namespace, name: str) -> Any:
+    """The concept, or concept pack, that `name` stands for."""
+    import unseen
+
+    if options.pack:
+        return unseen.load_pack(name, name=options.person, synonyms=tuple(options.synonym))
+    replacement = getattr(options, "replace_with", None)
+    return unseen.Concept(name, options.kind, tuple(options.synonym), replacement)
+
+
+def _name_of(concept: Any) -> str:
+    return getattr(concept, "concept", concept).name
 
 
 def prompts(options: argparse.Namespace) -> None:
@@ -115,13 +143,9 @@ def prompts(options: argparse.Namespace) -> None:
     import unseen
     from unseen.prompts.writer import write_prompts
 
-    concept: unseen.Concept | unseen.ConceptPack
-    if options.pack:
-        concept = unseen.load_pack(options.name, name=options.person, synonyms=tuple(options.synonym))
-    else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", unseen.ConceptWarning)  # said when it is fitted
-            concept = unseen.Concept(options.name, options.kind, tuple(options.synonym))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", unseen.ConceptWarning)  # said when it is fitted
+        concept = _concept(options, options.name)
     # As many as a fit has, so that a look at some of them shows what all are like.
     written = write_prompts(concept, seed=options.seed, use=options.use)
     shown = random.Random(options.seed).sample(written.pairs, min(options.count, len(written.pairs)))

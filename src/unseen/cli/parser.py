@@ -61,14 +61,21 @@ def build_parser() -> argparse.ArgumentParser:
         description="Fits an eraser from the concept's name alone and writes it to a folder of some kilobytes. "
         "The video model's weights are neither needed for it nor changed by it.",
     )
-    fit.add_argument("name", help='what to erase, without an article: "French horn", "Tobias Inkwell", "burning"')
-    fit.add_argument("--kind", choices=_KINDS, default="object", help="what the name stands for (default: %(default)s)")
     fit.add_argument(
-        "--synonym", action="append", default=[], metavar="NAME", help="another word for it; may be repeated"
+        "name",
+        nargs="+",
+        help='what to erase, without an article: "French horn", "Tobias Inkwell", "burning"; several learn together',
     )
+    _add_concept(fit)
     fit.add_argument("--replace-with", metavar="NAME", help="put this concept in its place instead of nothing")
     fit.add_argument(
         "--pairs", type=Path, metavar="FILE", help="your own prompt pairs: CSV or JSONL with positive, negative"
+    )
+    fit.add_argument(
+        "--retain",
+        type=Path,
+        metavar="FILE",
+        help="prompts of your own that are to stay as they are: .txt, CSV or JSONL",
     )
     fit.add_argument("--seed", type=int, default=0, help="seed of the fit (default: %(default)s)")
     fit.add_argument(
@@ -86,15 +93,10 @@ def build_parser() -> argparse.ArgumentParser:
         "are. Nothing is loaded.",
     )
     prompts.add_argument("name", help="a concept as for `unseen fit`; with --pack a concept pack or a .json file")
-    prompts.add_argument("--kind", choices=_KINDS, default="object", help="what it stands for (default: %(default)s)")
-    prompts.add_argument(
-        "--synonym", action="append", default=[], metavar="NAME", help="another word for it; may be repeated"
-    )
+    _add_concept(prompts)
     prompts.add_argument(
         "--use", metavar="USE", help='how the name is used: "theme", "worn", "activity", ... (default: guessed)'
     )
-    prompts.add_argument("--pack", action="store_true", help="NAME is a pack: nudity, violence, ... or a file")
-    prompts.add_argument("--for", dest="person", metavar="NAME", help="whom a template such as `celebrity` is about")
     prompts.add_argument("--count", type=_positive, default=10, metavar="N", help="pairs (default: %(default)s)")
     prompts.add_argument("--seed", type=int, default=0, help="seed of the prompts (default: %(default)s)")
     prompts.set_defaults(run=commands.prompts)
@@ -251,6 +253,17 @@ def _add_which(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", choices=_DIORAMA, default="wan", help="which of the two built-in models (default: %(default)s)"
     )
+
+
+def _add_concept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--kind", choices=_KINDS, default="object", help="what the name stands for (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--synonym", action="append", default=[], metavar="NAME", help="another word for it; may be repeated"
+    )
+    parser.add_argument("--pack", action="store_true", help="NAME is a concept pack: nudity, violence, ... or a file")
+    parser.add_argument("--for", dest="person", metavar="NAME", help="whom a template such as `celebrity` is about")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
