@@ -288,8 +288,7 @@ class SharedSaeTrainer(SaeTrainer):
     """One autoencoder for all blocks, on outputs scaled block by block; finishes as a bank like any other."""
 
     def __init__(self, sample: Tensor, num_features: int, **options: Any):
-        self.block_mean = sample.mean(dim=1, keepdim=True)
-        self.block_scale = (sample - self.block_mean).square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-8)
+        self.block_mean, self.block_scale = _moments(sample, at_once=len(sample))
         super().__init__(self._flat(sample), num_features, **options)
 
     def _flat(self, h: Tensor) -> Tensor:
