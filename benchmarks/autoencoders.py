@@ -68,7 +68,7 @@ def batches(tokens: int, steps: int, seed: int) -> Iterator[Tensor]:
 def ours(x: Tensor, steps: int, setting: float, seed: int, *, top_k: int | None) -> list[Coder]:
     """`setting` is λ, or with TopK the learning rate."""
     options: dict[str, Any] = {"l1": setting} if top_k is None else {"l1": 0.0, "lr": setting, "top_k": top_k}
-    trainer = SaeTrainer(x[:, :4096], FEATURES, steps=steps, seed=seed, start="random", fast=True, **options)
+    trainer = SaeTrainer(x[:, :4096], FEATURES, steps=steps, seed=seed, **options)
     for chosen in batches(x.shape[1], steps, seed):
         trainer.step(x[:, chosen.to(x.device)])
     bank = trainer.finish()

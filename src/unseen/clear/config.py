@@ -39,13 +39,9 @@ class SaeConfig:
     """Features kept per token; None = all positive ones, made sparse by `l1_coefficient`."""
     l1_coefficient: float = 0.06
     """λ, weight of the L1 norm of the features."""
-    start: Literal["data", "random"] = "random"
-    """Where decoder rows start: on random directions, or on tokens, which leaves a quarter to a half of them dead."""
-    fast: bool = True
-    """The quickest arithmetic instead of the plainest: sparse products on a CPU, TF32 on CUDA."""
     start_bias: float | None = None
-    """Encoder bias at the start, lower starts sparser: in units of a token's deviation along a row, for rows on tokens
-    of √d. None = what suits the start."""
+    """Encoder bias at the start, in units of a token's deviation along a decoder row; lower starts sparser. None = −2,
+    with `top_k` 0."""
     lr: float | None = None
     """Learning rate; states are scaled, so it serves every layer. None = 0.16/√d."""
     batch_size: int = 256
@@ -188,7 +184,6 @@ class ClearConfig:
                 "prompts.retain": 0,
                 "sae.expansion": 32,
                 "sae.l1_coefficient": 1e-4,
-                "sae.start": "random",
                 "sae.start_bias": 0.0,
                 "sae.lr": 1e-3,
                 "sae.batch_size": 16,

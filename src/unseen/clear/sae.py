@@ -1,16 +1,16 @@
-"""A bank of sparse autoencoders, one per candidate block, trained together in batched matrix products.
+"""A bank of sparse autoencoders, one per candidate layer, trained together in batched matrix products.
 
-For block output `h`, layer mean `μ` and scale `s` (one number per block, so that one learning rate serves all):
+For states `h`, layer mean `μ` and scale `s` (one number per layer, so that one learning rate serves all):
 `f = act(W_enc (h − μ)/s + b_enc)`, `ĥ = s W_dec f + μ`, with `act` = ReLU (CLEAR) or ReLU followed by TopK.
 Here `μ` plays the role of the decoder bias `b_dec`; it is the layer's mean and is not trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,19 +28,19 @@ class SaeBank:
     W_dec: Tensor
     """Decoder, unit rows, `[L, m, d]`."""
     mean: Tensor
-    """Mean block output, the decoder bias, `[L, 1, d]`."""
+    """Mean state, the decoder bias, `[L, 1, d]`."""
     scale: Tensor
-    """Scale of the block output, `[L, 1, 1]`."""
+    """Scale of the states, `[L, 1, 1]`."""
     top_k: int | None = None
     """Features kept per token; None keeps all positive ones."""
 
     @property
     def num_features(self) -> int:
-        """Features per block (m)."""
+        """Features per layer (m)."""
         return self.W_dec.shape[1]
 
     def of_layer(self, layer: int) -> SaeBank:
-        """The bank with one block only (`layer` counts within the bank)."""
+        """The bank with one layer only (`layer` counts within the bank)."""
         parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "top_k"}
         return SaeBank(**{name: part[layer : layer + 1] for name, part in parts.items()}, top_k=self.top_k)
 
@@ -49,7 +49,7 @@ class SaeBank:
         return (h - self.mean) / self.scale
 
     def encode(self, h: Tensor) -> Tensor:
-        """Feature activations `[L, N, m]` of block outputs `[L, N, d]`."""
+        """Feature activations `[L, N, m]` of states `[L, N, d]`."""
         return _activate(torch.baddbmm(self.b_enc, self.normalise(h), self.W_enc), self.top_k)
 
     def decode(self, f: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def _keep(f: Tensor, top_k: int | None) -> Tensor:
 
 
 def ordinary_tokens(hidden: Tensor, limit: float = 5.0) -> Tensor:
-    """Tokens whose norm is below `limit` times the median at every block, `[tokens]` bool, for `hidden` `[L, tokens,
+    """Tokens whose norm is below `limit` times the median at every layer, `[tokens]` bool, for `hidden` `[L, tokens,
     d]`.
 
     T5-like encoders put massive activations on a few positions (`</s>`). Those would own the reconstruction loss, so
@@ -80,12 +80,12 @@ def ordinary_tokens(hidden: Tensor, limit: float = 5.0) -> Tensor:
 
 
 @torch.no_grad()
-def _moments(sample: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
-    """Mean `[L, 1, d]` and scale `[L, 1, 1]` of `sample` `[L, N, d]`, float32, from copies of `at_once` layers."""
+def _moments(sample: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean `[L, 1, d]` and scale `[L, 1, 1]` of `sample` `[L, N, d]`, float32, from a copy of one layer at a time."""
     means, scales = [], []
-    for layers in sample.split(at_once):
-        means.append(layers.float().mean(dim=1, keepdim=True))
-        scales.append((layers - means[-1]).square_().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-8))
+    for layer in sample.split(1):
+        means.append(layer.float().mean(dim=1, keepdim=True))
+        scales.append((layer - means[-1]).square_().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-8))
     return torch.cat(means), torch.cat(scales)
 
 
@@ -194,13 +194,15 @@ class SaeTrainer:
         seed: int = 0,
         top_k: int | None = None,
         start_bias: float | None = None,
-        start: Literal["data", "random"] = "data",
-        fast: bool = False,
+        fast: bool = True,
     ):
         """Everything is made on the device of `sample`, from random numbers of the CPU.
 
+        Decoder rows start on random directions. On tokens, as we once did, a quarter to a half of them never fires
+        again.
+
         Args:
-            sample: layer outputs `[L, N, d]` that set mean and scale.
+            sample: states `[L, N, d]` that set mean and scale.
             num_features: features per layer (m).
             l1: λ.
             lr: highest learning rate; it warms up, and falls over the last two fifths of the steps. None = 0.16/√d, in
@@ -208,37 +210,27 @@ class SaeTrainer:
             steps: how often `step` will be called.
             seed: of the start.
             top_k: features kept per token; None keeps all positive ones.
-            start_bias: encoder bias at the start. For data rows in units of √d, a scaled token's norm; None = −0.1.
-                For random rows in units of 1, the deviation of tokens along a row at any d; None = −2, with TopK 0.
-            start: what decoder rows start on. "random": directions at random, with quick moments and warm-up; next to
-                no feature dies. "data": jittered, centered tokens of the sample, with slower moments; many die.
+            start_bias: encoder bias at the start, in units of a token's deviation along a row; lower starts sparser.
+                None = −2, with TopK 0.
             fast: the quickest arithmetic instead of the plainest: sparse products on a CPU, TF32 on CUDA.
         """
-        layers, count, d = sample.shape
-        generator, device = torch.Generator().manual_seed(seed), sample.device
-        # All layers at once where the bits of earlier fits are wanted: how sums are split over threads depends on it.
-        mean, scale = _moments(sample, at_once=layers if start == "data" else 1)
-        if start == "data":
-            rows = sample[:, torch.randint(count, (num_features,), generator=generator).to(device)] - mean
-            rows = rows / scale + 0.5 * torch.randn(rows.shape, generator=generator).to(device)
-        else:
-            rows = torch.randn((layers, num_features, d), generator=generator).to(device)
+        layers, _, d = sample.shape
+        device = sample.device
+        mean, scale = _moments(sample)
+        rows = torch.randn((layers, num_features, d), generator=torch.Generator().manual_seed(seed)).to(device)
         W_dec = F.normalize(rows, dim=-1)
         self.fast, self.sparse = fast, fast and device.type == "cpu"
         # Sparse gradients come feature by feature, so that is how the encoder lies in memory then, as `[L, m, d]`.
         W_enc = W_dec.clone() if self.sparse else W_dec.mT.contiguous()
         if start_bias is None:
-            start_bias = -0.1 if start == "data" else -2.0 if top_k is None else 0.0
-        bias = start_bias * d**0.5 if start == "data" else start_bias
-        b_enc = torch.full((layers, 1, num_features), bias, device=device)
-        self.parameters = [W_enc, b_enc, W_dec]
+            start_bias = -2.0 if top_k is None else 0.0
+        self.parameters = [W_enc, torch.full((layers, 1, num_features), start_bias, device=device), W_dec]
         self._set_bank(mean, scale, top_k)
         self.l1 = l1
         lr = 0.16 / d**0.5 if lr is None else lr
-        warm_up, betas = (20, (0.9, 0.99)) if start == "data" else (5, (0.8, 0.95))
-        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, betas=betas, fused=True)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=lr, betas=(0.8, 0.95), fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: min(1.0, (step + 1) / warm_up, max(0.02, (steps - step) / (0.4 * steps)))
+            self.optimizer, lambda step: min(1.0, (step + 1) / 5, max(0.02, (steps - step) / (0.4 * steps)))
         )
 
     @torch.no_grad()
@@ -264,16 +256,6 @@ class SaeTrainer:
         W_dec.copy_(F.normalize(W_dec, dim=-1))
         return done.error / variance + self.l1 * done.norm / d**0.5
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Go on with the autoencoders at `places` only; they train on as if the others were still there."""
-        index = torch.tensor(places, device=self.bank.mean.device)
-        kept = [old[index] for old in self.parameters]
-        for old, new in zip(self.parameters, kept, strict=True):
-            moments = self.optimizer.state.pop(old, {})
-            self.optimizer.state[new] = {k: v[index] if v.ndim else v for k, v in moments.items()}
-        self.optimizer.param_groups[0]["params"] = self.parameters = kept
-        self._set_bank(self.bank.mean[index], self.bank.scale[index], self.bank.top_k)
-
     def _set_bank(self, mean: Tensor, scale: Tensor, top_k: int | None) -> None:
         W_enc, b_enc, W_dec = self.parameters
         self.bank = SaeBank(W_enc.mT if self.sparse else W_enc, b_enc, W_dec, mean, scale, top_k)
@@ -284,36 +266,9 @@ class SaeTrainer:
         return SaeBank(**{name: part.clone().contiguous() for name, part in parts.items()}, top_k=self.bank.top_k)
 
 
-class SharedSaeTrainer(SaeTrainer):
-    """One autoencoder for all blocks, on outputs scaled block by block; finishes as a bank like any other."""
-
-    def __init__(self, sample: Tensor, num_features: int, **options: Any):
-        self.block_mean, self.block_scale = _moments(sample, at_once=len(sample))
-        super().__init__(self._flat(sample), num_features, **options)
-
-    def _flat(self, h: Tensor) -> Tensor:
-        return ((h - self.block_mean) / self.block_scale).reshape(1, -1, h.shape[-1])
-
-    def step(self, h: Tensor, layer_weights: Tensor | None = None) -> Tensor:
-        """One optimiser step on `h` `[L, N, d]`; all blocks weigh the same. Returns the loss, `[1]`."""
-        return super().step(self._flat(h))
-
-    def keep(self, places: Sequence[int]) -> None:
-        """Go on with some blocks only."""
-        index = torch.tensor(places)
-        self.block_mean, self.block_scale = self.block_mean[index], self.block_scale[index]
-
-    def finish(self) -> SaeBank:
-        """The bank as it stands: the same features at every block."""
-        one, blocks = super().finish(), len(self.block_mean)
-        W_enc, b_enc, W_dec = (part.expand(blocks, -1, -1).contiguous() for part in (one.W_enc, one.b_enc, one.W_dec))
-        mean, scale = self.block_mean + self.block_scale * one.mean, self.block_scale * one.scale
-        return SaeBank(W_enc, b_enc, W_dec, mean, scale, one.top_k)
-
-
 @torch.no_grad()
 def statistics(bank: SaeBank, hidden: Tensor, dead_on: Tensor) -> dict[str, list[float]]:
-    """Per block, on held-out `hidden` `[L, N, d]`: `fvu`, `l0` (active features a token); `dead` on `dead_on`.
+    """Per layer, on held-out `hidden` `[L, N, d]`: `fvu`, `l0` (active features a token); `dead` on `dead_on`.
 
     FVU is squared error over variance around the training mean; `dead` the share of features silent on all of
     `dead_on`.

@@ -108,8 +108,6 @@ def new_trainer(sample: Tensor, config: ClearConfig, seed: int) -> SaeTrainer:
         seed=seed,
         top_k=sae.top_k,
         start_bias=sae.start_bias,
-        start=sae.start,
-        fast=sae.fast,
     )
 
 
