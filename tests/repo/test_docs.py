@@ -1,18 +1,44 @@
-"""The examples of the pages in docs/ run, on a tiny pipeline."""
+"""The examples of the pages in docs/ run, on a tiny pipeline; the settings, files and commands they name exist."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
+import shlex
+import warnings
 from pathlib import Path
+from typing import Any, get_args
 
-from conftest import make_eraser, make_pipe
+import pytest
+import torch
+from conftest import SMALL_FIT, make_encoder, make_eraser, make_pipe
 from diffusers import WanPipeline
 
 import unseen
 from unseen import Concept
+from unseen.clear.config import ClearConfig, MaskKind
+from unseen.clear.costs import CRITERIA
+from unseen.cli import build_parser, main
+from unseen.cli.settings import chosen_settings
+from unseen.diorama.model.text import load_t5_tokenizer
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+ROOTS = (ROOT, ROOT / "src/unseen", ROOT / "src/unseen/diorama")
+"""What paths on the pages start from."""
+DOCS = ROOT / "docs"
+FITTING = (DOCS / "fitting.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```$", FITTING, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+]
+SETTINGS = {
+    f"{group.name}.{setting.name}"
+    for group in dataclasses.fields(ClearConfig())
+    if dataclasses.is_dataclass(getattr(ClearConfig(), group.name))
+    for setting in dataclasses.fields(getattr(ClearConfig(), group.name))
+}
 
 
 class Quick(WanPipeline):
@@ -24,6 +50,24 @@ class Quick(WanPipeline):
         return super().__call__(prompt, **{**small, **options})
 
 
+def run_examples(page: str, names: dict[str, Any]) -> None:
+    """Run the Python of a page in order and in one namespace."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    examples = list(re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    assert len(examples) >= 3
+    for match in examples:
+        line = text.count("\n", 0, match.start(1))
+        exec(compile("\n" * line + match[1], f"docs/{page}", "exec"), names)
+
+
+def write_files(folder: Path) -> None:
+    """Write what the page on fitting shows below the name of a file."""
+    shown = re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", FITTING, re.MULTILINE | re.DOTALL)
+    assert {name for name, _ in shown} == {"pairs.csv", "retain.txt", "party.json"}
+    for name, content in shown:
+        (folder / name).write_text(content, encoding="utf-8")
+
+
 def test_the_examples_of_the_page_on_attaching_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pipe = Quick(**make_pipe().components, expand_timesteps=True)
@@ -31,10 +75,57 @@ def test_the_examples_of_the_page_on_attaching_run(tmp_path, monkeypatch, capsys
     planted = make_eraser(pipe.tokenizer, pipe.text_encoder)
     eraser = dataclasses.replace(planted, concept=Concept("French horn"))
     names = {"unseen": unseen, "pipe": pipe, "eraser": eraser}
-    text = (DOCS / "attached.md").read_text(encoding="utf-8")
-    examples = list(re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-    assert len(examples) >= 3
-    for match in examples:
-        line = text.count("\n", 0, match.start(1))
-        exec(compile("\n" * line + match[1], "docs/attached.md", "exec"), names)
+    run_examples("attached.md", names)
     assert "customer 17" in (tmp_path / "audit.jsonl").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_the_page_on_fitting_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+    tokenizer, encoder = load_t5_tokenizer(), make_encoder("umt5")
+    encoder.resize_token_embeddings(len(tokenizer))
+    torch.manual_seed(0)
+    torch.nn.init.normal_(encoder.get_input_embeddings().weight)
+    pipe = Quick(**{**make_pipe().components, "tokenizer": tokenizer, "text_encoder": encoder}, expand_timesteps=True)
+    pipe.set_progress_bar_config(disable=True)
+    for name in ("fit", "fit_many"):  # an example's own settings stay
+        quick = functools.partial(getattr(unseen, name), config=SMALL_FIT, progress=False)
+        monkeypatch.setattr(unseen, name, quick)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", unseen.FitWarning)  # random weights: whether it works is not the point
+        run_examples("fitting.md", {"unseen": unseen, "pipe": pipe})
+    assert "reasons" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_page_on_fitting_exist(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path)
+    program, *arguments = shlex.split(command)
+    assert program == "unseen"
+    options = build_parser().parse_args(arguments)
+    if arguments[0] == "fit":
+        chosen_settings(options)
+        assert options.pairs is None or unseen.load_pairs(options.pairs)
+    if arguments[0] == "prompts":
+        assert main(arguments) == 0 and "  |  " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", ["docs/fitting.md", "docs/method.md", "README.md", "CONTRIBUTING.md"])
+def test_the_settings_and_modules_that_a_page_names_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"[`\"]((?:prompts|sae|search|edit)\.[a-z]\w*)", text)) - {"prompts.py"}
+    assert named <= SETTINGS, named - SETTINGS
+    paths = re.findall(r"`((?:src/unseen/|tests/)?(?:[a-z_]+/)+(?:[a-z_0-9]+\.py)?)`", text)
+    missing = [path for path in paths if not any((root / path).exists() for root in ROOTS)]
+    assert [path for path in missing if not path.startswith(("runs/", "erasers/", "checkpoints/"))] == []
+
+
+def test_the_page_on_the_method_knows_every_mask_and_criterion():
+    text = (DOCS / "method.md").read_text(encoding="utf-8")
+    assert [name for name in (*CRITERIA, *get_args(MaskKind)) if f"`{name}`" not in text] == []
+
+
+def test_every_page_is_linked_from_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in sorted(DOCS.glob("*.md")) if f"docs/{page.name}" not in readme] == []
