@@ -22,7 +22,7 @@ from .pipelines.loading import fetch, model_index, unreadable_tokenizers
 EVALUATION_CLIPS = 1200
 """300 clips about the concept and 300 about other things, each before and after."""
 SWEEP_CLIPS = 40
-"""Clips per block and strength; what an edit leaves bit-identical is not drawn again, so this is the most."""
+"""Clips per layer and strength; what an edit leaves bit-identical is not drawn again, so this is the most."""
 SWEEP_STRENGTHS = 3
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _EFFICIENCY = 0.4
@@ -95,7 +95,7 @@ def needs(
             group = memory.group_within(int(config.memory_budget * 1e9))
             if group < layers:
                 remarks.append(
-                    f"Within {config.memory_budget:g} GB the {layers} blocks of {name} are trained {group} at a time;"
+                    f"Within {config.memory_budget:g} GB the {layers} layers of {name} are trained {group} at a time;"
                     f" the fit then needs {memory.peak(group) / 1e9:.1f} GB."
                 )
     if backbone is None:
@@ -112,7 +112,7 @@ def needs(
 
 
 def _fit_operations(memory: FitMemory, config: ClearConfig, size: int) -> float:
-    """Encoding the prompts, judging an edit at every block in every round, and training the autoencoders."""
+    """Encoding the prompts, judging an edit at every layer in every round, and training the autoencoders."""
     per_prompt = memory.batch_tokens / min(config.prompts.batch_size, memory.prompts)
     judged = (config.search.rounds - config.search.warm_up) * memory.layers * config.prompts.held_out
     judged += 6 * config.prompts.held_out

@@ -1,6 +1,6 @@
 """The gate: does this prompt speak of the concept at all? Ours, not the paper's.
 
-A ReLU feature fires a little on many words. Inside a prompt about the concept these traces matter: the blocks have
+A ReLU feature fires a little on many words. Inside a prompt about the concept these traces matter: the layers have
 spread the concept over the other tokens. In any other prompt, removing them would be damage. So the gate decides per
 prompt, by the maxima of the selected features over its tokens; below the threshold the prompt is left exactly as it is.
 It weighs features together, since "tennis ball" shares a word with "golf ball".

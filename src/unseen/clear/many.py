@@ -47,13 +47,18 @@ def fit_many(
 
     Raises:
         FitError: as `unseen.fit`, for the first concept that fails.
-        ValueError: no concept, or two of one name.
+        ValueError: no concept, two of one name, or a memory budget, which cannot be kept.
     """
     asked = [Concept(concept) if isinstance(concept, str) else concept for concept in concepts]
     names = [concept_of(concept).name for concept in asked]
     if not asked or len(set(names)) < len(names):
         raise ValueError(f"expected one or more concepts, each named once, got {names}.")
     config = config or ClearConfig()
+    if config.memory_budget is not None:
+        raise ValueError(
+            "expected no memory_budget, since fit_many holds the states of all layers and concepts at once; fit them"
+            " one by one, or leave it out."
+        )
     with fitting(pipe, encoder, config) as path:
         started = time.perf_counter()
         data = read_together(source_of(path, config), asked, config, seed)

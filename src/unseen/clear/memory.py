@@ -90,7 +90,7 @@ class FitMemory:
         return PROGRAM + self.encoder + finished + self.states(layers) + max(self.encoding(layers), learning)
 
     def group_within(self, budget: int) -> int:
-        """The most blocks that can be trained together in `budget` bytes.
+        """The most layers that can be trained together in `budget` bytes.
 
         Raises:
             FitError: not even one.

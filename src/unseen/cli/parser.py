@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         help='what to erase, without an article: "French horn", "Tobias Inkwell", "burning"; several learn together',
     )
     _add_concept(fit)
-    fit.add_argument("--replace-with", metavar="NAME", help="put this concept in its place instead of nothing")
+    fit.add_argument("--replace-with", metavar="NAME", help="put this concept in its place")
     fit.add_argument(
         "--pairs", type=Path, metavar="FILE", help="your own prompt pairs: CSV or JSONL with positive, negative"
     )
@@ -163,8 +163,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     sweep = known.add_parser(
         "sweep",
-        help="erase at every block and strength, and see whether the search found the best",
-        description="For each concept: an eraser at every candidate block and strength, measured on video; what the "
+        help="erase at every layer and strength, and see whether the search found the best",
+        description="For each concept: an eraser at every candidate layer and strength, measured on video; what the "
         "layer search and every other criterion would have chosen; a figure (PNG) per concept and all cells as CSV. "
         "Strengths are chosen on development wording and scores reported on test wording. An interrupted run goes on "
         "where it stopped.",
@@ -283,5 +283,5 @@ def _add_budget(parser: argparse.ArgumentParser) -> None:
         "--memory-budget",
         type=float,
         metavar="GB",
-        help="most that a fit may use, the text encoder included; blocks are then trained in groups",
+        help="most that a fit may use, the text encoder included; layers are then trained in groups",
     )
