@@ -10,6 +10,7 @@ from typing import Any
 
 from unseen.bench.ablate import evaluate_ablations
 from unseen.bench.compare import evaluate_methods
+from unseen.bench.configurations import evaluate_configurations
 from unseen.bench.depth import evaluate_depth
 from unseen.bench.kinds import evaluate_kinds
 from unseen.bench.objects import evaluate_objects
@@ -27,6 +28,7 @@ EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
     "kinds": evaluate_kinds,
     "phrasings": evaluate_phrasings,
     "sentences": evaluate_sentences,
+    "configurations": evaluate_configurations,
     "together": evaluate_together,
     "methods": evaluate_methods,
     "ablate": evaluate_ablations,

@@ -14,10 +14,11 @@ EVALUATIONS = {
     "kinds": "a style, an identity and an attribute: erased, and the rest of those prompts kept",
     "phrasings": "unseen synonyms, descriptions, languages, misspellings",
     "sentences": "ordinary sentences that ask for a concept in other words: what is recognised, and still shown",
+    "configurations": "the default settings of a fit beside two readings of the paper, along γ",
     "depth": "at which layer of the text encoder concepts can be told apart",
     "together": "ten objects erased at once, from one set of autoencoders",
     "methods": "CLEAR beside the other methods, each at its best setting",
-    "all": "everything above but the methods",
+    "all": "picture, objects, kinds, phrasings and together",
 }
 ENGINES = ("inline", "processes", "ray")
 _DIORAMA = ("wan", "cogvideox")
