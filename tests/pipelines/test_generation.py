@@ -218,7 +218,7 @@ def test_a_revision_is_that_of_the_whole_pipeline(tmp_path):
     assert refused.startswith("model_index.json of some/pipeline is neither in the local hub cache")
 
 
-def test_a_fit_within_a_memory_budget_trains_blocks_in_groups(encoder_of, tokenizer):
+def test_a_fit_within_a_memory_budget_trains_layers_in_groups(encoder_of, tokenizer):
     encoder = encoder_of("t5")
     assert isinstance(encoder, T5EncoderModel)
     memory = fit_memory(SMALL_FIT, PromptForm(32), layers=3, **shape_of(encoder))
@@ -233,7 +233,7 @@ def test_a_fit_within_a_memory_budget_trains_blocks_in_groups(encoder_of, tokeni
     fired = dict(eraser.explain(tokenizer, encoder, TARGET))
     assert fired["zeppelin"] > 0.3
     assert not any(activity for _, activity in eraser.explain(tokenizer, encoder, UNRELATED))
-    with pytest.raises(FitError, match="one block at a time"):
+    with pytest.raises(FitError, match="one layer at a time"):
         unseen.fit(
             (tokenizer, encoder), "zeppelin", config=SMALL_FIT.with_options({"memory_budget": 1e-6}), progress=False
         )
