@@ -20,7 +20,8 @@ from torch import Tensor
 from ..concept import Concept
 from ..errors import PromptTooLongError
 from ..pipelines import cannot_preview, default_length
-from .matching import Phrase, Word, as_matched, exchanged, is_named, within, words
+from .matching import Phrase, Word, as_matched, exchanged, is_abbreviated, is_named, within, words
+from .spans import around, head, joined, reach, whole
 from .views import LOCK, Views, views_of
 
 LIMIT = 128
@@ -38,9 +39,9 @@ class Bounds(NamedTuple):
     """How much closer the word may be to something ordinary."""
     alike: float
     """Least cosine between the views of the phrase and of a name."""
-    means: tuple[tuple[float, float], ...]
-    """Least cosines, of which one pair has to be reached: between the views of the phrase and of a name, and between
-    what the phrase and what the name does in its place."""
+    means: tuple[tuple[float, float, float], ...]
+    """Of which one has to be reached: least cosine between the views of the phrase and of a name, how much less the
+    phrase has to look like anything ordinary, and least cosine between what phrase and name do in its place."""
     share: float
     """Least share of the name's effect there."""
     least: float
@@ -48,16 +49,18 @@ class Bounds(NamedTuple):
 
 
 BOUNDS = {
-    "object": Bounds("thing", 0.25, 0.25, 0.45, ((0.85, 0.3), (0.5, 0.5), (0.3, 0.9)), 0.3, 0.25),
-    "identity": Bounds("person", 0.25, 0.25, 0.4, ((0.85, 0.3), (0.5, 0.4), (0.3, 0.9)), 0.25, 0.25),
-    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, 0.55), (0.6, 0.97)), 0.2, 0.1),
-    "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, 0.15), (0.3, 0.65)), 0.3, 0.01),
+    "object": Bounds("thing", 0.25, 0.25, 0.45, ((0.85, -1, 0.3), (0.5, -1, 0.5), (0.3, -1, 0.9)), 0.3, 0.25),
+    "identity": Bounds("person", 0.25, 0.3, 0.4, ((0.85, -1, 0.3), (0.5, -1, 0.4), (0.3, -1, 0.9)), 0.25, 0.25),
+    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, -1, 0.55), (0.85, 0.5, 0.75), (0.6, -1, 0.97)), 0.2, 0.1),
+    "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, -1, 0.15), (0.3, -1, 0.65)), 0.3, 0.01),
 }
 _SLACK = 0.15  # how much closer a phrase may be to something ordinary
 _DESCRIBED = 0.7  # least cosine of a longer phrase
 _HINTS = 8  # words followed up for each concept of a prompt, the closest first
-_RUN = 4  # words of the phrase that is asked
-_LINK = 4  # words from the head of a description to what describes it
+_PROPER = ("identity", "style")  # kinds whose names are names of persons
+_LEAVE = ("style",)  # kinds of which a phrase is spread over many words, so that some of them may be left
+_MORE = 0.15  # of the name's effect, that other words have to do to be exchanged instead
+_LEFT = (0.1, 0.4)  # share and cosine of what is left of a concept, from which on it is still shown
 _KEPT = 32768
 
 
@@ -82,6 +85,8 @@ class _Page:
     named: list[tuple[int, int]]
     asked: list[int]
     """Places of the content words that stand in no name."""
+    abbreviated: list[_Claim] = field(default_factory=list)
+    """Names with initials, which need not be asked."""
     over: bool = False
     claims: list[_Claim] = field(default_factory=list)
 
@@ -102,6 +107,8 @@ class _Claim:
     """Whether more than the usual is asked, which counts only where the usual does not mean it."""
     alone: float = 0.0
     """Cosine between the views of the phrase and of the name."""
+    lead: float = 0.0
+    """How much closer it is than that with the view of anything ordinary."""
     score: float = 0.0
 
 
@@ -158,11 +165,19 @@ class Rewriter:
         for page in pages:
             page.claims = [claim for claim in page.claims if self._alike(views, page, claim)]
         views.of(self.pipe, _each(pages, self._in_place))
-        return [self._answered(views, page) for page in pages]
+        for page in pages:
+            page.claims = self._meant(views, page)
+        views.of(self.pipe, _each(pages, self._remainders))
+        for page in pages:
+            for claim in page.claims:
+                self._grow(views, page, claim)
+        return [self._written(page) for page in pages]
 
     def _opened(self, views: Views, prompt: str) -> _Page:
         text = as_matched(self.pipe, prompt)
         named = is_named(self._names, text)
+        found = [(c, span) for c in self.concepts if c.kind in _PROPER for span in is_abbreviated(c.names, text)]
+        named = sorted({*named, *(span for _, span in found)})
         seen = words(within(self.pipe.tokenizer, text, views.length))
         free = [
             place
@@ -170,6 +185,11 @@ class Rewriter:
             if word.content and not any(word.start < end and start < word.end for start, end in named)
         ]
         page = _Page(prompt, text, seen, named, free)
+        page.abbreviated = [
+            _Claim(concept, places[0], places[-1], (places[0], places[-1]), 1.0, long=False, alone=1.0, score=1.0)
+            for concept, span in found
+            if (places := [p for p, word in enumerate(seen) if _cross(span, (word.start, word.end))])
+        ]
         new = {seen[place].text for place in free if not views.knows(seen[place].text)}
         self._bound(page, len(new) // 4)
         return page
@@ -195,19 +215,18 @@ class Rewriter:
             if near >= bounds.hint and near >= far - bounds.margin
         }
         hints = dict(sorted(hints.items(), key=lambda hint: -hint[1])[:_HINTS])
-        for first, last in _joined(page.words, sorted(hints)):
+        for first, last in joined(page.words, sorted(hints)):
             near = max(hints[place] for place in range(first, last + 1))
-            around = (first, last) if concept.kind == "attribute" else _around(page.words, first, last)
-            # what stands before a style is part of it, and shows it without the rest: "graphite sketch"
-            exchanged_run = around if concept.kind == "style" else (first, last)
-            yield _Claim(concept, *exchanged_run, around, near, long=False)
+            asked = (first, last) if concept.kind == "attribute" else around(page.words, first, last)
+            yield _Claim(concept, first, last, asked, near, long=False)
             if concept.kind == "attribute":
                 continue
-            whole = _whole(page.words, first, last)
-            if whole not in ((first, last), around):
-                yield _Claim(concept, first, last, whole, near, long=True)
-            if (head := _head(page.words, first)) is not None:
-                yield _Claim(concept, head, last, (head, last), near, long=True)
+            more = whole(page.words, first, last)
+            if more not in ((first, last), asked):
+                run = more if concept.kind in _LEAVE else (first, last)  # what is left of a style still shows it
+                yield _Claim(concept, *run, more, near, long=True)
+            if (described := head(page.words, first)) is not None:
+                yield _Claim(concept, described, last, (described, last), near, long=True)
 
     def _phrases(self, page: _Page, claim: _Claim) -> list[str]:
         """What is previewed alone."""
@@ -215,12 +234,15 @@ class Rewriter:
 
     def _alike(self, views: Views, page: _Page, claim: _Claim) -> bool:
         """Whether the phrase alone looks like the concept, and hardly less than like anything ordinary."""
-        close, other = _closeness(views, self.pipe, claim.concept, views.unit(self.pipe, self._phrases(page, claim)))
-        claim.alone = float(close[0])
+        said = views.unit(self.pipe, self._phrases(page, claim))
+        close, other = _closeness(views, self.pipe, claim.concept, said)
+        claim.alone, claim.lead = float(close[0]), float(close[0] - other[0])
         bounds = BOUNDS[claim.concept.kind]
         slack = min(bounds.margin, _SLACK) if claim.concept.kind != "attribute" else bounds.margin
         least = _DESCRIBED if claim.long else bounds.alike
-        return claim.alone >= least and claim.alone >= float(other[0]) - slack
+        if claim.concept.kind == "object" and claim.alone < views.rival(self.pipe, claim.concept.names, said):
+            return False
+        return claim.alone >= least and claim.lead >= -slack
 
     def _in_place(self, page: _Page, claim: _Claim) -> list[str]:
         """The prompt without the phrase, with it, and with the name; all other mentions out of the way."""
@@ -236,32 +258,69 @@ class Rewriter:
         texts = [exchanged(page.text, [*away, *here]) for here in ([(out[0], fill)], [], [(out[0], concept.name)])]
         return [*texts, concept.name, fill or _NOTHING]
 
-    def _answered(self, views: Views, page: _Page) -> Rewrite:
+    def _meant(self, views: Views, page: _Page) -> list[_Claim]:
+        """The claims that hold, in order; none overlaps another."""
         meant = []
         for claim in page.claims:
             bounds = BOUNDS[claim.concept.kind]
             without, asked, named, alone, nothing = views.of(self.pipe, self._in_place(page, claim))
-            does, effect = asked - without, named - without
-            most = max(float(effect.square().sum()), bounds.least * float((alone - nothing).square().sum()), 1e-12)
-            claim.score = float(does @ effect) / most
-            direction = float(torch.nn.functional.cosine_similarity(does, effect, dim=0))
-            sure = any(claim.alone >= alone and direction >= there for alone, there in bounds.means)
+            least = bounds.least * float((alone - nothing).square().sum())
+            claim.score, direction = _effect(asked - without, named - without, least)
+            sure = any(claim.alone >= a and claim.lead >= b and direction >= c for a, b, c in bounds.means)
             if sure and claim.score >= bounds.share:
                 meant.append(claim)
-        meant.sort(key=lambda c: (c.long, -c.close, -c.score, c.concept.name))
-        taken: list[_Claim] = []
+        meant = [c for c in meant if not any(_outdone(c, other) for other in meant)]
+        meant.sort(key=lambda c: (c.long, c.last - c.first, -c.close, -c.score, c.concept.name))
+        taken = list(page.abbreviated)
         for claim in meant:
             if not any(_overlap(claim, other) for other in taken):
                 taken.append(claim)
-        taken.sort(key=lambda claim: claim.first)
-        spans = [_span(page, claim.first, claim.last) for claim in taken]
+        return sorted(taken, key=lambda claim: claim.first)
+
+    def _runs(self, page: _Page, claim: _Claim) -> list[tuple[int, int]]:
+        """What may be exchanged instead of the claim's own words: these with some of those around them, shortest
+        first. Empty where nothing else stands there, or concepts of this kind leave nothing behind."""
+        if claim.concept.kind not in _LEAVE:
+            return []
+        barred = {p for c in page.claims if c is not claim for p in range(c.first, c.last + 1)}
+        barred |= {p for p, w in enumerate(page.words) if any(w.start < e and s < w.end for s, e in page.named)}
+        starts, ends = reach(page.words, claim.first, claim.last, barred - {*range(claim.first, claim.last + 1)})
+        runs = [(start, end) for start in starts for end in ends]
+        return sorted(runs, key=lambda run: run[1] - run[0]) if len(runs) > 1 else []
+
+    def _remainders(self, page: _Page, claim: _Claim) -> list[str]:
+        """The prompt without each of the runs, and with the name instead of the longest; all other mentions away."""
+        runs, fill = self._runs(page, claim), BOUNDS[claim.concept.kind].filler
+        if not runs:
+            return []
+        away = [(_span(page, c.first, c.last), fill) for c in page.claims if c is not claim]
+        away += [(span, fill) for span in page.named if not any(_cross(span, other) for other, _ in away)]
+        here = [(_span(page, *run), fill) for run in runs] + [(_span(page, *runs[-1]), claim.concept.name)]
+        own = _span(page, claim.first, claim.last)
+        return [exchanged(page.text, [*(a for a in away if not _cross(a[0], own)), one]) for one in here]
+
+    def _grow(self, views: Views, page: _Page, claim: _Claim) -> None:
+        """Have the shortest run exchanged without which the prompt does not show the concept any more."""
+        runs = self._runs(page, claim)
+        if not runs:
+            return
+        *left, named = views.of(self.pipe, self._remainders(page, claim))
+        effect = named - left[-1]
+        for run, shown in zip(runs, left, strict=True):
+            share, direction = _effect(shown - left[-1], effect, 1e-12)
+            if share < _LEFT[0] or direction < _LEFT[1]:
+                claim.first, claim.last = run
+                return
+
+    def _written(self, page: _Page) -> Rewrite:
+        spans = [_span(page, claim.first, claim.last) for claim in page.claims]
         text = page.prompt
-        if taken:
-            text = exchanged(page.text, [(s, c.concept.name) for s, c in zip(spans, taken, strict=True)])
+        if page.claims:
+            text = exchanged(page.text, [(s, c.concept.name) for s, c in zip(spans, page.claims, strict=True)])
         elif len(page.named) > len(is_named(self._names, page.prompt)):
             text = page.text  # a name was hidden by what cannot be seen
         mentions = tuple(
-            (c.concept.name, Phrase(*s, page.text[slice(*s)], c.score)) for s, c in zip(spans, taken, strict=True)
+            (c.concept.name, Phrase(*s, page.text[slice(*s)], c.score)) for s, c in zip(spans, page.claims, strict=True)
         )
         return Rewrite(text, mentions, page.over)
 
@@ -283,51 +342,28 @@ def _closeness(views: Views, pipe: Any, concept: Concept, seen: Tensor) -> tuple
 _SAME = 0.6  # cosine from which on a reference is the concept itself
 
 
-def _joined(seen: Sequence[Word], places: Sequence[int]) -> list[tuple[int, int]]:
-    """Runs of neighbouring places without a pause between them."""
-    runs: list[tuple[int, int]] = []
-    for place in places:
-        if runs and place == runs[-1][1] + 1 and not seen[place].paused and place - runs[-1][0] < _RUN:
-            runs[-1] = (runs[-1][0], place)
-        else:
-            runs.append((place, place))
-    return runs
-
-
-def _around(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
-    """A single word with the content word directly before it, which may make it something else: "felt ball"."""
-    before = first == last and first > 0 and seen[first - 1].content and not seen[first].paused
-    return (first - 1, last) if before else (first, last)
-
-
-def _whole(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
-    """The run with the content words that touch it, up to `_RUN` words: "carved image inked"."""
-    while first > 0 and seen[first - 1].content and not seen[first].paused and last - first + 1 < _RUN:
-        first -= 1
-    while last + 1 < len(seen) and seen[last + 1].content and not seen[last + 1].paused and last - first + 1 < _RUN:
-        last += 1
-    return first, last
-
-
-def _head(seen: Sequence[Word], first: int) -> int | None:
-    """The word that the run may describe: "woman" before "behind the midnight bakery"."""
-    start = first
-    while start > 0 and seen[start - 1].content and not seen[start].paused and first - start < 2:
-        start -= 1
-    for place in range(start - 1, max(start - 1 - _LINK, -1), -1):
-        if seen[place + 1].paused:
-            return None
-        if seen[place].content:
-            return place if place < start - 1 else None
-    return None
-
-
 def _span(page: _Page, first: int, last: int) -> tuple[int, int]:
     return page.words[first].start, page.words[last].end
 
 
 def _said(page: _Page, first: int, last: int) -> str:
     return page.text[slice(*_span(page, first, last))].lower()
+
+
+def _effect(does: Tensor, effect: Tensor, least: float) -> tuple[float, float]:
+    """How much of `effect` something does, 1 being as much, and the cosine between the two."""
+    most = max(float(effect.square().sum()), least, 1e-12)
+    return float(does @ effect) / most, float(torch.nn.functional.cosine_similarity(does, effect, dim=0))
+
+
+def _outdone(claim: _Claim, other: _Claim) -> bool:
+    """Whether other words do more, where every word of a phrase shows the concept: "rose and turquoise"."""
+    same = claim.concept is other.concept and claim.concept.kind in _LEAVE
+    return same and _overlap(claim, other) and other.score > claim.score + _MORE
+
+
+def _cross(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def _overlap(one: _Claim, other: _Claim) -> bool:
