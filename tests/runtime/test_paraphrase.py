@@ -15,7 +15,7 @@ from unseen import diorama
 from unseen.concept import Concept
 from unseen.errors import PromptTooLongError
 from unseen.runtime import paraphrase
-from unseen.runtime.matching import as_matched, exchanged, is_named, within, words
+from unseen.runtime.matching import as_matched, exchanged, is_abbreviated, is_named, within, words
 from unseen.runtime.paraphrase import Rewriter
 from unseen.runtime.views import Views
 
@@ -93,6 +93,22 @@ def test_a_name_that_is_hidden_by_invisible_characters_comes_out_of_hiding():
 def test_words_of_any_script_and_names_in_it():
     assert [word.text for word in words("吹圆号, Straße d'été")][:3] == ["吹", "圆", "号"]
     assert is_named(["圆号"], "a 圆号 here") and not is_named(["horn"], "hornet")
+
+
+def test_a_name_with_initials_is_the_name_for_persons_and_artists_alone():
+    texts = ("by T. Inkwell", "T.INKWELL", "Tobias I. drew")
+    assert [is_abbreviated(["Tobias Inkwell"], text) for text in texts] == [[(3, 13)], [(0, 9)], [(0, 9)]]
+    for other in ("Tobias Inkwell", "last. Inkwell", "t inkwell", "Tobias is", "T. Inkwells"):
+        assert not is_abbreviated(["Tobias Inkwell"], other)
+    rewriter = Rewriter(make_pipe(), [Concept("Tobias Inkwell", "identity"), Concept("Theo Inkwell", "identity")])
+    [found] = rewriter.rewrite(["a wolf by T. Inkwell"], 16)
+    assert found.text == "a wolf by Theo Inkwell" and len(found.mentions) == 1
+    [(_, phrase)] = Rewriter(make_pipe(), [Concept("Tobias Inkwell")]).rewrite(["a wolf by T. Inkwell"], 16)[0].mentions
+    assert phrase.text == "Inkwell"  # of an object, the words are asked as ever
+
+
+def test_the_point_after_an_initial_is_no_pause_and_neither_is_an_ampersand():
+    assert [word.paused for word in words("plan by N. Harbor. Rose & blue, red")] == [False] * 4 + [True, False, True]
 
 
 def test_previews_do_not_depend_on_scheduler_caches_or_callbacks():
@@ -241,6 +257,12 @@ def world():
         ),
         (Concept("Tobias Inkwell", "style"), "a graphite sketch of a cat", "a Tobias Inkwell of a cat"),
         (Concept("Tobias Inkwell", "style"), "a penguin on hot sand", None),
+        (
+            Concept("Clara Pebble", "style"),
+            "a drum on a large cheerful poster in rose and turquoise",
+            "a drum on a large cheerful poster in Clara Pebble",
+        ),
+        (Concept("chain saw"), "a gardener oils the hedge clipper on a sunny lawn", None),
         (Concept("burning", "attribute"), "a haystack on fire, dusk", "a haystack on burning, dusk"),
         (Concept("burning", "attribute"), "a haystack at dusk", None),
     ],

@@ -13,7 +13,7 @@ from ..pipelines import backbone_of, cleaned
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+(?:['’-][^\W_]+)*"
 )
-_PAUSE = re.compile(r"[^\s_\w'’-]|\n")
+_PAUSE = re.compile(r"[^\s_\w'’&-]|\n")
 _ARTICLE = re.compile(r"\b([Aa])n?\s+$")
 _FUNCTION_WORDS = frozenset(
     """
@@ -84,7 +84,8 @@ def words(text: str) -> list[Word]:
     for match in _WORD.finditer(text):
         low = match[0].lower()
         content = low not in _FUNCTION_WORDS and not low.isdigit() and (len(low) > 1 or not low.isascii())
-        paused = _PAUSE.search(text, end, match.start()) is not None
+        initial = bool(found) and len(found[-1].text) == 1 and text[end : match.start()].strip() == "."
+        paused = not initial and _PAUSE.search(text, end, match.start()) is not None
         found.append(Word(match.start(), match.end(), low, content, paused))
         end = match.end()
     return found
@@ -94,6 +95,18 @@ def is_named(names: Sequence[str], text: str) -> list[tuple[int, int]]:
     """Where one of `names` stands in `text` literally, in upper or lower case."""
     known = "|".join(re.escape(unicodedata.normalize("NFKC", name)) for name in sorted(names, key=len, reverse=True))
     return [m.span() for m in re.finditer(rf"(?<!\w)(?:{known})(?!\w)", text, re.IGNORECASE)] if known else []
+
+
+def is_abbreviated(names: Sequence[str], text: str) -> list[tuple[int, int]]:
+    """Where one of `names`, which are names of persons, stands in `text` with initials: "T. Inkwell", "Tobias I."."""
+    spans: list[tuple[int, int]] = []
+    for name in names:
+        parts = unicodedata.normalize("NFKC", name).split()
+        for short in (slice(0, 1), slice(0, -1), slice(-1, None)) if len(parts) > 1 else ():
+            kept = [rf"{re.escape(part)}(?!\w)" for part in parts]
+            kept[short] = [rf"{re.escape(part[0])}\." for part in parts[short]]
+            spans += [m.span() for m in re.finditer(r"(?<!\w)" + r"\s*".join(kept), text, re.IGNORECASE)]
+    return [span for place, span in enumerate(spans) if not any(s < span[1] and span[0] < e for s, e in spans[:place])]
 
 
 def exchanged(text: str, exchanges: Sequence[tuple[tuple[int, int], str]]) -> str:

@@ -11,53 +11,28 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..concept import Concept
 from ..errors import PromptTooLongError
 from ..pipelines import cannot_preview, default_length
-from .matching import Phrase, Word, as_matched, exchanged, is_named, within, words
-from .views import LOCK, Views, views_of
+from .claims import BOUNDS, LEAVE, Claim, Page, cross, effect_of, outdone, overlap
+from .matching import Phrase, as_matched, exchanged, is_abbreviated, is_named, within, words
+from .spans import around, head, joined, reach, whole
+from .views import LOCK, RIVALS, Views, views_of
 
 LIMIT = 128
 """Most questions in their place that a prompt may raise; words that are previewed alone count a quarter."""
 
 
-class Bounds(NamedTuple):
-    """From which values on words mean a concept of one kind. Chosen on development sentences."""
-
-    filler: str
-    """What stands for the phrase where the prompt is asked without it."""
-    hint: float
-    """Least cosine between the views of a word and of a name, for the word to be followed up."""
-    margin: float
-    """How much closer the word may be to something ordinary."""
-    alike: float
-    """Least cosine between the views of the phrase and of a name."""
-    means: tuple[tuple[float, float], ...]
-    """Least cosines, of which one pair has to be reached: between the views of the phrase and of a name, and between
-    what the phrase and what the name does in its place."""
-    share: float
-    """Least share of the name's effect there."""
-    least: float
-    """Of the name's effect alone: where its effect in a place is less, nothing is concluded."""
-
-
-BOUNDS = {
-    "object": Bounds("thing", 0.25, 0.25, 0.45, ((0.85, 0.3), (0.5, 0.5), (0.3, 0.9)), 0.3, 0.25),
-    "identity": Bounds("person", 0.25, 0.25, 0.4, ((0.85, 0.3), (0.5, 0.4), (0.3, 0.9)), 0.25, 0.25),
-    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, 0.55), (0.6, 0.97)), 0.2, 0.1),
-    "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, 0.15), (0.3, 0.65)), 0.3, 0.01),
-}
 _SLACK = 0.15  # how much closer a phrase may be to something ordinary
 _DESCRIBED = 0.7  # least cosine of a longer phrase
 _HINTS = 8  # words followed up for each concept of a prompt, the closest first
-_RUN = 4  # words of the phrase that is asked
-_LINK = 4  # words from the head of a description to what describes it
+_PROPER = ("identity", "style")  # kinds whose names are names of persons
+_GROW = 8  # mentions in a prompt of which it is asked what they leave
+_LEFT = (0.1, 0.3)  # share and cosine of what is left of a concept, from which on it is still shown
 _KEPT = 32768
 
 
@@ -70,39 +45,6 @@ class Rewrite(NamedTuple):
     """Name of the concept and the words that meant it, in order; places are those in the prompt as matched."""
     by_name_only: bool = False
     """Whether the prompt raised too many questions, so that none was asked."""
-
-
-@dataclass
-class _Page:
-    """A prompt that is being rewritten."""
-
-    prompt: str
-    text: str
-    words: list[Word]
-    named: list[tuple[int, int]]
-    asked: list[int]
-    """Places of the content words that stand in no name."""
-    over: bool = False
-    claims: list[_Claim] = field(default_factory=list)
-
-
-@dataclass
-class _Claim:
-    """Words of a prompt that may mean a concept."""
-
-    concept: Concept
-    first: int
-    """Of the words that would be exchanged."""
-    last: int
-    around: tuple[int, int]
-    """First and last word of the phrase that is asked: the words with those that stand directly around them."""
-    close: float
-    """Of the closest word."""
-    long: bool
-    """Whether more than the usual is asked, which counts only where the usual does not mean it."""
-    alone: float = 0.0
-    """Cosine between the views of the phrase and of the name."""
-    score: float = 0.0
 
 
 class Rewriter:
@@ -147,7 +89,8 @@ class Rewriter:
     def _decide(self, views: Views, prompts: Sequence[str]) -> list[Rewrite]:
         pages = [self._opened(views, prompt) for prompt in prompts]
         alone = [page.words[place].text for page in pages for place in page.asked]
-        views.of(self.pipe, [*dict.fromkeys(alone), *self._names])  # all at once
+        rivals = RIVALS if any(page.asked for page in pages) and any(c.kind == "object" for c in self.concepts) else ()
+        views.of(self.pipe, [*dict.fromkeys(alone), *self._names, *rivals])  # all at once
         for page in pages:
             if page.asked:
                 page.claims = [claim for concept in self.concepts for claim in self._hinted(views, page, concept)]
@@ -158,23 +101,38 @@ class Rewriter:
         for page in pages:
             page.claims = [claim for claim in page.claims if self._alike(views, page, claim)]
         views.of(self.pipe, _each(pages, self._in_place))
-        return [self._answered(views, page) for page in pages]
+        for page in pages:
+            page.claims = self._meant(views, page)
+        views.of(self.pipe, _each(pages, self._remainders))
+        for page in pages:
+            for claim, run in [(claim, self._grown(views, page, claim)) for claim in page.claims]:
+                if not any(c is not claim and run[0] <= c.last and c.first <= run[1] for c in page.claims):
+                    claim.first, claim.last = run
+        return [self._written(page) for page in pages]
 
-    def _opened(self, views: Views, prompt: str) -> _Page:
+    def _opened(self, views: Views, prompt: str) -> Page:
         text = as_matched(self.pipe, prompt)
         named = is_named(self._names, text)
+        found = [(c, span) for c in self.concepts if c.kind in _PROPER for span in is_abbreviated(c.names, text)]
+        found = [one for i, one in enumerate(found) if not any(cross(one[1], other) for _, other in found[:i])]
+        named = sorted({*named, *(span for _, span in found)})
         seen = words(within(self.pipe.tokenizer, text, views.length))
         free = [
             place
             for place, word in enumerate(seen)
             if word.content and not any(word.start < end and start < word.end for start, end in named)
         ]
-        page = _Page(prompt, text, seen, named, free)
+        page = Page(prompt, text, seen, named, free)
+        page.abbreviated = [
+            Claim(concept, places[0], places[-1], (places[0], places[-1]), 1.0, long=False, alone=1.0, score=1.0)
+            for concept, span in found
+            if (places := [p for p, word in enumerate(seen) if cross(span, (word.start, word.end))])
+        ]
         new = {seen[place].text for place in free if not views.knows(seen[place].text)}
         self._bound(page, len(new) // 4)
         return page
 
-    def _bound(self, page: _Page, questions: int) -> None:
+    def _bound(self, page: Page, questions: int) -> None:
         if self.limit is None or questions <= self.limit:
             return
         if self.over_limit == "refuse":
@@ -184,7 +142,7 @@ class Rewriter:
             )
         page.over, page.asked, page.claims = True, [], []
 
-    def _hinted(self, views: Views, page: _Page, concept: Concept) -> Iterator[_Claim]:
+    def _hinted(self, views: Views, page: Page, concept: Concept) -> Iterator[Claim]:
         """Claims around the words that look like the concept."""
         bounds = BOUNDS[concept.kind]
         seen = views.unit(self.pipe, [page.words[place].text for place in page.asked])
@@ -195,73 +153,110 @@ class Rewriter:
             if near >= bounds.hint and near >= far - bounds.margin
         }
         hints = dict(sorted(hints.items(), key=lambda hint: -hint[1])[:_HINTS])
-        for first, last in _joined(page.words, sorted(hints)):
+        for first, last in joined(page.words, sorted(hints)):
             near = max(hints[place] for place in range(first, last + 1))
-            around = (first, last) if concept.kind == "attribute" else _around(page.words, first, last)
+            asked = (first, last) if concept.kind == "attribute" else around(page.words, first, last)
             # what stands before a style is part of it, and shows it without the rest: "graphite sketch"
-            exchanged_run = around if concept.kind == "style" else (first, last)
-            yield _Claim(concept, *exchanged_run, around, near, long=False)
+            exchanged_run = asked if concept.kind in LEAVE else (first, last)
+            yield Claim(concept, *exchanged_run, asked, near, long=False)
             if concept.kind == "attribute":
                 continue
-            whole = _whole(page.words, first, last)
-            if whole not in ((first, last), around):
-                yield _Claim(concept, first, last, whole, near, long=True)
-            if (head := _head(page.words, first)) is not None:
-                yield _Claim(concept, head, last, (head, last), near, long=True)
+            more = whole(page.words, first, last)
+            if more not in ((first, last), asked):
+                run = more if concept.kind in LEAVE else (first, last)
+                yield Claim(concept, *run, more, near, long=True)
+            if (described := head(page.words, first)) is not None:
+                yield Claim(concept, described, last, (described, last), near, long=True)
 
-    def _phrases(self, page: _Page, claim: _Claim) -> list[str]:
+    def _phrases(self, page: Page, claim: Claim) -> list[str]:
         """What is previewed alone."""
-        return [_said(page, *claim.around)]
+        return [page.said(*claim.around)]
 
-    def _alike(self, views: Views, page: _Page, claim: _Claim) -> bool:
+    def _alike(self, views: Views, page: Page, claim: Claim) -> bool:
         """Whether the phrase alone looks like the concept, and hardly less than like anything ordinary."""
-        close, other = _closeness(views, self.pipe, claim.concept, views.unit(self.pipe, self._phrases(page, claim)))
-        claim.alone = float(close[0])
+        view = views.unit(self.pipe, self._phrases(page, claim))
+        close, other = _closeness(views, self.pipe, claim.concept, view)
+        claim.alone, claim.lead = float(close[0]), float(close[0] - other[0])
         bounds = BOUNDS[claim.concept.kind]
         slack = min(bounds.margin, _SLACK) if claim.concept.kind != "attribute" else bounds.margin
         least = _DESCRIBED if claim.long else bounds.alike
-        return claim.alone >= least and claim.alone >= float(other[0]) - slack
+        if claim.concept.kind == "object" and claim.alone < views.rival(self.pipe, claim.concept.names, view):
+            return False
+        return claim.alone >= least and claim.lead >= -slack
 
-    def _in_place(self, page: _Page, claim: _Claim) -> list[str]:
+    def _in_place(self, page: Page, claim: Claim) -> list[str]:
         """The prompt without the phrase, with it, and with the name; all other mentions out of the way."""
         concept = claim.concept
         fill = BOUNDS[concept.kind].filler
-        rivals = [c for c in page.claims if c.concept is concept and c is not claim and not _overlap(c, claim)]
-        out: list[tuple[int, int]] = [_span(page, *claim.around)]
+        rivals = [c for c in page.claims if c.concept is concept and c is not claim and not overlap(c, claim)]
+        out: list[tuple[int, int]] = [page.span(*claim.around)]
         others: list[tuple[int, int]] = []
-        for span in [*(_span(page, *c.around) for c in rivals), *page.named]:
+        for span in [*(page.span(*c.around) for c in rivals), *page.named]:
             if not any(span[0] < end and start < span[1] for start, end in [*out, *others]):
                 others.append(span)
         away = [(span, fill) for span in others]
         texts = [exchanged(page.text, [*away, *here]) for here in ([(out[0], fill)], [], [(out[0], concept.name)])]
         return [*texts, concept.name, fill or _NOTHING]
 
-    def _answered(self, views: Views, page: _Page) -> Rewrite:
+    def _meant(self, views: Views, page: Page) -> list[Claim]:
+        """The claims that hold, in order; none overlaps another."""
         meant = []
         for claim in page.claims:
             bounds = BOUNDS[claim.concept.kind]
             without, asked, named, alone, nothing = views.of(self.pipe, self._in_place(page, claim))
-            does, effect = asked - without, named - without
-            most = max(float(effect.square().sum()), bounds.least * float((alone - nothing).square().sum()), 1e-12)
-            claim.score = float(does @ effect) / most
-            direction = float(torch.nn.functional.cosine_similarity(does, effect, dim=0))
-            sure = any(claim.alone >= alone and direction >= there for alone, there in bounds.means)
+            least = bounds.least * float((alone - nothing).square().sum())
+            claim.score, direction = effect_of(asked - without, named - without, least)
+            sure = any(claim.alone >= a and claim.lead >= b and direction >= c for a, b, c in bounds.means)
             if sure and claim.score >= bounds.share:
                 meant.append(claim)
-        meant.sort(key=lambda c: (c.long, -c.close, -c.score, c.concept.name))
-        taken: list[_Claim] = []
+        meant = [c for c in meant if not any(outdone(c, other) for other in meant)]
+        meant.sort(key=lambda c: (c.long, c.last - c.first, -c.close, -c.score, c.concept.name))
+        taken = list(page.abbreviated)
         for claim in meant:
-            if not any(_overlap(claim, other) for other in taken):
+            if not any(overlap(claim, other) for other in taken):
                 taken.append(claim)
-        taken.sort(key=lambda claim: claim.first)
-        spans = [_span(page, claim.first, claim.last) for claim in taken]
+        return sorted(taken, key=lambda claim: claim.first)
+
+    def _runs(self, page: Page, claim: Claim) -> list[tuple[int, int]]:
+        """What may be exchanged instead of the claim's own words: these with some of those around them, shortest
+        first. Empty where nothing else stands there, or concepts of this kind leave nothing behind."""
+        if claim.concept.kind not in LEAVE or page.over or page.claims.index(claim) >= _GROW:
+            return []
+        barred = {p for c in page.claims if c is not claim for p in range(c.first, c.last + 1)}
+        barred |= {p for p, w in enumerate(page.words) if any(w.start < e and s < w.end for s, e in page.named)}
+        starts, ends = reach(page.words, claim.first, claim.last, barred - {*range(claim.first, claim.last + 1)})
+        runs = [(start, end) for start in starts for end in ends]
+        return sorted(runs, key=lambda run: run[1] - run[0]) if len(runs) > 1 else []
+
+    def _remainders(self, page: Page, claim: Claim) -> list[str]:
+        """The prompt without each of the runs, and with the name instead of the longest; all other mentions away."""
+        runs, fill = self._runs(page, claim), BOUNDS[claim.concept.kind].filler
+        if not runs:
+            return []
+        away = [(page.span(c.first, c.last), fill) for c in page.claims if c is not claim]
+        away += [(span, fill) for span in page.named if not any(cross(span, other) for other, _ in away)]
+        here = [(page.span(*run), fill) for run in runs] + [(page.span(*runs[-1]), claim.concept.name)]
+        own = page.span(claim.first, claim.last)
+        return [exchanged(page.text, [*(a for a in away if not cross(a[0], own)), one]) for one in here]
+
+    def _grown(self, views: Views, page: Page, claim: Claim) -> tuple[int, int]:
+        """The shortest run without which the prompt does not show the concept any more."""
+        runs = self._runs(page, claim)
+        if not runs:
+            return claim.first, claim.last
+        *left, named = views.of(self.pipe, self._remainders(page, claim))
+        shown = (effect_of(view - left[-1], named - left[-1], 0.0) for view in left)
+        return next(run for run, (share, way) in zip(runs, shown, strict=True) if share < _LEFT[0] or way < _LEFT[1])
+
+    def _written(self, page: Page) -> Rewrite:
+        spans = [page.span(claim.first, claim.last) for claim in page.claims]
         text = page.prompt
-        if taken:
-            text = exchanged(page.text, [(s, c.concept.name) for s, c in zip(spans, taken, strict=True)])
+        if page.claims:
+            text = exchanged(page.text, [(s, c.concept.name) for s, c in zip(spans, page.claims, strict=True)])
         elif len(page.named) > len(is_named(self._names, page.prompt)):
             text = page.text  # a name was hidden by what cannot be seen
         mentions = tuple(
-            (c.concept.name, Phrase(*s, page.text[slice(*s)], c.score)) for s, c in zip(spans, taken, strict=True)
+            (c.concept.name, Phrase(*s, page.text[slice(*s)], c.score)) for s, c in zip(spans, page.claims, strict=True)
         )
         return Rewrite(text, mentions, page.over)
 
@@ -269,7 +264,7 @@ class Rewriter:
 _NOTHING = "a thing"
 
 
-def _each(pages: Sequence[_Page], ask: Any) -> list[str]:
+def _each(pages: Sequence[Page], ask: Any) -> list[str]:
     return [text for page in pages for claim in page.claims for text in ask(page, claim)]
 
 
@@ -281,57 +276,6 @@ def _closeness(views: Views, pipe: Any, concept: Concept, seen: Tensor) -> tuple
 
 
 _SAME = 0.6  # cosine from which on a reference is the concept itself
-
-
-def _joined(seen: Sequence[Word], places: Sequence[int]) -> list[tuple[int, int]]:
-    """Runs of neighbouring places without a pause between them."""
-    runs: list[tuple[int, int]] = []
-    for place in places:
-        if runs and place == runs[-1][1] + 1 and not seen[place].paused and place - runs[-1][0] < _RUN:
-            runs[-1] = (runs[-1][0], place)
-        else:
-            runs.append((place, place))
-    return runs
-
-
-def _around(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
-    """A single word with the content word directly before it, which may make it something else: "felt ball"."""
-    before = first == last and first > 0 and seen[first - 1].content and not seen[first].paused
-    return (first - 1, last) if before else (first, last)
-
-
-def _whole(seen: Sequence[Word], first: int, last: int) -> tuple[int, int]:
-    """The run with the content words that touch it, up to `_RUN` words: "carved image inked"."""
-    while first > 0 and seen[first - 1].content and not seen[first].paused and last - first + 1 < _RUN:
-        first -= 1
-    while last + 1 < len(seen) and seen[last + 1].content and not seen[last + 1].paused and last - first + 1 < _RUN:
-        last += 1
-    return first, last
-
-
-def _head(seen: Sequence[Word], first: int) -> int | None:
-    """The word that the run may describe: "woman" before "behind the midnight bakery"."""
-    start = first
-    while start > 0 and seen[start - 1].content and not seen[start].paused and first - start < 2:
-        start -= 1
-    for place in range(start - 1, max(start - 1 - _LINK, -1), -1):
-        if seen[place + 1].paused:
-            return None
-        if seen[place].content:
-            return place if place < start - 1 else None
-    return None
-
-
-def _span(page: _Page, first: int, last: int) -> tuple[int, int]:
-    return page.words[first].start, page.words[last].end
-
-
-def _said(page: _Page, first: int, last: int) -> str:
-    return page.text[slice(*_span(page, first, last))].lower()
-
-
-def _overlap(one: _Claim, other: _Claim) -> bool:
-    return one.first <= other.last and other.first <= one.last
 
 
 def _offloaded(pipe: Any) -> bool:

@@ -31,6 +31,10 @@ REFERENCES = tuple(
     )
 )
 """Ordinary things, people, places, media and properties: what a phrase may mean if not a concept."""
+RIVALS = (*lexicon.THINGS, *lexicon.PEOPLE)
+"""What may look much like an object that is a concept, and yet be something else."""
+_RIVAL = (0.6, 0.86)  # cosines with a name between which a rival is alike and not the concept itself
+_IS = 0.8  # cosine from which on a phrase is a rival
 _CENTRE = 16  # references that another padded length is centred with; the directions stay those of the first
 
 
@@ -72,6 +76,13 @@ class Views:
     def unit(self, pipe: Any, texts: Sequence[str]) -> Tensor:
         """The same, of unit length: products are cosines."""
         return nn.functional.normalize(self.of(pipe, texts), dim=-1)
+
+    def rival(self, pipe: Any, names: Sequence[str], seen: Tensor) -> float:
+        """The cosine of a view, `[1, coordinates]`, with the rival of `names` that it is; -1 if it is none."""
+        rivals = self.unit(pipe, RIVALS)
+        like = (rivals @ self.unit(pipe, names).T).amax(dim=1)
+        close = (rivals @ seen[0]).masked_fill((like < _RIVAL[0]) | (like >= _RIVAL[1]), -1.0).amax()
+        return float(close) if close >= _IS else -1.0
 
     def knows(self, text: str) -> bool:
         """Whether a text was seen before."""
