@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import unseen
 from unseen.bench.cache import digest
 from unseen.bench.fits import Fitted
 from unseen.bench.prompts import concept_of
-from unseen.bench.run import Method
+from unseen.bench.run import Method, erased_by
 from unseen.bench.study import Study
 from unseen.bench.sweep import DEVELOPMENT, SweepCell, measure_method, prompts_for
 from unseen.bench.tables import Cell, Table
@@ -88,7 +87,7 @@ def ablation_table(study: Study, key: str, variants: Mapping[str, Mapping[str, A
             study,
             key,
             base,
-            Method(name, eraser.key, partial(unseen.attach, erasers=eraser)),
+            erased_by(name, eraser),
             eraser.layer,
             eraser.strength,
         )

@@ -28,7 +28,7 @@ from unseen.bench.effect_tables import GONE, IDEAL, NONE, instead_table, picture
 from unseen.bench.effects import Effects, effects, ideal
 from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.readings import Readings
-from unseen.bench.run import UNEDITED, Method
+from unseen.bench.run import UNEDITED, Method, erased_by
 from unseen.bench.scores import kept, rate
 from unseen.bench.study import Study, floor_of
 from unseen.bench.sweep import SweepCell, measure_method, prompts_for
@@ -167,8 +167,7 @@ def variants(study: Study, key: str, name: str) -> tuple[float, list[tuple[str, 
         fitted = study.eraser(concept, config=ClearConfig.paper() if name == "clear_paper" else None)
         erasers = [fitted.eraser.with_strength(setting["strength"]) for setting in grid]
         return fitted.seconds, [
-            (label, Method(f"{name}, {label}", eraser.key, partial(unseen.attach, erasers=eraser)))
-            for label, eraser in zip(labels, erasers, strict=True)
+            (label, erased_by(f"{name}, {label}", eraser)) for label, eraser in zip(labels, erasers, strict=True)
         ]
     artefact, seconds = kept_artefact(study, name, concept)
     return seconds, [

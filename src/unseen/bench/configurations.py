@@ -6,11 +6,9 @@ unseen evaluate configurations --concepts church
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
-import unseen
 from unseen.bench.prompts import concept_of
-from unseen.bench.run import Method
+from unseen.bench.run import erased_by
 from unseen.bench.study import Study
 from unseen.bench.sweep import measure_method, prompts_for
 from unseen.bench.tables import Cell, Table
@@ -48,7 +46,7 @@ def configurations_table(study: Study, key: str) -> Table:
         own = fitted.eraser
         for strength in (own.strength, *(gamma for gamma in STRENGTHS if gamma != own.strength)):
             eraser = own.with_strength(strength)
-            method = Method(f"{name}, {strength:g}", eraser.key, partial(unseen.attach, erasers=eraser))
+            method = erased_by(f"{name}, {strength:g}", eraser)
             cell = measure_method(study, key, base, method, own.layer, strength)
             first = strength == own.strength
             rows.append(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-import unseen
-from unseen.bench.run import Method
+from unseen.bench.run import Method, erased_by
 from unseen.clear.config import ClearConfig
 from unseen.clear.data import FitData
 from unseen.clear.eraser import ClearEraser
@@ -44,12 +42,12 @@ class Fitted(NamedTuple):
     @property
     def method(self) -> Method:
         """The eraser as a method, "after" in tables."""
-        return Method("after", self.eraser.key, partial(unseen.attach, erasers=self.eraser))
+        return erased_by("after", self.eraser)
 
     @property
     def random_method(self) -> Method:
         """The control as a method."""
-        return Method("random features", self.control.key, partial(unseen.attach, erasers=self.control))
+        return erased_by("random features", self.control)
 
 
 def fit_with_control(

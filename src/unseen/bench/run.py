@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from unseen.bench.cache import BASE, ClipCache
+import unseen
+from unseen.bench.cache import BASE, ClipCache, digest
 from unseen.bench.engines import Engine, Job
 from unseen.bench.prompts import Prompt
+from unseen.clear.eraser import ClearEraser
+from unseen.runtime.paraphrase import REWRITING_VERSION
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,13 @@ class Method:
     processes are sent it, so it should be one that `pickle` can send: `partial(unseen.attach, erasers=eraser)`."""
     text_only: bool = True
     """Whether it acts through the prompt encoding alone, so that an unchanged encoding means an unchanged clip."""
+
+
+def erased_by(name: str, *erasers: ClearEraser) -> Method:
+    """Erasers as a method called `name`. Which words of a prompt they act on is the rewriting's business, so its version
+    counts too."""
+    fingerprint = digest(erasers=sorted(eraser.key for eraser in erasers), rewriting=REWRITING_VERSION)
+    return Method(name, fingerprint, partial(unseen.attach, erasers=erasers))
 
 
 def _as_it_is(pipe: Any) -> AbstractContextManager[None]:

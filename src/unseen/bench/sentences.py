@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from unseen.bench.cache import digest
 from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.run import unchanged
 from unseen.bench.scores import kept, rate
-from unseen.bench.study import Study, fitting_code, mean_floor
+from unseen.bench.study import Study, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Count, Table, judged
 from unseen.diorama.model.pipeline import GENERATION
 from unseen.diorama.world import captions
@@ -117,11 +115,9 @@ def clip_tables(study: Study, asked: dict[str, list[dict]], listed: dict[str, li
     shown: list[tuple[dict[str, Any], Prompt, np.ndarray, np.ndarray]] = []
     near: list[tuple[Prompt, np.ndarray, np.ndarray]] = []
     same: list[bool] = []
-    rewriting = fitting_code("runtime")  # an eraser draws other clips once prompts are rewritten by other code
     for place, (key, entries) in enumerate(asked.items(), 1):
         study.say(f"{captions.main_name(key)} ({place} of {len(asked)})")
         method = study.eraser(concept_of(key)).method
-        method = replace(method, fingerprint=digest(eraser=method.fingerprint, rewriting=rewriting))
         prompts = _prompts(study, key, [entry["text"] for entry in entries])
         before, after = (study.read(study.clips(prompts, *how)).shows(key) for how in ((), (method,)))
         shown += list(zip(entries, prompts, before, after, strict=True))

@@ -9,19 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-import unseen
 from unseen.bench.cache import digest
 from unseen.bench.criteria import Choice, criteria_table, per_concept_table
 from unseen.bench.curves import draw_curves
 from unseen.bench.prompts import Prompt, PromptWriter, concept_kind, concept_of
 from unseen.bench.readings import Readings
-from unseen.bench.run import Method
+from unseen.bench.run import Method, erased_by
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Study
 from unseen.bench.tables import Cell, Table
@@ -151,9 +149,7 @@ def sweep(study: Study, key: str) -> Swept:
 
 
 def _method(eraser: ClearEraser) -> Method:
-    return Method(
-        f"{layer_name(eraser.layer)}, γ = {eraser.strength:g}", eraser.key, partial(unseen.attach, erasers=eraser)
-    )
+    return erased_by(f"{layer_name(eraser.layer)}, γ = {eraser.strength:g}", eraser)
 
 
 def measure_method(

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 import unseen
 from unseen.bench.cache import digest
 from unseen.bench.prompts import Prompt, concept_of
-from unseen.bench.run import Method, encode
+from unseen.bench.run import Method, encode, erased_by
 from unseen.bench.scores import kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
 from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
@@ -41,8 +40,7 @@ class Many:
 
     def method(self, name: str = "all at once") -> Method:
         """All of them attached."""
-        attach = partial(unseen.attach, erasers=self.erasers)
-        return Method(name, digest(erasers=sorted(e.key for e in self.erasers)), attach)
+        return erased_by(name, *self.erasers)
 
 
 def fit_together(study: Study, keys: Sequence[str]) -> Many:
@@ -95,7 +93,7 @@ def each_table(study: Study, keys: Sequence[str], many: Many) -> Table:
         mine = many.erasers[place]
         methods = (
             study.eraser(concept_of(key)).method,
-            Method("from the shared bank", mine.key, partial(unseen.attach, erasers=mine)),
+            erased_by("from the shared bank", mine),
             many.method(),
         )
         hits = [study.read(study.clips(prompts)).shows(key)]

@@ -23,6 +23,9 @@ from .matching import Phrase, as_matched, exchanged, is_abbreviated, is_named, w
 from .spans import around, head, joined, reach, whole
 from .views import LOCK, RIVALS, Views, views_of
 
+REWRITING_VERSION = 1
+"""Goes up whenever a prompt may be rewritten otherwise, so that clips of an earlier version are not taken for this
+one's."""
 LIMIT = 128
 """Most questions in their place that a prompt may raise; words that are previewed alone count a quarter."""
 
