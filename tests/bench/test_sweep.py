@@ -15,7 +15,7 @@ from PIL import Image
 pytest.importorskip("diffusers")
 
 from tiny import make_small_diorama
-from unseen.clear.criteria import CRITERIA
+from unseen.clear.costs import CRITERIA
 
 from unseen.bench import sweep
 from unseen.bench.ablate import VARIANTS, ablation_table, leace, mean_difference

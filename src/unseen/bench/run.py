@@ -36,7 +36,7 @@ class Method:
 
 
 def erased_by(name: str, *erasers: ClearEraser) -> Method:
-    """Erasers as a method called `name`. Which words of a prompt they act on is the rewriting's business, so its version
+    """Erasers as a method called `name`. Which words of a prompt they act on is up to the rewriting, so its version
     counts too."""
     fingerprint = digest(erasers=sorted(eraser.key for eraser in erasers), rewriting=REWRITING_VERSION)
     return Method(name, fingerprint, partial(unseen.attach, erasers=erasers))
