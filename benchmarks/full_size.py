@@ -106,7 +106,7 @@ def bank_step(bench: Bench, config: ClearConfig) -> dict[str, Any]:
     states = torch.randn(layers, 4 * count, width, device=bench.device)
     trainer = new_trainer(states, config, 0)
     taken = seconds(bench.device, lambda: trainer.step(states[:, :count]), 10)
-    products = 5 * 2 * layers * count * width * features / bench.rates.flops[torch.float32]
+    products = 5 * 2 * layers * count * width * features / bench.rates.tf32  # as the trainer computes
     traffic = PASSES * 2 * layers * width * features * 4 / bench.rates.copied
     return {
         f"bank step, {layers} × {count} × {width} × {features} (ms)": 1e3 * taken,

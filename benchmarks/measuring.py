@@ -19,6 +19,8 @@ class Rates(NamedTuple):
 
     flops: dict[torch.dtype, float]
     """Operations a second of matrix products."""
+    tf32: float
+    """Likewise of float32 numbers that are rounded to TF32 on their way, where the device can do that."""
     copied: float
     """Bytes a second, read and written."""
 
@@ -89,9 +91,15 @@ def seconds(device: torch.device, call: Callable[[], object], count: int = 5) ->
 def measured_rates(device: torch.device) -> Rates:
     """What products in each dtype, and copies, reach here."""
     side, size = (8192, 1 << 30) if device.type == "cuda" else (128, 1 << 22)
-    flops = {}
-    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+
+    def products(dtype: torch.dtype) -> float:
         square = torch.randn(side, side, device=device).to(dtype)
-        flops[dtype] = 2 * side**3 / seconds(device, lambda square=square: square @ square)
+        return 2 * side**3 / seconds(device, lambda: square @ square)
+
+    flops = {dtype: products(dtype) for dtype in (torch.float32, torch.bfloat16, torch.float16)}
+    precision = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    tf32 = products(torch.float32)
+    torch.backends.cuda.matmul.fp32_precision = precision
     source, target = (torch.zeros(size, dtype=torch.uint8, device=device) for _ in range(2))
-    return Rates(flops, 2 * size / seconds(device, lambda: target.copy_(source)))
+    return Rates(flops, tf32, 2 * size / seconds(device, lambda: target.copy_(source)))
