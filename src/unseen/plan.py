@@ -43,6 +43,10 @@ class Need(NamedTuple):
     operations: float
     """Floating-point operations."""
 
+    def seconds(self, speed: float) -> float:
+        """Roughly how long it takes where matrix products make `speed` operations a second."""
+        return self.operations / (speed * _EFFICIENCY)
+
 
 def network(source: str | Path, component: str, entry: Sequence[str], revision: str | None = None) -> Any:
     """The network of a component, on the meta device, in float32; `entry` is its library and class."""
@@ -172,9 +176,8 @@ def report(found: list[Need], remarks: list[str], device: str, speed: float) -> 
     """The plan as text."""
     lines = [f"{'':<26}{'device':>10}{'RAM':>10}{'disk':>10}{'time':>12}"]
     for need in found:
-        seconds = need.operations / (speed * _EFFICIENCY)
         sizes = "".join(f"{_size(count):>10}" for count in (need.device, need.ram, need.disk))
-        lines.append(f"{need.task:<26}{sizes}{_duration(seconds):>12}")
+        lines.append(f"{need.task:<26}{sizes}{_duration(need.seconds(speed)):>12}")
     lines.append("")
     lines.append(f"Times are rough: {device} at {speed / 1e12:.3g} TFLOP/s, of which {_EFFICIENCY:.0%} are reached.")
     return "\n".join(lines + remarks)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..concept import Concept, PromptPair, content_words
+from ..concept import Concept, PromptPair, content_words, stem, words
 from ..errors import ConceptError, ConceptWarning, FitError
 from . import frames
 from . import lexicon as lexicon
@@ -56,6 +56,7 @@ class PromptWriter:
             )
         self.concept, self.use = concept, use
         self._avoided = (concept, *beside)
+        self._avoided_stems = frozenset().union(*(other.stems() for other in self._avoided))
         # Concepts written for together, and alike in number of names, have all but the names in common.
         names = sorted({name for other in self._avoided for name in other.names}) if beside else concept.names
         self.rng = random.Random(f"{seed}/{concept.kind}/{'/'.join(names)}")
@@ -74,7 +75,7 @@ class PromptWriter:
         return [text for text in candidates if not self._mentions_any(text)]
 
     def _mentions_any(self, text: str) -> bool:
-        return any(concept.is_mentioned_in(text) for concept in self._avoided)
+        return not self._avoided_stems.isdisjoint(stem(word) for word in words(text))
 
     def person_name(self) -> str:
         """An invented person's name that shares no word with the concept."""
