@@ -15,7 +15,6 @@ from PIL import Image
 pytest.importorskip("diffusers")
 
 from tiny import make_small_diorama
-from unseen.clear.costs import CRITERIA
 
 from unseen.bench import sweep
 from unseen.bench.ablate import VARIANTS, ablation_table, leace, mean_difference
@@ -25,6 +24,7 @@ from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import DEVELOPMENT, HELD_OUT, STRENGTHS, SweepCell, evaluate_sweep, prompts_for
 from unseen.bench.together import evaluate_together
 from unseen.clear.config import ClearConfig
+from unseen.clear.costs import CRITERIA
 from unseen.diorama.detector.labelling import load_run, write_sheets
 from unseen.diorama.world import scenes
 from unseen.metrics.rates import Rate
