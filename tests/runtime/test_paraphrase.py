@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import diffusers
 import pytest
 import torch
-from conftest import make_pipe, make_tokenizer
+from conftest import make_eraser, make_pipe, make_tokenizer
 from diffusers import FirstBlockCacheConfig, FlowMatchEulerDiscreteScheduler
 from tiny import make_cogvideox
 
+import unseen
 from unseen import diorama
 from unseen.concept import Concept
 from unseen.errors import PromptTooLongError
@@ -286,3 +288,16 @@ def test_it_says_why_paraphrases_are_not_looked_for():
     blind = make_pipe()
     blind.transformer = None
     assert paraphrase.can_preview(make_pipe()) is None and "transformer" in paraphrase.can_preview(blind)
+
+
+def test_a_transformer_with_positions_for_one_length_is_asked_at_that_length() -> None:
+    """CogVideoX-2B has no rotary embeddings: its transformer takes texts of 226 tokens and no others."""
+    pipe = make_cogvideox()
+    config = {**pipe.transformer.config, "use_rotary_positional_embeddings": False}
+    pipe.transformer = type(pipe.transformer).from_config(config).eval()
+    eraser = make_eraser(pipe.tokenizer, pipe.text_encoder)
+    with unseen.attach(pipe, dataclasses.replace(eraser, mentions=True)) as handle:
+        assert handle.status().paraphrases == "on"
+        for length in (8, 12, pipe.transformer.config.max_text_seq_length):
+            options = {"do_classifier_free_guidance": False, "max_sequence_length": length}
+            assert pipe.encode_prompt("an airship near a table", **options)[0].shape[1] == length

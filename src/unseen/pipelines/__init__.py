@@ -13,6 +13,7 @@ from .preview import cannot_preview as cannot_preview
 from .preview import default_length as default_length
 from .preview import encode_texts as encode_texts
 from .preview import preview as preview
+from .preview import preview_length as preview_length
 from .preview import weights_state as weights_state
 from .text_path import TextPath as TextPath
 from .text_path import text_encoders as text_encoders

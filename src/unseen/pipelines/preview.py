@@ -84,6 +84,15 @@ def default_length(pipe: Any) -> int:
     return inspect.signature(_encode_prompt(pipe)).parameters["max_sequence_length"].default
 
 
+def preview_length(pipe: Any, length: int) -> int:
+    """Positions that texts are previewed at, when prompts are encoded at `length`.
+
+    A CogVideoX transformer without rotary embeddings has positions for one length only.
+    """
+    config: Any = eager(pipe.transformer).config
+    return length if getattr(config, "use_rotary_positional_embeddings", True) else int(config.max_text_seq_length)
+
+
 @torch.no_grad()
 def preview(pipe: Any, rows: Sequence[Tensor], length: int) -> Tensor:
     """What the transformer predicts for each of the encoded texts, `[texts, values]`, float32 on the CPU.

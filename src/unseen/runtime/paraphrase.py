@@ -82,15 +82,15 @@ class Rewriter:
                 self._rewritten.clear()
                 self._state = state
             new = [p for p in dict.fromkeys(prompts) if (p, length) not in self._rewritten]
-            made = dict(zip(new, self._decide(views, new), strict=True)) if new else {}
+            made = dict(zip(new, self._decide(views, new, length), strict=True)) if new else {}
             self._rewritten.update({(prompt, length): rewrite for prompt, rewrite in made.items()})
             found = [self._rewritten[prompt, length] for prompt in prompts]
             while len(self._rewritten) > _KEPT:
                 self._rewritten.popitem(last=False)
             return found
 
-    def _decide(self, views: Views, prompts: Sequence[str]) -> list[Rewrite]:
-        pages = [self._opened(views, prompt) for prompt in prompts]
+    def _decide(self, views: Views, prompts: Sequence[str], length: int) -> list[Rewrite]:
+        pages = [self._opened(views, prompt, length) for prompt in prompts]
         alone = [page.words[place].text for page in pages for place in page.asked]
         rivals = RIVALS if any(page.asked for page in pages) and any(c.kind == "object" for c in self.concepts) else ()
         views.of(self.pipe, [*dict.fromkeys(alone), *self._names, *rivals])  # all at once
@@ -113,13 +113,13 @@ class Rewriter:
                     claim.first, claim.last = run
         return [self._written(page) for page in pages]
 
-    def _opened(self, views: Views, prompt: str) -> Page:
+    def _opened(self, views: Views, prompt: str, length: int) -> Page:
         text = as_matched(self.pipe, prompt)
         named = is_named(self._names, text)
         found = [(c, span) for c in self.concepts if c.kind in _PROPER for span in is_abbreviated(c.names, text)]
         found = [one for i, one in enumerate(found) if not any(cross(one[1], other) for _, other in found[:i])]
         named = sorted({*named, *(span for _, span in found)})
-        seen = words(within(self.pipe.tokenizer, text, views.length))
+        seen = words(within(self.pipe.tokenizer, text, length))
         free = [
             place
             for place, word in enumerate(seen)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..encoder.layers import eager
-from ..pipelines import encode_texts, preview, weights_state
+from ..pipelines import encode_texts, preview, preview_length, weights_state
 from ..prompts import lexicon
 
 _SHARPEN = 0.25  # exponent: directions in which ordinary things differ much count for less, so that two that look
@@ -109,12 +109,14 @@ LOCK = RLock()
 
 
 def views_of(pipe: Any, length: int) -> tuple[Views, tuple]:
-    """The views of a pipeline's present parts and weights, and a mark that differs once these have changed."""
+    """The views of a pipeline's present parts and weights for prompts that are encoded at `length`, and a mark that
+    differs once parts or weights have changed."""
     encoder, transformer = eager(pipe.text_encoder), eager(pipe.transformer)
     state = (id(encoder), id(transformer), weights_state(encoder), weights_state(transformer))
     known = _REMEMBERED.get(transformer)
     if known is None or known.encoder() is not encoder or known.state != state:
         known = _REMEMBERED[transformer] = _Remembered(encoder, state)
+    length = preview_length(pipe, length)
     if length not in known.by_length:
         first = next(iter(known.by_length.values()), None)
         known.by_length[length] = Views(pipe, length, first)
