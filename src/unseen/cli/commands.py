@@ -129,7 +129,8 @@ def _concept(options: argparse.Namespace, name: str) -> Any:
     import unseen
 
     if options.pack:
-        return unseen.load_pack(name, name=options.person, synonyms=tuple(options.synonym))
+        languages = options.languages.split(",") if options.languages else None
+        return unseen.load_pack(name, name=options.person, synonyms=tuple(options.synonym), languages=languages)
     replacement = getattr(options, "replace_with", None)
     return unseen.Concept(name, options.kind, tuple(options.synonym), replacement)
 

@@ -264,6 +264,9 @@ def _add_concept(parser: argparse.ArgumentParser) -> None:
         "--synonym", action="append", default=[], metavar="NAME", help="another word for it; may be repeated"
     )
     parser.add_argument("--pack", action="store_true", help="NAME is a concept pack: nudity, violence, ... or a file")
+    parser.add_argument(
+        "--languages", metavar="CODES", help='of a pack: which to write prompts in, such as "en,es" (default: all)'
+    )
     parser.add_argument("--for", dest="person", metavar="NAME", help="whom a template such as `celebrity` is about")
 
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,21 @@ def pack_names() -> list[str]:
     return sorted(path.stem for path in PACKS.glob("*.json"))
 
 
-def load_pack(pack: str | Path, *, name: str | None = None, synonyms: Sequence[str] = ()) -> ConceptPack:
+def load_pack(
+    pack: str | Path,
+    *,
+    name: str | None = None,
+    synonyms: Sequence[str] = (),
+    languages: Sequence[str] | None = None,
+) -> ConceptPack:
     """A ready pack by its name ("nudity"), or one of your own by its path.
 
     Args:
         pack: Name or path (a `Path`, or text that ends in ".json").
         name: Whom a template is about: `load_pack("artist", name="Claude Monet", synonyms=("Monet",))`.
         synonyms: More names of the concept, in any language.
+        languages: Codes of those to write prompts in, such as ("en",): a text encoder that reads English alone learns
+            nothing from others, even if its tokenizer knows their letters. None = all. The names stay.
 
     Raises:
         PromptFileError: There is no such pack, or its file is not as it should be; the message says where.
@@ -119,7 +127,15 @@ def load_pack(pack: str | Path, *, name: str | None = None, synonyms: Sequence[s
         raise PromptFileError(f"{path}, line {error.lineno}: is not JSON ({error.msg}).") from error
     except RecursionError as error:
         raise PromptFileError(f"{path}: is not a pack; its brackets are nested too deep.") from error
-    return _read(path, given, name, synonyms)
+    made = _read(path, given, name, synonyms)
+    if languages is None:
+        return made
+    known = [phrasing.language for phrasing in made.phrasings]
+    if not languages or not set(languages) <= set(known):
+        raise PromptFileError(
+            f"{path}: expected languages among {', '.join(known)}, got {', '.join(languages) or 'none'}."
+        )
+    return replace(made, phrasings=tuple(p for p in made.phrasings if p.language in languages))
 
 
 def _read(path: Path, given: Any, name: str | None, synonyms: Sequence[str]) -> ConceptPack:
