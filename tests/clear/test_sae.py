@@ -160,6 +160,7 @@ def test_random_rows_start_with_two_features_in_a_hundred_firing_at_any_width(wi
     assert 0.01 < float((bank.encode(hidden) > 0).float().mean()) < 0.04
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_states_may_be_in_half_precision_and_parameters_are_not(data, dtype):
     half, results = data.to(dtype), []
