@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unseen.diorama.model.networks import WHICH
+from unseen.diorama.model.networks import WHICH, Which
 from unseen.diorama.stored import WEIGHTS
 from unseen.diorama.training.checkpoints import CHECKPOINTS
 
@@ -29,8 +29,10 @@ TEXT, WAN = 0.6, 0.8
 """Of that, the T5's and Diorama-Wan's VAE's; CogVideoX's VAE works at full resolution and needs longest."""
 DETECTORS = 0.4
 """Share of the time for the detectors, whose batches are made by the processor's cores."""
-DECODERS = 0.4
+DECODERS = 0.3
 """Share of the time for the decoders, where a training goes on from stored weights."""
+WAN_ENDS = 0.6
+"""Share of the time after which Diorama-Wan's transformer leaves the card to the other, which learns its words too."""
 SAVING = 8.0
 """Seconds that a stage may take to store and measure what it has trained."""
 
@@ -44,16 +46,16 @@ class Sizes:
     vae_clips: int
     pairs: int
     scenes: int
-    batch: int
+    batch: dict[Which, int]
     clips: int
     detector_batch: int
     detector_frames: int
 
 
-LARGE = Sizes(96, 36, 32_768, 384, 100_000, 256, 72_000, 256, 16_000)
-MIDDLE = Sizes(24, 2, 4_096, 32, 10_000, 16, 4_096, 64, 8_000)
+LARGE = Sizes(96, 36, 32_768, 384, 100_000, {"wan": 256, "cogvideox": 128}, 72_000, 256, 16_000)
+MIDDLE = Sizes(24, 2, 4_096, 32, 10_000, {"wan": 16, "cogvideox": 16}, 4_096, 64, 8_000)
 """For a processor."""
-SMALL = Sizes(1, 1, 8, 2, 20, 2, 8, 8, 60)
+SMALL = Sizes(1, 1, 8, 2, 20, {"wan": 2, "cogvideox": 2}, 8, 8, 60)
 
 
 def start(stage: str, *arguments: object) -> Stage:
@@ -73,16 +75,17 @@ def finish(stages: Sequence[Stage]) -> None:
 
 
 def begin_transformers(options: argparse.Namespace, sizes: Sizes, begun: float, *extra: str) -> list[Stage]:
-    """Both transformers, each in a process of its own, until the time is up."""
+    """The transformers, each in a process of its own, until the time is up."""
     compiling = ["--compile"] if options.device.startswith("cuda") and not options.rehearse else []
+    ends = {"wan": WAN_ENDS if options.warm else 1.0, "cogvideox": 1.0}
     return [
         start(
             *("transformer", "--which", which, "--device", options.device, *compiling, "--wait", *extra),
-            *("--individuals", sizes.individuals, "--batch", sizes.batch, "--clips", sizes.clips),
-            *("--seconds", options.seconds, "--deadline", begun + options.seconds - SAVING),
+            *("--individuals", sizes.individuals, "--batch", sizes.batch[which], "--clips", sizes.clips),
+            *("--seconds", options.seconds, "--deadline", begun + ends[which] * options.seconds - SAVING),
             *("--every", 1e9 if compiling else 120),
         )
-        for which in WHICH
+        for which in options.models
     ]
 
 
@@ -111,12 +114,12 @@ def train_all(options: argparse.Namespace, sizes: Sizes, begun: float) -> list[S
 
 
 def go_on(options: argparse.Namespace, sizes: Sizes, begun: float) -> list[Stage]:
-    """Both transformers and both VAEs' decoders from the stored weights; latents and detectors stay as they are."""
+    """Transformers and VAEs' decoders from the stored weights; latents and detectors stay as they are."""
     transformers = begin_transformers(options, sizes, begun, "--warm")
     finish([start("layers", "--individuals", sizes.individuals, "--workers", options.workers)])
     seconds = ("--seconds", DECODERS * options.seconds)
     decoder = ("--decoder-only", "--device", options.device, "--batch", sizes.vae_batch, "--clips", sizes.vae_clips)
-    return [*transformers, *(start("vae", "--which", which, *decoder, *seconds) for which in WHICH)]
+    return [*transformers, *(start("vae", "--which", which, *decoder, *seconds) for which in options.decoders)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -126,7 +129,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw")
     parser.add_argument("--rehearse", action="store_true", help="everything tiny, to see whether it runs")
     parser.add_argument("--warm", action="store_true", help="go on with the stored transformers and decoders")
+    parser.add_argument("--models", nargs="+", choices=WHICH, default=WHICH, help="with --warm: only these")
+    parser.add_argument("--decoders", nargs="*", choices=WHICH, help="with --warm: only these (default: the models')")
     options = parser.parse_args(argv)
+    if not options.warm and (set(options.models) != set(WHICH) or options.decoders is not None):
+        parser.error("--models and --decoders choose what --warm goes on with; a first training needs everything")
+    options.decoders = options.models if options.decoders is None else options.decoders
     begun, sizes = time.time(), LARGE if options.device.startswith("cuda") else MIDDLE
     sizes = SMALL if options.rehearse else sizes
     stages = go_on(options, sizes, begun) if options.warm else train_all(options, sizes, begun)

@@ -46,9 +46,9 @@ class Script:
     empty: np.ndarray
 
 
-def write_script(which: Which, clips: int, individuals: int, weights: Path = WEIGHTS) -> Script:
-    """Plan the pool's clips and tokenize their captions."""
-    plan = plan_clips(0, clips, layer_rows(individuals), captions=CAPTIONS, workers=min(8, cores()))
+def write_script(which: Which, clips: int, individuals: int, weights: Path = WEIGHTS, first: int = 0) -> Script:
+    """Plan the pool's clips, of which the first has number `first`, and tokenize their captions."""
+    plan = plan_clips(first, clips, layer_rows(individuals), captions=CAPTIONS, workers=min(8, cores()))
     tokenizer = load_tokenizer(which, weights)
     ids = token_ids([str(text) for text in plan.captions.ravel()], tokenizer).reshape(clips, CAPTIONS, TEXT_LENGTH)
     return Script(plan, ids, token_ids([""], tokenizer)[0])

@@ -251,10 +251,20 @@ def descend(learners: Learners, data: Batches, optimizers: Mapping[str, Any], ba
     return loss.detach()
 
 
+def seen_before(options: argparse.Namespace) -> int:
+    """How many clips the training that is gone on with has seen; those after them are new."""
+    if not options.warm:
+        return 0
+    card, seen = json.loads((options.weights / f"{options.which}_transformer.json").read_text())["training"], 0
+    while card:
+        seen, card = seen + card["clips"], card.get("before")
+    return seen
+
+
 def train(options: argparse.Namespace) -> tuple[nn.Module, nn.Module | None, dict[str, Any]]:
     """Train for the given seconds; averaged transformer and text encoder (if trained), and what their card says."""
     which, device = cast(Which, options.which), torch.device(options.device)
-    script = write_script(which, options.clips, options.individuals, options.weights)
+    script = write_script(which, options.clips, options.individuals, options.weights, seen_before(options))
     prepare(device)
     torch.manual_seed(0)
     pictures = 0.0 if options.warm else IMAGES
@@ -273,7 +283,7 @@ def train(options: argparse.Namespace) -> tuple[nn.Module, nn.Module | None, dic
     recent: list[Tensor] = []
     while budget.share < 1:
         step = values["step"]
-        set_rate(optimizers, budget.rate(step, warm=150, flat=0.2 if options.warm else 0.4))
+        set_rate(optimizers, budget.rate(step, warm=150, flat=0.3 if options.warm else 0.4))
         recent.append(descend(learners, data, optimizers, options.batch, budget.share < pictures))
         for name, average in averages.items():
             average.update(trained[name], step)
