@@ -23,6 +23,14 @@ class SuiteError(UnseenError, ValueError):
     """A file that describes a comparison could not be read; the message names the file and what is wrong in it."""
 
 
+class FramesError(UnseenError, ValueError):
+    """A video's frames have another shape or type than a detector or metric reads."""
+
+
+class DetectorError(UnseenError, RuntimeError):
+    """A detector or metric cannot be loaded; the message says which package or model it needs."""
+
+
 class EngineError(UnseenError, RuntimeError):
     """Clips cannot be drawn by the engine that was asked for; the message says why and what to do."""
 
