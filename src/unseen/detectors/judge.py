@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import io
 import json
 import urllib.error
@@ -124,7 +125,7 @@ def _remote(model: str, asked: str, endpoint: str, api_key: str | None, timeout:
         except urllib.error.HTTPError as error:
             said = error.read(_SHOWN).decode("utf-8", "replace")
             raise DetectorError(f"{endpoint} refused to judge a frame with status {error.code}: {said}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise DetectorError(f"{endpoint} did not answer: {error}. Is the server running?") from error
         try:
             return str(json.loads(answer)["choices"][0]["message"]["content"])

@@ -77,7 +77,9 @@ def load_detector(name: str, **options: Any) -> Detector:
         )
     missing = [each.name for each in taken.values() if each.default is each.empty and each.kind is each.KEYWORD_ONLY]
     if absent := [each for each in missing if each not in options]:
-        raise DetectorError(f"the detector {plain!r} needs {' and '.join(absent)}: load_detector({plain!r}, {absent[0]}=…).")
+        raise DetectorError(
+            f"the detector {plain!r} needs {' and '.join(absent)}: load_detector({plain!r}, {absent[0]}=…)."
+        )
     detector = made(**options)
     if not isinstance(detector, Detector):
         raise DetectorError(
@@ -122,6 +124,4 @@ def from_callable(
         licence: Likewise.
     """
     classes = classes or (name,)
-    return FrameDetector(
-        DetectorCard(name, version, classes, dict.fromkeys(classes, threshold), licence), function
-    )
+    return FrameDetector(DetectorCard(name, version, classes, dict.fromkeys(classes, threshold), licence), function)

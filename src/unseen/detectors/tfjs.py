@@ -38,5 +38,7 @@ def read_tfjs(manifest: Path) -> dict[str, Tensor]:
             if start != len(data):
                 raise ValueError(f"{len(data) - start} bytes are left over")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DetectorError(f"expected TensorFlow.js weights at {manifest}, which could not be read: {error}") from error
+        raise DetectorError(
+            f"expected TensorFlow.js weights at {manifest}, which could not be read: {error}"
+        ) from error
     return weights
