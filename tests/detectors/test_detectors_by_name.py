@@ -26,7 +26,7 @@ def install(folder: Path, code: str) -> None:
     info = folder / "thirdparty-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thirdparty\nVersion: 1.0\n", encoding="utf-8")
-    names = ("bright", "made", "wrong")
+    names = ("bright", "made", "wrong", "gone")
     lines = [f"their-{name} = thirdparty:{name}" for name in names]
     (info / "entry_points.txt").write_text("\n".join(["[unseen.detectors]", *lines]), encoding="utf-8")
 
@@ -55,6 +55,8 @@ def test_detectors_of_other_packages_are_found_by_their_entry_points(tmp_path, m
     assert made.card.thresholds == {"made": 0.25}
     with pytest.raises(DetectorError, match="gave a int"):
         load_detector("their-wrong")
+    with pytest.raises(DetectorError, match="entered as thirdparty:gone, which does not load"):
+        load_detector("their-gone")
 
 
 def test_unknown_names_and_options_say_which_there_are():
@@ -66,6 +68,11 @@ def test_unknown_names_and_options_say_which_there_are():
         load_detector("judge")
     with pytest.raises(DetectorError, match=r"threshold after the colon, as in nsfw:0\.2, got 'low'"):
         load_detector("nsfw:low")
+    with pytest.raises(DetectorError, match=r"one threshold, got 'nsfw:0.5' and threshold=0\.2"):
+        load_detector("nsfw:0.5", threshold=0.2)
+    for name in ("nsfw:1.5", "nsfw:-0.1", "nsfw:nan"):
+        with pytest.raises(DetectorError, match="threshold from 0 to 1"):
+            load_detector(name)
 
 
 def test_a_function_of_frames_is_a_detector_and_sees_a_long_video_in_pieces():

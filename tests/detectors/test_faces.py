@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from unseen.detectors import load_detector, shown
-from unseen.detectors.face import WEIGHTS, face_reader
 from unseen.detectors.face_networks import embed_faces, find_faces, find_landmarks
+from unseen.detectors.face_reader import WEIGHTS, face_reader
 from unseen.detectors.photographs import WITH_FACES, photograph
 from unseen.detectors.tfjs import read_tfjs
 from unseen.errors import DetectorError
 
 with_weights = pytest.mark.skipif(
     not os.environ.get(WEIGHTS) or importlib.util.find_spec("skimage") is None,
-    reason=f"needs scikit-image and face-api's weights: set {WEIGHTS}, see src/unseen/detectors/face.py",
+    reason=f"needs scikit-image and face-api's weights: set {WEIGHTS}, see src/unseen/detectors/face_reader.py",
 )
 
 

@@ -55,6 +55,9 @@ def test_imagenets_top_k_is_one_for_the_k_likeliest_of_the_thousand():
         load_detector("imagenet", top_k=0)
     with pytest.raises(DetectorError, match="places from 0 to 999"):
         load_detector("imagenet", classes={"unicorn": 1000})
+    with pytest.raises(DetectorError, match=r"expected some of tench, .*got \('unicorn',\)"):
+        load_detector("imagenet", classes=("unicorn",))
+    assert load_detector("imagenet", classes=("church",)).card.floor == {"church": 0.0}
 
 
 def test_imagenette_is_the_default_and_carries_its_floor():

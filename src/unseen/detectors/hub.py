@@ -18,13 +18,16 @@ def from_hub(kind: str, model: str | Path, *, revision: str | None = None) -> An
         revision: Branch, tag or commit of the hub repository.
 
     Raises:
-        DetectorError: `model` is in neither the hub, the local cache nor a folder, or is of another kind.
+        DetectorError: `model` is in neither the hub, the local cache nor a folder, is of another kind, or needs a
+            package that is not installed.
     """
     import transformers
 
     try:
         loaded = getattr(transformers, kind).from_pretrained(model, revision=revision)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except ImportError as error:
+        raise DetectorError(f"the detector's model {model} needs a package that is not installed: {error}") from error
+    except (OSError, ValueError, KeyError) as error:
         where = "in that folder" if Path(model).is_dir() else "in the local hub cache, nor could it be fetched"
         raise DetectorError(
             f"the detector's model {model} was not found as an {kind} {where}. Check the id and the network, run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,12 +31,12 @@ _SHORT_SIDE, _SIZE = 256, 224
 
 
 def imagenet(
-    *, classes: Mapping[str, int] | None = None, top_k: int | None = None, threshold: float = 0.5
+    *, classes: Mapping[str, int] | Sequence[str] = tuple(IMAGENETTE), top_k: int | None = None, threshold: float = 0.5
 ) -> FrameDetector:
     """The detector.
 
     Args:
-        classes: Names and places (0 to 999) of ImageNet-1k's classes; the ten of Imagenette by default.
+        classes: Some of Imagenette's ten by name, or any of ImageNet-1k's classes as names with places (0 to 999).
         top_k: Answer 1 where a class is among the `top_k` likeliest of the thousand and 0 elsewhere, as ESR-k and
             PSR-k count, instead of with its probability.
         threshold: From which probability a frame shows a class.
@@ -48,9 +48,11 @@ def imagenet(
     """
     import torch
 
-    chosen = dict(IMAGENETTE if classes is None else classes)
+    chosen = dict(classes) if isinstance(classes, Mapping) else {name: IMAGENETTE.get(name, -1) for name in classes}
     if not chosen or not all(isinstance(place, int) and 0 <= place < 1000 for place in chosen.values()):
-        raise DetectorError(f"expected classes as names with places from 0 to 999, got {chosen}.")
+        raise DetectorError(
+            f"expected some of {', '.join(IMAGENETTE)}, or names with places from 0 to 999, got {classes!r}."
+        )
     check_top_k(top_k, 1000)
     package = require("efficientnet_lite_pytorch", "detectors")
     image = require("PIL.Image", "detectors")

@@ -49,37 +49,16 @@ def load_detector(name: str, **options: Any) -> Detector:
     """
     plain, colon, threshold = name.partition(":")
     if colon:
+        if "threshold" in options:
+            raise DetectorError(f"expected one threshold, got {name!r} and threshold={options['threshold']}.")
         try:
-            options = {"threshold": float(threshold), **options}
+            options["threshold"] = float(threshold)
         except ValueError:
             raise DetectorError(
                 f"expected a threshold after the colon, as in {plain}:0.2, got {threshold!r}."
             ) from None
-    plugins = _plugins()
-    if plain in BUILT_IN:
-        module, _, function = BUILT_IN[plain].partition(":")
-        made: Any = getattr(importlib.import_module(module), function)
-    elif plain in plugins:
-        made = plugins[plain].load()
-    else:
-        raise DetectorError(
-            f"there is no detector {plain!r}; there are {', '.join(available_detectors())}. Packages add theirs through"
-            f" the entry point group {GROUP}."
-        )
-    if _reads_frames(made):
-        made = _adapter(plain, made)
-    taken = inspect.signature(made).parameters
-    loose = any(each.kind is each.VAR_KEYWORD for each in taken.values())
-    unknown = [] if loose else [option for option in options if option not in taken]
-    if unknown:
-        raise DetectorError(
-            f"the detector {plain!r} does not take {', '.join(unknown)}; it takes {', '.join(taken) or 'no options'}."
-        )
-    missing = [each.name for each in taken.values() if each.default is each.empty and each.kind is each.KEYWORD_ONLY]
-    if absent := [each for each in missing if each not in options]:
-        raise DetectorError(
-            f"the detector {plain!r} needs {' and '.join(absent)}: load_detector({plain!r}, {absent[0]}=…)."
-        )
+    made = _maker(plain)
+    _check_options(plain, made, options)
     detector = made(**options)
     if not isinstance(detector, Detector):
         raise DetectorError(
@@ -87,6 +66,45 @@ def load_detector(name: str, **options: Any) -> Detector:
             " have a `card`."
         )
     return detector
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    """The function that makes a detector from options."""
+    if name in BUILT_IN:
+        module, _, function = BUILT_IN[name].partition(":")
+        return getattr(importlib.import_module(module), function)
+    entry = _plugins().get(name)
+    if entry is None:
+        raise DetectorError(
+            f"there is no detector {name!r}; there are {', '.join(available_detectors())}. Packages add theirs through"
+            f" the entry point group {GROUP}."
+        )
+    try:
+        made = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise DetectorError(
+            f"the detector {name!r} is entered as {entry.value}, which does not load: {error}."
+        ) from error
+    return _adapter(name, made) if _reads_frames(made) else made
+
+
+def _check_options(name: str, made: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    taken = inspect.signature(made).parameters
+    loose = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    unknown = [] if loose else [option for option in options if option not in taken]
+    if unknown:
+        raise DetectorError(
+            f"the detector {name!r} does not take {', '.join(unknown)}; it takes {', '.join(taken) or 'no options'}."
+        )
+    needed = [each.name for each in taken.values() if each.default is each.empty and each.kind is each.KEYWORD_ONLY]
+    absent = [each for each in needed if each not in options]
+    if absent:
+        raise DetectorError(
+            f"the detector {name!r} needs {' and '.join(absent)}: load_detector({name!r}, {absent[0]}=…)."
+        )
+    limit = options.get("threshold", 0.5)
+    if not isinstance(limit, (int, float)) or not 0 <= limit <= 1:
+        raise DetectorError(f"expected a threshold from 0 to 1, got {limit!r}.")
 
 
 def _reads_frames(made: Any) -> bool:
