@@ -130,7 +130,7 @@ def write_mixed(folder: Path, clips: int, size: int = 256, frames: int = 48) -> 
     kinds = (".mp4", ".mp4", ".webm", ".gif", "")
     for number in range(clips - len(ODD)):
         kind = kinds[number % len(kinds)]
-        height, width = size - 32 * (number % 3), size + 32 * (number % 2)
+        height, width = size - size // 8 * (number % 3), size + size // 8 * (number % 2)
         clip = moving_square(frames - 8 * (number % 4), height, width, 100 + number, red=number % 2 == 0)
         path = folder / f"clip_{number:03d}{kind}"
         if kind:

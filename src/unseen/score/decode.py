@@ -168,9 +168,9 @@ class Decoding:
                 self._damaged("the file ends without the mark of a GIF's end")
         # WebM has neither an index of frames nor a mark at its end. With sound beside it, that may set the length.
         alone = len(container.streams) == 1 and "webm" in container.format.name
-        if alone and container.duration and self._last is not None:
+        if alone and container.duration:
             whole = container.duration / 1e6
-            missing = whole - self._last - max(self._held, self._gaps[1] if self._gaps else 0.0)
+            missing = whole - (self._last or 0.0) - max(self._held, self._gaps[1] if self._gaps else 0.0)
             if missing > 0.1 + 0.05 * whole:
                 self._damaged(f"{missing:.1f} of {whole:.1f} seconds are missing")
 
