@@ -47,11 +47,12 @@ def find_clips(folder: Path, skip: Path | None = None) -> Folder:
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder of videos; give its path")
+    skip = None if skip is None else skip.resolve()
     clips: list[Clip] = []
     other = 0
     for here, folders, files in os.walk(folder):
         place = Path(here)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and place / name != skip)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and (place / name).resolve() != skip)
         shown = sorted(name for name in files if not name.startswith("."))
         videos = [name for name in shown if Path(name).suffix.lower() in VIDEOS]
         frames = [name for name in shown if Path(name).suffix.lower() in FRAMES]
