@@ -139,7 +139,7 @@ def test_ctrl_c_says_what_is_kept(folder: Path, tmp_path: Path, monkeypatch, cap
     command = ["score", str(folder), "--detector", "red:Impatient", "--out", str(tmp_path)]
     assert main(command) == 130
     said = capsys.readouterr().err
-    assert "of 24 files are kept" in said and "scores.sqlite" in said
+    assert "3 of 24 files are kept" in said and "scores.sqlite" in said
     with pytest.raises(KeyboardInterrupt, match="are kept"):
         score_folder(folder, detectors=[Impatient()], out=tmp_path / "other")
 

@@ -100,13 +100,14 @@ def _score(
     from tqdm import tqdm
 
     digests: dict[str, str | VideoError] = {}
-    decoded = 0
+    done = decoded = 0
     try:
         for clip in tqdm(clips, desc="scoring", unit="file", disable=not progress):
             try:
                 digests[clip.name] = digest = digest_of(clip)
             except VideoError as error:
                 digests[clip.name] = error
+                done += 1
                 continue
             content = _content(digest)
             known = store.video(content)
@@ -114,8 +115,9 @@ def _score(
             if known is None or (known.facts is not None and missing):
                 _score_one(clip, content, missing, store, chunk)
                 decoded += 1
+            done += 1
     except KeyboardInterrupt:
-        kept = f"{len(digests)} of {len(clips)} files are kept in {store.path}; the same command goes on there"
+        kept = f"{done} of {len(clips)} files are kept in {store.path}; the same command goes on there"
         raise KeyboardInterrupt(kept) from None
     return digests, decoded
 
