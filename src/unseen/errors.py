@@ -27,6 +27,21 @@ class FramesError(UnseenError, ValueError):
     """A video's frames have another shape or type than a detector or metric reads."""
 
 
+class VideoError(UnseenError, ValueError):
+    """A video file or a folder of frames cannot be read to its end.
+
+    `status` is one word or two for tables: "empty", "no video", "damaged", "mixed sizes", "too large", "not a file".
+    """
+
+    def __init__(self, status: str, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+class StoreError(UnseenError, RuntimeError):
+    """What `unseen score` keeps between runs cannot be read or written; the message names the file and what to do."""
+
+
 class DetectorError(UnseenError, RuntimeError):
     """A detector or metric cannot be loaded; the message says which package or model it needs."""
 

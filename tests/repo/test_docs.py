@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from conftest import SMALL_FIT, make_encoder, make_eraser, make_pipe
@@ -52,11 +53,11 @@ class Quick(WanPipeline):
         return super().__call__(prompt, **{**small, **options})
 
 
-def run_examples(page: str, names: dict[str, Any]) -> None:
-    """Run the Python of a page in order and in one namespace."""
+def run_examples(page: str, names: dict[str, Any], count: int = 3) -> None:
+    """Run the Python of a page, at least `count` examples, in order and in one namespace."""
     text = (DOCS / page).read_text(encoding="utf-8")
     examples = list(re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
-    assert len(examples) >= 3
+    assert len(examples) >= count
     for match in examples:
         line = text.count("\n", 0, match.start(1))
         exec(compile("\n" * line + match[1], f"docs/{page}", "exec"), names)
@@ -112,6 +113,27 @@ def test_the_page_on_detectors_knows_every_detector_and_the_extras():
     assert set(re.findall(r"unseen\[(\w+)\]", text)) <= set(extras)
 
 
+def test_the_examples_of_the_page_on_scoring_run(tmp_path, monkeypatch, capsys):
+    av = pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clips").mkdir()
+    with av.open("clips/red.mp4", "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        picture = np.full((48, 64, 3), (230, 20, 20), np.uint8)
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    (tmp_path / "prompts.csv").write_text("file,prompt\nred.mp4,a red wall\n", encoding="utf-8")
+    text = (DOCS / "scoring.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^unseen (.*)$", text, re.MULTILINE)
+    assert main(shlex.split(command)) == 0
+    table = tmp_path / "runs/score/clips/scores.csv"
+    assert "red.mp4,scored,,a red wall" in table.read_text(encoding="utf-8")
+    run_examples("scoring.md", {}, count=1)
+    assert "{'scored': 1}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_of_the_page_on_fitting_exist(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -126,7 +148,9 @@ def test_the_commands_of_the_page_on_fitting_exist(command, tmp_path, monkeypatc
         assert main(arguments) == 0 and "  |  " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["docs/fitting.md", "docs/method.md", "README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/fitting.md", "docs/method.md", "docs/scoring.md", "README.md", "CONTRIBUTING.md"]
+)
 def test_the_settings_and_modules_that_a_page_names_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     named = set(re.findall(r"[`\"]((?:prompts|sae|search|edit)\.[a-z]\w*)", text)) - {"prompts.py"}

@@ -19,6 +19,7 @@ CORE = {
 """What has to work with torch, transformers and safetensors alone; pyproject's import contracts keep it apart."""
 
 EXTRAS = (
+    "av",
     "concept_erasure",
     "cv2",
     "diffusers",

@@ -1,4 +1,4 @@
-"""The command line: `unseen demo | fit | prompts | generate | evaluate | sweep | ablate | plan | doctor | train`."""
+"""The command line: `unseen demo | fit | prompts | generate | evaluate | sweep | plan | score | doctor | ...`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _EXPECTED = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0; 1 if `doctor` finds a problem; 2 after an error that the user can put right; 3 for
-    a fit that does not work."""
+    """Run a command. Returns 0; 1 if `doctor` finds a problem or `score` a file that it cannot read; 2 after an error
+    that the user can put right; 3 for a fit that does not work."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that lacks an arrow gets a question mark, not a failure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unseen.cli import commands
+from unseen.cli import commands, score
 from unseen.cli.settings import add_settings
 
 EVALUATIONS = {
@@ -194,6 +194,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--tflops", type=float, metavar="X", help="speed of the device meant, in TFLOP/s (default: this one, measured)"
     )
     plan.set_defaults(run=commands.plan)
+
+    score.add(known)
 
     doctor = known.add_parser(
         "doctor",

@@ -7,7 +7,12 @@ intervals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+
+from unseen.metrics.rates import Rate, rate
 
 
 def in_top_k(scores: np.ndarray, wanted: np.ndarray, k: int) -> np.ndarray:
@@ -36,3 +41,17 @@ def erased(scores: np.ndarray, wanted: np.ndarray, k: int = 1) -> np.ndarray:
 def preserved(scores: np.ndarray, wanted: np.ndarray, k: int = 1) -> np.ndarray:
     """What PSR-k counts, bool `[clips, frames]`, on other prompts."""
     return in_top_k(scores, wanted, k)
+
+
+def erasure_success(
+    scores: np.ndarray, wanted: np.ndarray, prompts: Sequence[Any], seeds: Sequence[Any], k: int = 1
+) -> Rate:
+    """ESR-k with its interval, on the erased concept's own prompts; arguments as in `in_top_k`."""
+    return rate(erased(scores, wanted, k), prompts, seeds)
+
+
+def preservation_success(
+    scores: np.ndarray, wanted: np.ndarray, prompts: Sequence[Any], seeds: Sequence[Any], k: int = 1
+) -> Rate:
+    """PSR-k with its interval, on other prompts than the erased concept's; arguments as in `in_top_k`."""
+    return rate(preserved(scores, wanted, k), prompts, seeds)

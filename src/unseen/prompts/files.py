@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..concept import PromptPair
@@ -23,6 +24,8 @@ PAIR_HEADERS = (
 """Column names that pairs are known by: the prompt with the concept, and the one without."""
 PROMPT_HEADERS = ("prompt", "text", "caption")
 """Column names that single prompts are known by."""
+VIDEO_HEADERS = (("file", "prompt", "seed"), ("video", "prompt", "seed"), ("file", "prompt"), ("video", "prompt"))
+"""Column names by which videos' prompts are known; the seed may be left out."""
 _MOST_BYTES = 256 << 20
 
 
@@ -57,6 +60,37 @@ def load_prompts(path: str | Path) -> list[str]:
         prompts = [_prompt(path, line, column, value) for line, row in rows for column, value in row.items()]
     if not prompts:
         raise PromptFileError(f"{path}: holds no prompts. Write one a line.")
+    return prompts
+
+
+@dataclass(frozen=True)
+class VideoPrompt:
+    """What a video was generated from."""
+
+    prompt: str
+    seed: str = ""
+    """As the table gives it; empty where it has no column for seeds, or nothing in it."""
+
+
+def load_video_prompts(path: str | Path) -> dict[str, VideoPrompt]:
+    """Read a `.csv` or `.jsonl` table of videos with their prompts, UTF-8, whose columns are named as in
+    `VIDEO_HEADERS`; by file, as the table names it.
+
+    Raises `PromptFileError` naming the file, the line and what is wrong with it.
+    """
+    path = Path(path)
+    prompts: dict[str, VideoPrompt] = {}
+    for line, row in _rows(path, (".csv", ".jsonl"), VIDEO_HEADERS):
+        file = row.get("file", row.get("video"))
+        if not isinstance(file, str) or not file.strip():
+            raise PromptFileError(f"{path}, line {line}: expected the name of a video, got {file!r}.")
+        if file.strip() in prompts:
+            raise PromptFileError(f"{path}, line {line}: {file.strip()!r} has a prompt already; keep one line for it.")
+        seed = row.get("seed")
+        prompt = _prompt(path, line, "prompt", row["prompt"])
+        prompts[file.strip()] = VideoPrompt(prompt, "" if seed is None else str(seed).strip())
+    if not prompts:
+        raise PromptFileError(f"{path}: holds no prompts. Each line needs a video and its prompt.")
     return prompts
 
 

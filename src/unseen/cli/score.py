@@ -1,0 +1,111 @@
+"""`unseen score`: detectors and metrics over a folder of videos, whoever made them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+METRICS = ("flicker", "smoothness", "motion")
+"""Those of `unseen.metrics.streaming`, named here so that help needs nothing installed."""
+_NEEDS = {"av": "av", "cv2": "opencv-python-headless", "numpy": "numpy", "tqdm": "tqdm"}
+
+
+def add(known: Any) -> None:
+    """Add the command to the parser's commands."""
+    score = known.add_parser(
+        "score",
+        help="score a folder of videos with detectors and metrics",
+        description="Decodes every MP4, WebM, GIF and folder of frames below FOLDER once, asks detectors and metrics,"
+        " and writes scores.csv and summary.md. Damaged and empty files are reported and skipped. The same command"
+        " goes on where it stopped.",
+        epilog="Exit code 0: every file was scored; 1: some were reported as unreadable or refused; 2: the command has"
+        " to be changed.",
+    )
+    score.add_argument("folder", type=Path, metavar="FOLDER", help="where the videos are, in subfolders too")
+    score.add_argument(
+        "--detector",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a detector that comes with unseen, or MODULE:ATTRIBUTE for one of your own; may be repeated",
+    )
+    score.add_argument(
+        "--metric", action="append", default=[], metavar="NAME", help=f"{', '.join(METRICS)}; may be repeated"
+    )
+    score.add_argument(
+        "--prompts", type=Path, metavar="FILE", help="CSV or JSONL with the columns file, prompt and perhaps seed"
+    )
+    score.add_argument("--out", type=Path, metavar="FOLDER", help="folder to write to (default: runs/score/NAME)")
+    score.add_argument(
+        "--chunk", type=int, default=32, metavar="N", help="most frames held at a time (default: %(default)s)"
+    )
+    score.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score, and say what came out; 1 if a file could not be scored."""
+    from unseen.names import file_name
+
+    _require_packages()
+    if options.chunk < 1:
+        raise ValueError(f"--chunk: expected a number of 1 or more, got {options.chunk}.")
+    from unseen.score import score_folder
+
+    out = options.out or Path("runs/score") / file_name(options.folder.resolve().name or "root")
+    try:
+        scores = score_folder(
+            options.folder,
+            detectors=[detector_of(name) for name in options.detector],
+            metrics=options.metric,
+            prompts=options.prompts,
+            out=out,
+            chunk=options.chunk,
+            progress=True,
+        )
+    except KeyboardInterrupt as stopped:
+        print(f"unseen: interrupted; {stopped or 'nothing was scored yet'}", file=sys.stderr)
+        return 130
+    print(scores.summary)
+    print(f"{scores.scored_now} files decoded now; {out / 'scores.csv'}, {out / 'summary.md'}")
+    return int(any(status != "scored" for status in scores.statuses))
+
+
+def _require_packages() -> None:
+    from unseen.errors import DetectorError
+
+    missing = [package for module, package in _NEEDS.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise DetectorError(f'Scoring videos needs {", ".join(missing)}: pip install "unseen[score]".')
+
+
+def detector_of(name: str) -> Any:
+    """The detector of that name, or what MODULE:ATTRIBUTE leads to; a class or function is called for one.
+
+    Raises:
+        DetectorError: there is none.
+    """
+    from unseen.errors import DetectorError
+
+    module_name, colon, attribute = name.partition(":")
+    if not colon:
+        load = getattr(importlib.import_module("unseen.detectors"), "load_detector", None)
+        if load is None:
+            raise DetectorError(f"{name!r}: this version has no detectors by name; give MODULE:ATTRIBUTE.")
+        return load(name)
+    if (here := os.getcwd()) not in sys.path:  # a console script, unlike `python -m`, does not look where it is run
+        sys.path.insert(0, here)
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise
+        raise DetectorError(f"{name!r}: there is no module {module_name!r} here; check its name.") from error
+    except AttributeError as error:
+        raise DetectorError(f"{name!r}: {module_name} has no {attribute!r}; check its name.") from error
+    return found() if inspect.isclass(found) or inspect.isfunction(found) else found
