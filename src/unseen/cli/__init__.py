@@ -1,4 +1,5 @@
-"""The command line: `unseen demo | fit | prompts | generate | evaluate | sweep | ablate | plan | doctor | train`."""
+"""The command line: `unseen demo | fit | prompts | generate | app | evaluate | sweep | ablate | plan | doctor |
+train`."""
 
 from __future__ import annotations
 
