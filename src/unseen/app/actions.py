@@ -145,8 +145,18 @@ def compare_steps(model: Model, session: Session, prompt: str, seed: int) -> Ite
     elif not model.has_bare(prompt, seed):
         yield "Drawing without erasers."
     before = model.bare(prompt, seed)
-    yield "Drawing with erasers. The first time, the model is asked what ordinary words look like, which takes longer."
+    yield (
+        "Drawing with erasers. The first time, the model is asked what ordinary words look like, which takes a minute or"
+        " more on a processor."
+    )
     yield draw_comparison(model, session, prompt, seed, before)
+
+
+def compared(model: Model, session: Session, prompt: str, seed: int) -> Comparison:
+    """The comparison alone. Raises what `compare_steps` raises."""
+    *_, found = compare_steps(model, session, prompt, seed)
+    assert isinstance(found, Comparison)
+    return found
 
 
 def draw_comparison(model: Model, session: Session, prompt: str, seed: int, before: np.ndarray) -> Comparison:

@@ -72,7 +72,18 @@ def serve(
     gr = gradio()
     page = build(models, erasers, runs)
     page.queue(default_concurrency_limit=8, api_open=False)
-    theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=_FONTS, font_mono=_MONO)
+    theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=_FONTS, font_mono=_MONO).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        slider_color="*primary_700",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        input_border_width="1px",
+        input_border_color="*neutral_400",
+        checkbox_border_color="*neutral_500",
+    )
     try:
         page.launch(
             server_name=host,
@@ -107,16 +118,15 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
     made = tempfile.TemporaryDirectory(prefix="unseen-app-")  # files to download; goes with the page
     with gr.Blocks(title="unseen: erase a concept", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         page.unseen_files = made
-        session, fitted, last = gr.State(Session()), gr.State(None), gr.State(None)
+        session, fitted, last, suggested = gr.State(Session()), gr.State(None), gr.State(None), gr.State(())
         gr.Markdown(LEAD, elem_classes="unseen-lead")
         with gr.Tabs():
-            with gr.Tab("Erase and compare"):
-                with gr.Row():
-                    with gr.Column(min_width=300):
-                        concept = _concept_part(gr, models)
-                    with gr.Column(min_width=300):
-                        slots = _slots_part(gr)
-                compare = _compare_part(gr)
+            with gr.Tab("Erase"), gr.Row():
+                with gr.Column(min_width=300):
+                    concept = _concept_part(gr, models)
+                with gr.Column(min_width=300):
+                    slots = _slots_part(gr)
+                    compare = _compare_part(gr)
             with gr.Tab("What stays"):
                 near = _near_part(gr)
             with gr.Tab("Files"):
@@ -129,7 +139,9 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
 
         # Fit
         concept["suggest"].click(_suggest, [concept["name"], concept["kind"], concept["synonyms"]],
-                                 [concept["synonyms"], concept["status"]], show_progress="hidden")  # fmt: skip
+                                 [concept["synonyms"], concept["status"], suggested], show_progress="hidden")  # fmt: skip
+        concept["name"].input(_forget, [concept["synonyms"], suggested], [concept["synonyms"], suggested],
+                              show_progress="hidden", trigger_mode="always_last")  # fmt: skip
         concept["fit"].click(
             _fitter(models),
             [concept[n] for n in ("model", "name", "kind", "synonyms", "replacement")],
@@ -140,7 +152,7 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
         # Draw
         drawing = {
             "inputs": [session, concept["model"], compare["prompt"], compare["seed"]],
-            "outputs": [last, compare["status"], compare["pair"], compare["words"]],
+            "outputs": [last, compare["status"], compare["pair"], compare["words"], compare["film"]],
             "concurrency_id": "draw",
             "concurrency_limit": 1,
             "show_progress": "minimal",
@@ -223,16 +235,16 @@ _USE = "None yet. Learn one on this page, or take one from the tab Files."
 def _compare_part(gr: Any) -> dict[str, Any]:
     gr.Markdown("## 3. Compare")
     with gr.Row():
-        prompt = gr.Textbox(_EXAMPLES[0], label="Prompt", lines=2, max_length=LONGEST_PROMPT + 1, elem_id="prompt",
-                            scale=4, info="Enter draws; Shift + Enter makes a new line")  # fmt: skip
-        seed = gr.Number(0, label="Seed", info="another number, another clip", elem_id="seed", scale=1, min_width=120)
+        prompt = gr.Textbox(_EXAMPLES[0], label="Prompt", lines=3, max_length=LONGEST_PROMPT + 1, elem_id="prompt",
+                            scale=4, min_width=250, info="Enter draws; Shift + Enter makes a new line")  # fmt: skip
+        seed = gr.Number(0, label="Seed", info="another number, another clip", elem_id="seed", scale=1, min_width=130)
     gr.Examples([[text] for text in _EXAMPLES], [prompt], label="Prompts to try")
     draw = gr.Button("Draw before and after", variant="primary", elem_id="draw")
     status = gr.HTML("", elem_id="draw-status")
     found = gr.HTML("", elem_id="pair")
     words = gr.HTML("", elem_id="words")
     with gr.Row():
-        film = gr.Button("Make an MP4 of both", size="sm", elem_id="film")
+        film = gr.Button("Make an MP4 of both", size="sm", visible=False, elem_id="film")
         file = gr.File(label="MP4", interactive=False, visible=False, elem_id="mp4")
     return {"prompt": prompt, "seed": seed, "draw": draw, "status": status, "pair": found, "words": words,
             "film": film, "file": file}  # fmt: skip
@@ -320,18 +332,25 @@ def _status(session: Session) -> str:
     return picture.message(f"Erased together: {', '.join(names)}" if names else "All are off: nothing is erased")
 
 
-def _suggest(name: str, kind: str, synonyms: str) -> tuple[str, str]:
+def _suggest(name: str, kind: str, synonyms: str) -> tuple[str, str, tuple[str, ...]]:
     try:
         wanted = concept_from(name, kind, synonyms)
         found = [w for w in actions.suggest_synonyms(wanted.name, kind) if w.casefold() not in
                  {s.casefold() for s in wanted.synonyms}]  # fmt: skip
     except _EXPECTED as error:
-        return synonyms, _problem(error)
+        return synonyms, _problem(error), ()
     if not found:
-        return synonyms, picture.message("No other words are known here. Add those your users would type")
-    return ", ".join([*wanted.synonyms, *found]), picture.message(
-        f"Added: {', '.join(found)}. Remove what you do not mean"
-    )
+        return synonyms, picture.message("No other words are known here. Add those your users would type"), ()
+    words = f"Added: {', '.join(found)}. Remove what you do not mean"
+    return ", ".join([*wanted.synonyms, *found]), picture.message(words), tuple(found)
+
+
+def _forget(synonyms: str, suggested: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Other words for another concept must not stay when the name changes; those typed by hand do."""
+    if not suggested:
+        return synonyms, ()
+    kept = [word.strip() for word in synonyms.split(",") if word.strip() and word.strip() not in suggested]
+    return ", ".join(kept), ()
 
 
 def _fitter(models: Models) -> Callable[..., Iterator[tuple[Any, ...]]]:
@@ -409,20 +428,27 @@ def _drawer(models: Models, *, again: bool = False) -> Callable[..., Iterator[tu
 
         skip = gr.skip()
         if again and last is None:  # nothing was drawn that could be drawn anew
-            yield skip, skip, skip, skip
+            yield skip, skip, skip, skip, skip
             return
         try:
             text, number = prompt_from(prompt), seed_from(seed)
             if again and not session.acting:
-                yield None, picture.message("No eraser is on; the model draws what stands under Before"), skip, skip
+                yield (
+                    None,
+                    picture.message("No eraser is on; the model draws what stands under Before"),
+                    skip,
+                    skip,
+                    skip,
+                )
                 return
             for step in actions.compare_steps(models.get(model), session, text, number):
                 if isinstance(step, str):
-                    yield skip, picture.message(step), skip, skip
+                    yield skip, picture.message(step), skip, skip, skip
                 else:
-                    yield step, picture.message("Done"), picture.pair(step), picture.prompt_words(step)
+                    shown = picture.pair(step), picture.prompt_words(step), gr.update(visible=True)
+                    yield step, picture.message("Done"), *shown
         except _EXPECTED as error:
-            yield None, _problem(error), "", ""
+            yield None, _problem(error), "", "", gr.update(visible=False)
 
     return draw
 
@@ -451,7 +477,7 @@ def _neighbours(models: Models) -> Callable[..., Iterator[tuple[str, str]]]:
                 gallery += f"<h3>Near {picture.escape(held.eraser.name)}</h3>"
                 for count, prompt in enumerate(prompts, 1):
                     yield picture.message(f"Drawing {count} of {len(prompts)} for {held.eraser.name}"), gallery
-                    *_, found = actions.compare_steps(chosen, session, prompt, number)
+                    found = actions.compared(chosen, session, prompt, number)
                     gallery += f"<h4>{picture.escape(prompt)}</h4>{picture.pair(found)}"
             yield picture.message("Done. Each pair should show the same thing"), gallery
         except _EXPECTED as error:
@@ -481,7 +507,7 @@ def _uploader(paths: list[str] | None) -> tuple[ClearEraser | None, str]:
         eraser = files.uploaded(paths)
     except _EXPECTED as error:
         return None, _problem(error)
-    return eraser, picture.message(f"{eraser.name} is on the page now, under Erase and compare")
+    return eraser, picture.message(f"{eraser.name} is on the page now, under Erase")
 
 
 def _taker(folder: Path | None) -> Callable[[str | None], tuple[ClearEraser | None, str]]:
@@ -490,6 +516,6 @@ def _taker(folder: Path | None) -> Callable[[str | None], tuple[ClearEraser | No
             eraser = files.saved_eraser(folder, name)
         except _EXPECTED as error:
             return None, _problem(error)
-        return eraser, picture.message(f"{eraser.name} is on the page now, under Erase and compare")
+        return eraser, picture.message(f"{eraser.name} is on the page now, under Erase")
 
     return take

@@ -72,7 +72,7 @@ def prompt_words(found: Comparison) -> str:
     """The prompt's tokens, coloured by how strongly an eraser acts, and what was exchanged."""
     parts = ['<p class="unseen-tokens">', *(_token(token) for token in found.tokens), "</p>"]
     fired = [
-        f"{readable(t.text)} {max(v for n, v in t.fired if n == name):.2f}"
+        f"{readable(t.text)} {_number(max(v for n, v in t.fired if n == name))}"
         for one in found.acting
         for name in [one.eraser.name]
         for t in found.tokens
@@ -104,12 +104,16 @@ def _token(token: Token) -> str:
     if not token.fired:
         return f'<span class="unseen-token{joined}">{escape(text)}</span>'
     share = min(1.0, max(0.12, token.activity))
-    title = ", ".join(f"{name} {value:.2f}" for name, value in token.fired)
+    title = ", ".join(f"{name} {_number(value)}" for name, value in token.fired)
     dark = " unseen-dark" if share > 0.55 else ""
     return (
         f'<mark class="unseen-token{joined}{dark}" style="--share:{share:.2f}" title="{escape(title)}">{escape(text)}'
-        f"<sub>{token.activity:.2f}</sub></mark>"
+        f"<sub>{escape(_number(token.activity))}</sub></mark>"
     )
+
+
+def _number(activity: float) -> str:
+    return f"{activity:.2f}" if activity >= 0.01 else "under 0.01"
 
 
 def fitting(progress: Progress) -> str:
