@@ -146,8 +146,8 @@ def compare_steps(model: Model, session: Session, prompt: str, seed: int) -> Ite
         yield "Drawing without erasers."
     before = model.bare(prompt, seed)
     yield (
-        "Drawing with erasers. The first time, the model is asked what ordinary words look like, which takes a minute or"
-        " more on a processor."
+        "Drawing with erasers. The first time, the model is asked what ordinary words look like, which takes a minute"
+        " or more on a processor."
     )
     yield draw_comparison(model, session, prompt, seed, before)
 
@@ -217,7 +217,7 @@ def neighbour_prompts(model: Model, concept: Concept) -> list[str]:
         except ValueError:
             near = ()
         if near and concept.kind != "style":
-            return [f"{with_article(captions.main_name(key))} on a green meadow" for key in near[:_NEAR]]
+            return [f"{captions.grammar().names[key][0].text} on a green meadow" for key in near[:_NEAR]]
         if near:
             frames = captions.grammar().frames
             return [f"a lighthouse on a green meadow, {frames[k].format(captions.main_name(k))}" for k in near[:_NEAR]]
@@ -225,15 +225,6 @@ def neighbour_prompts(model: Model, concept: Concept) -> list[str]:
 
     written = write_prompts(concept, seed=0)
     return list(dict.fromkeys([*written.same_word[:2], *written.retain[: _NEAR + 2]]))[:_NEAR]
-
-
-def with_article(name: str) -> str:
-    """ "bus" → "a bus"; names of persons and plurals stay as they are."""
-    if name[:1].isupper() and " " in name and name.split()[-1][:1].isupper():
-        return name
-    if name.endswith("s") and not name.endswith(("ss", "us")):
-        return name
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def verdict_words(eraser: ClearEraser) -> tuple[bool | None, str]:

@@ -138,10 +138,14 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
         shown = [session, *slots["all"], slots["status"]]
 
         # Fit
-        concept["suggest"].click(_suggest, [concept["name"], concept["kind"], concept["synonyms"]],
-                                 [concept["synonyms"], concept["status"], suggested], show_progress="hidden")  # fmt: skip
-        concept["name"].input(_forget, [concept["synonyms"], suggested], [concept["synonyms"], suggested],
-                              show_progress="hidden", trigger_mode="always_last")  # fmt: skip
+        words = concept["synonyms"]
+        concept["suggest"].click(
+            _suggest, [concept["name"], concept["kind"], words], [words, concept["status"], suggested],
+            show_progress="hidden",
+        )  # fmt: skip
+        concept["name"].input(
+            _forget, [words, suggested], [words, suggested], show_progress="hidden", trigger_mode="always_last"
+        )
         concept["fit"].click(
             _fitter(models),
             [concept[n] for n in ("model", "name", "kind", "synonyms", "replacement")],
@@ -236,8 +240,8 @@ def _compare_part(gr: Any) -> dict[str, Any]:
     gr.Markdown("## 3. Compare")
     with gr.Row():
         prompt = gr.Textbox(_EXAMPLES[0], label="Prompt", lines=3, max_length=LONGEST_PROMPT + 1, elem_id="prompt",
-                            scale=4, min_width=250, info="Enter draws; Shift + Enter makes a new line")  # fmt: skip
-        seed = gr.Number(0, label="Seed", info="another number, another clip", elem_id="seed", scale=1, min_width=130)
+                            scale=4, min_width=180, info="Enter draws; Shift + Enter makes a new line")  # fmt: skip
+        seed = gr.Number(0, label="Seed", info="another number, another clip", elem_id="seed", scale=1, min_width=90)
     gr.Examples([[text] for text in _EXAMPLES], [prompt], label="Prompts to try")
     draw = gr.Button("Draw before and after", variant="primary", elem_id="draw")
     status = gr.HTML("", elem_id="draw-status")
@@ -507,7 +511,7 @@ def _uploader(paths: list[str] | None) -> tuple[ClearEraser | None, str]:
         eraser = files.uploaded(paths)
     except _EXPECTED as error:
         return None, _problem(error)
-    return eraser, picture.message(f"{eraser.name} is on the page now, under Erase")
+    return eraser, picture.message(f"On the page now, under Erase: {eraser.name}")
 
 
 def _taker(folder: Path | None) -> Callable[[str | None], tuple[ClearEraser | None, str]]:
@@ -516,6 +520,6 @@ def _taker(folder: Path | None) -> Callable[[str | None], tuple[ClearEraser | No
             eraser = files.saved_eraser(folder, name)
         except _EXPECTED as error:
             return None, _problem(error)
-        return eraser, picture.message(f"{eraser.name} is on the page now, under Erase")
+        return eraser, picture.message(f"On the page now, under Erase: {eraser.name}")
 
     return take

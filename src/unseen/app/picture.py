@@ -71,15 +71,13 @@ def pair(found: Comparison) -> str:
 def prompt_words(found: Comparison) -> str:
     """The prompt's tokens, coloured by how strongly an eraser acts, and what was exchanged."""
     parts = ['<p class="unseen-tokens">', *(_token(token) for token in found.tokens), "</p>"]
-    fired = [
-        f"{readable(t.text)} {_number(max(v for n, v in t.fired if n == name))}"
-        for one in found.acting
-        for name in [one.eraser.name]
-        for t in found.tokens
-        if any(n == name for n, _ in t.fired)
-    ]
-    if fired:
-        words = f"The darker a word, the more an eraser acts on it (1 = as on the concept itself): {', '.join(fired)}."
+    said = []
+    for name in (one.eraser.name for one in found.acting):
+        acts = [(t, value) for t in found.tokens for concept, value in t.fired if concept == name]
+        if acts:
+            said.append(f"{name} on {', '.join(f'{readable(t.text)} {_number(value)}' for t, value in acts)}")
+    if said:
+        words = f"The darker a word, the more an eraser acts on it (1 = as on the concept itself): {'; '.join(said)}."
     else:
         words = "No eraser acts on any word of this prompt."
     if found.rewritten != found.prompt:

@@ -111,7 +111,7 @@ def concept_from(name: Any, kind: Any, synonyms: Any = "", replacement: Any = ""
         raise AppError(f"Enter {MOST_SYNONYMS} other words at most; there are {len(others)}.")
     for other in others:
         if other.casefold() == name.casefold():
-            raise AppError(f"{other!r} is the name itself; leave it out of the other words.")
+            raise AppError(f"Leave {other!r} out of the other words: it is the name itself.")
     wanted = _text("name of the replacement", replacement, LONGEST_NAME) or None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConceptWarning)  # the page suggests the surname
