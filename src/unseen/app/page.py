@@ -227,7 +227,7 @@ def _slots_part(gr: Any) -> dict[str, Any]:
         with gr.Group(visible=False) as row:
             on = gr.Checkbox(True, label="", elem_id=f"on-{place}")
             dial = gr.Slider(0, MOST_STRENGTH, value=1.0, step=0.05, label="Strength", elem_id=f"dial-{place}",
-                             info="0: nothing is erased")  # fmt: skip
+                             info="0: nothing is erased", buttons=[])  # fmt: skip
             away = gr.Button("Remove", size="sm", elem_id=f"away-{place}")
         rows.append((row, on, dial, away))
     return {"rows": rows, "all": [part for row in rows for part in row], "status": status}
@@ -333,7 +333,11 @@ def _status(session: Session) -> str:
     names = [one.eraser.name for one in session.acting]
     if not session.held:
         return picture.message(_USE)
-    return picture.message(f"Erased together: {', '.join(names)}" if names else "All are off: nothing is erased")
+    return picture.message(
+        f"Erased{' together' if len(names) > 1 else ''}: {', '.join(names)}"
+        if names
+        else "All are off: nothing is erased"
+    )
 
 
 def _suggest(name: str, kind: str, synonyms: str) -> tuple[str, str, tuple[str, ...]]:

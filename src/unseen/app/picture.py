@@ -62,7 +62,8 @@ def pair(found: Comparison) -> str:
     if found.identical:
         words = "Both are the same, bit for bit: nothing that the erasers act on is in this prompt, or they are at 0."
     else:
-        words = f"Same seed, same prompt. The pictures differ by {found.difference:.1f} of 255 on average."
+        much = f"{found.difference:.1f}" if found.difference >= 0.1 else "less than 0.1"
+        words = f"Same seed, same prompt. The pictures differ by {much} of 255 on average."
     after = f"After: {names} erased" if len(found.acting) < 3 else f"After: {len(found.acting)} concepts erased"
     before = clip(found.before, "Before", found.prompt)
     return f'<div class="unseen-pair">{before}{clip(found.after, after, found.prompt)}</div>' + message(words)
