@@ -214,7 +214,7 @@ def test_the_page_fits_a_phone_works_by_keyboard_and_asks_nobody_else(browser: A
         ".every(one => one.labels?.length || one.ariaLabel || one.innerText.trim() || one.title)"
     ), "a control has no name for a screen reader"
     page.focus("#prompt textarea")
-    page.keyboard.press("Enter")
+    page.keyboard.press("Shift+Enter")
     page.wait_for_selector("#draw-status .unseen-problem")
     assert hosts == {address.split("/")[2]}
     context.close()

@@ -240,7 +240,7 @@ def _compare_part(gr: Any) -> dict[str, Any]:
     gr.Markdown("## 3. Compare")
     with gr.Row():
         prompt = gr.Textbox(_EXAMPLES[0], label="Prompt", lines=3, max_length=LONGEST_PROMPT + 1, elem_id="prompt",
-                            scale=4, min_width=180, info="Enter draws; Shift + Enter makes a new line")  # fmt: skip
+                            scale=4, min_width=180, info="Shift + Enter draws")  # fmt: skip
         seed = gr.Number(0, label="Seed", info="another number, another clip", elem_id="seed", scale=1, min_width=90)
     gr.Examples([[text] for text in _EXAMPLES], [prompt], label="Prompts to try")
     draw = gr.Button("Draw before and after", variant="primary", elem_id="draw")
