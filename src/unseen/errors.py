@@ -50,6 +50,10 @@ class EngineError(UnseenError, RuntimeError):
     """Clips cannot be drawn by the engine that was asked for; the message says why and what to do."""
 
 
+class AppError(UnseenError, ValueError):
+    """Something that was entered on the page has to be changed; the message says what."""
+
+
 class UnsupportedEncoderError(UnseenError, TypeError):
     """No list of transformer blocks (or more than one) was found in the text encoder, or a weight has no value."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ from .data import FitData, read, source_of
 from .eraser import ClearEraser
 from .groups import group_size, search_in_groups
 from .report import describe
-from .search import Found, search
+from .search import Found, Progress, search
 from .select import choose_strength, replace_concept, select
 from .verdict import announce
 
@@ -40,6 +40,7 @@ def fit(
     encoder: str | None = None,
     strict: bool = False,
     progress: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> ClearEraser:
     """Fit an eraser for `concept`.
 
@@ -55,6 +56,8 @@ def fit(
         encoder: Which text encoder, where a pipeline has several (see `unseen.text_encoders`): each needs an eraser.
         strict: Raise where the fit did not work by its held-out pairs; otherwise `FitWarning` says so.
         progress: Show a progress bar.
+        on_progress: Called while autoencoders and layer preferences are trained, with how far they have come; what it
+            raises ends the fit. Not where a memory budget makes the fit train layers in groups.
 
     Returns:
         A frozen `ClearEraser`; `eraser.report` says how the fit went, and `report["verdict"]` whether it worked.
@@ -67,7 +70,9 @@ def fit(
     concept = Concept(concept) if isinstance(concept, str) else concept
     started = time.perf_counter()
     with fitting(pipe, encoder, config) as path:
-        data, found = learn(path, concept, config, seed=seed, pairs=pairs, retain=retain, progress=progress)
+        data, found = learn(
+            path, concept, config, seed=seed, pairs=pairs, retain=retain, progress=progress, on_progress=on_progress
+        )
         eraser = finish(data, found, config, started=started)
     announce(eraser.name, eraser.report["verdict"], strict=strict)
     return eraser
@@ -82,6 +87,7 @@ def learn(
     pairs: Sequence[PromptPair] | None = None,
     retain: Sequence[str] = (),
     progress: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[FitData, Found]:
     """The first half of a fit: prompts to states, states to autoencoders and a layer."""
     source = source_of(path, config)
@@ -91,7 +97,7 @@ def learn(
     if group < len(source.candidates):
         return search_in_groups(source, concept, prompts, config, seed, group, progress=progress)
     data = read(source, concept, prompts, config, seed, source.candidates)
-    return data, search(data, config, progress=progress)
+    return data, search(data, config, progress=progress, on_progress=on_progress)
 
 
 def written(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from .data import FitData, subset
 from .memory import SAMPLE_TOKENS
 from .preferences import LayerPreferences
 from .sae import SaeBank, SaeTrainer
+
+_TOLD = 60  # how often a search tells of its progress
 
 
 class Found(NamedTuple):
@@ -32,12 +34,41 @@ class Found(NamedTuple):
     """Of the candidates, in the last round."""
 
 
-def search(data: FitData, config: ClearConfig, *, progress: bool = False) -> Found:
-    """Train the autoencoders of all layers (A) and the layer preferences (B) in turns."""
+class Progress(NamedTuple):
+    """How far a search has come."""
+
+    step: int
+    """Training steps of the autoencoders that are done."""
+    steps: int
+    """Those of the whole search."""
+    layers: tuple[int, ...]
+    """The candidates."""
+    preferences: tuple[float, ...]
+    """Their α so far, which sum to one."""
+
+
+def search(
+    data: FitData,
+    config: ClearConfig,
+    *,
+    progress: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Found:
+    """Train the autoencoders of all layers (A) and the layer preferences (B) in turns.
+
+    `on_progress` is called every few steps and after every round.
+    """
     settings, generator = config.search, torch.Generator().manual_seed(data.seed)
     trainer = trainer_for(data, config, generator)
     preferences = preferences_for(data.layers, config, data.seed)
     costs: LayerCosts | None = None
+    step, every = 0, max(1, config.sae.steps // _TOLD)
+
+    def tell() -> None:
+        if on_progress is not None:
+            on_progress(Progress(step, config.sae.steps, tuple(data.layers), tuple(preferences.history[-1])))
+
+    tell()
     with _bar(data, config.sae.steps, progress) as bar:
         for number in range(settings.rounds):
             for _ in range(number, config.sae.steps, settings.rounds):  # A: α fixed
@@ -47,9 +78,13 @@ def search(data: FitData, config: ClearConfig, *, progress: bool = False) -> Fou
                     weights = 1 - settings.phase_a_weight + settings.phase_a_weight * len(p) * p
                 trainer.step(training_batch(data, config, generator), weights)
                 bar.update()
+                step += 1
+                if step % every == 0:
+                    tell()
             if number >= settings.warm_up:  # B: autoencoders fixed
                 costs = layer_costs(data, trainer.finish(), config, generator)
                 preferences.learn(costs.total, steps=settings.steps)
+                tell()
     return found(trainer.finish(), data.layers, config, preferences, costs)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `unseen demo | fit | prompts | generate | evaluate | sweep | plan | score | doctor | ...`."""
+"""The command line: `unseen demo | fit | prompts | generate | app | evaluate | sweep | plan | score | doctor | ...`."""
 
 from __future__ import annotations
 

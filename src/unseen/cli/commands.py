@@ -32,7 +32,8 @@ class UsageError(Exception):
     """Something in the command has to be changed; the message says what."""
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raise `UsageError` where Diorama's packages are missing; quiet the loading of models otherwise."""
     missing = [name for name in _EXTRA_MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -46,7 +47,7 @@ def _require_extra() -> None:
 
 def _pipeline(options: argparse.Namespace, *, text_only: bool = False) -> Any:
     """The pipeline, or with `text_only` no more of it than a fit needs."""
-    _require_extra()
+    require_extra()
     if options.model in DIORAMA:
         from unseen.diorama import load_pipeline, load_text_encoder
 
@@ -67,7 +68,7 @@ def _pipeline(options: argparse.Namespace, *, text_only: bool = False) -> Any:
 
 def demo(options: argparse.Namespace) -> None:
     """Erase a concept from Diorama, measure it, write the report."""
-    _require_extra()
+    require_extra()
     if options.concept and options.concept_option and options.concept != options.concept_option:
         raise UsageError(f"Name one concept, not both {options.concept!r} and {options.concept_option!r}.")
     concept = options.concept or options.concept_option or "French horn"
@@ -209,7 +210,7 @@ def generate(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure, print tables and write them."""
-    _require_extra()
+    require_extra()
     from unseen.bench.evaluate import run_evaluation
     from unseen.bench.study import Settings, Study
     from unseen.bench.suite import load_suite, needs
@@ -242,7 +243,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def plan(options: argparse.Namespace) -> None:
     """Print what tasks on a model need."""
-    _require_extra()
+    require_extra()
     import unseen
     from unseen.plan import measured_speed, needs, report
 
@@ -265,5 +266,5 @@ def train(options: argparse.Namespace) -> None:
         options.parser.print_help()
         return
     rest = [*options.rest, *(["--help"] if options.help else [])]
-    _require_extra()
+    require_extra()
     importlib.import_module(TRAINERS[options.part]).main(rest)

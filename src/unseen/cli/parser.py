@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unseen.cli import commands, score
+from unseen.cli import app, commands, score
 from unseen.cli.settings import add_settings
 
 EVALUATIONS = {
@@ -138,6 +138,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--call", metavar="JSON", help="arguments of the pipeline call, for instance '{\"num_inference_steps\": 30}'"
     )
     generate.set_defaults(run=commands.generate)
+
+    app.add_to(known)
 
     evaluate = known.add_parser(
         "evaluate",
