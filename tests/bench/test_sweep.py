@@ -32,7 +32,7 @@ from unseen.metrics.rates import Rate
 
 def cell(generative: float, others: float, rest: float) -> SweepCell:
     def rate(value: float) -> Rate:
-        return Rate(value, value, value, 12, 108)
+        return Rate(value, value, value, 12, 12, 108)
 
     return SweepCell(0, 1.0, rate(generative), rate(others), rest)
 
