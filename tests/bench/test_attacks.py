@@ -109,7 +109,7 @@ def test_a_search_works_on_other_text_encoders() -> None:
 
 
 def method(study: Study, name: str) -> compare.Compared:
-    one = Rate(1.0, 1.0, 1.0, 2, 18)
+    one = Rate(1.0, 1.0, 1.0, 2, 1, 18)
     best = Method(name, name, nullcontext, text_only=False)
     return compare.Compared(name, "–", 1.0, SweepCell(0, 1.0, one, one, 1.0), np.ones((2, 9), bool), 1.0, best=best)
 

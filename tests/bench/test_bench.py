@@ -24,7 +24,7 @@ from tiny import make_small_diorama
 
 from unseen.bench.attacks import neutral
 from unseen.bench.cache import BASE, ClipCache, weights_fingerprint
-from unseen.bench.card import bars_reached
+from unseen.bench.card import measured_targets
 from unseen.bench.engines import Inline
 from unseen.bench.evaluate import _file_name
 from unseen.bench.fits import fit_with_control
@@ -46,7 +46,7 @@ from unseen.bench.readings import Readings, what_appears
 from unseen.bench.run import UNEDITED, Method, Runner, unchanged
 from unseen.bench.scores import aspect_kept, rate
 from unseen.bench.study import Settings
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Table, judged, write_tables
+from unseen.bench.tables import JUDGED_COLUMNS, Table, Target, judged, write_tables
 from unseen.diorama.model.pipeline import generate
 from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.scenes import Scene
@@ -452,16 +452,16 @@ def test_a_copied_clip_is_found_at_distance_zero() -> None:
 # Model card
 
 
-def test_the_card_repeats_the_bars_that_were_measured(tmp_path: Path) -> None:
+def test_the_card_repeats_the_targets_that_were_measured(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="unseen evaluate picture"):
-        bars_reached(tmp_path, "picture")
-    rows = (judged("subject shown", 30, 0.5, Bar(0.92), 0.002), judged("motion right", 28, 0.91, Bar(0.9)))
-    write_tables([Table("Picture: bars", JUDGED_COLUMNS, rows)], tmp_path, "picture")
+        measured_targets(tmp_path, "picture")
+    rows = (judged("subject shown", 30, 0.5, Target(0.92), 0.002), judged("motion right", 28, 0.91, Target(0.9)))
+    write_tables([Table("Picture: targets", JUDGED_COLUMNS, rows)], tmp_path, "picture")
     (tmp_path / "picture.json").write_text(json.dumps({"pipeline_sha256": "ab", "settings": {"split": "test"}}))
-    card = bars_reached(tmp_path, "picture")
+    card = measured_targets(tmp_path, "picture")
     assert card["pipeline_sha256"] == "ab"
-    assert [(row["measured"], row["value"], row["verdict"]) for row in card["bars"]] == [
+    assert [(row["measured"], row["value"], row["verdict"]) for row in card["targets"]] == [
         ("subject shown", "0.5", "MISSED"),
         ("motion right", "0.91", "met"),
     ]
-    assert "detector floor" not in card["bars"][1]
+    assert "detector floor" not in card["targets"][1]

@@ -20,7 +20,7 @@ from unseen.bench import compare
 from unseen.bench.comparison import write_cells
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import SweepCell, prompts_for
-from unseen.metrics.rates import Rate
+from unseen.metrics.rates import Rate, rate
 
 
 @pytest.fixture
@@ -43,12 +43,14 @@ def test_every_method_is_in_the_grid_with_settings_that_it_has() -> None:
 def test_a_comparison_tunes_on_development_and_reports_on_test(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("clear", "negative_prompt", "safree", "video_eraser")
     monkeypatch.setattr(compare, "GRID", {name: compare.GRID[name][:2] for name in names})
-    table, instead, own, others, summary = compare.evaluate_methods(study)
+    table, instead, own, others, summary, differences = compare.evaluate_methods(study)
     assert {row[0] for row in table.rows} == {"none", *names}
     assert all(row[2] == 2 for row in table.rows)
     settings = {row[0]: row[1] for row in table.rows}
     assert settings["negative_prompt"] == "–" and settings["safree"].startswith("alpha ")
     assert summary.rows[0][:2] == ("church", "object") and len(summary.rows) == 1
+    assert {row[:3] for row in differences.rows} == {("church", name, 2) for name in names[1:]}
+    assert all(row[-2] <= row[-1] <= 1 for row in differences.rows)
     rendered = {"exact renders", "renders without it"}
     assert [row[0] for row in instead.rows if row[0] not in rendered] == [row[0] for row in table.rows]
     for picture, beside in ((own, rendered), (others, {"exact renders"})):
@@ -124,29 +126,42 @@ def test_more_clips_to_report_hold_those_of_fewer(study: Study, key: str) -> Non
     assert asked("development", clips=8, test_clips=20) == asked("development", clips=8)
 
 
-def found(method: str, generative: float, others: float) -> compare.Compared:
-    def rate(value: float) -> Rate:
-        return Rate(value, value, value, 4, 36)
-
-    hits = np.zeros((4, 9), bool)
-    hits.flat[: round(36 * generative)] = True
-    return compare.Compared(method, "–", 1.0, SweepCell(0, 1.0, rate(generative), rate(others), 1.0), hits, 1.0)
+def found(method: str, generative: float, others: float, clips: int = 4) -> compare.Compared:
+    kept = Rate(others, others, others, clips, clips, 9 * clips)
+    hits = np.repeat(np.arange(clips) < round(clips * generative), 9).reshape(clips, 9)
+    shown = rate(hits, range(clips), range(clips))
+    return compare.Compared(method, "–", 1.0, SweepCell(0, 1.0, shown, kept, 1.0), hits, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("own", "others", "met", "ratio"),
+    ("clips", "own", "others", "verdict", "ratio"),
     [
-        (0.10, [("safree", 0.5, 1.0)], True, 0.2),
-        (0.40, [("safree", 0.5, 1.0)], False, 0.8),
-        (0.40, [("safree", 0.5, 0.9), ("uce", 0.9, 0.97)], True, 0.44),  # SAFREE keeps too little to compete
-        (0.0, [("safree", 0.0, 1.0)], True, "tie"),
+        (200, 0.10, [("safree", 0.5, 1.0)], "met", 0.2),
+        (200, 0.40, [("safree", 0.5, 1.0)], "missed", 0.8),
+        (200, 0.20, [("safree", 0.5, 0.9), ("uce", 0.9, 0.97)], "met", 0.22),  # SAFREE keeps too little to compete
+        (200, 0.25, [("safree", 0.5, 1.0)], "undecided", 0.5),
+        (8, 0.125, [("safree", 0.5, 1.0)], "undecided", 0.25),  # half as much, and few clips
+        (300, 0.0, [("safree", 0.0, 1.0)], "met", "tie"),
+        (24, 0.0, [("safree", 0.0, 1.0)], "undecided", "tie"),  # either may show 10 %
     ],
 )
-def test_clear_is_held_against_the_best_that_keeps_enough(study: Study, own, others, met, ratio) -> None:
-    prompts = study.writer.single("church", 4, role="target")
-    row = compare._against_the_best(study, "church", prompts, [found("clear", own, 1.0), *(found(*o) for o in others)])
-    assert row[-1] is met
+def test_clear_is_held_against_the_best_that_keeps_enough(study: Study, clips, own, others, verdict, ratio) -> None:
+    prompts = study.writer.single("church", 2 * clips, role="target")[::2]
+    done = [found("clear", own, 1.0, clips), *(found(*other, clips) for other in others)]
+    row = compare._against_the_best(study, "church", prompts, done)
+    assert row[-1].outcome == verdict, row
     assert row[5] == ratio if ratio == "tie" else abs(row[5].value - ratio) < 0.06
+
+
+def test_differences_are_paired_tested_and_corrected(study: Study) -> None:
+    prompts = study.writer.single("church", 80, role="target")[::2]
+    others = [found("safree", 0.5, 1.0, 40), found("uce", 0.1, 1.0, 40), found("blocklist", 0.2, 1.0, 40)]
+    table = compare.differences_table({"church": [found("clear", 0.1, 1.0, 40), *others]}, {"church": prompts})
+    difference, p, corrected = (dict(zip([row[1] for row in table.rows], column, strict=True))
+                                for column in list(zip(*table.rows, strict=True))[3:])  # fmt: skip
+    assert difference["safree"].high < 0 and corrected["safree"] < 0.05
+    assert difference["uce"].low < 0 < difference["uce"].high and p["uce"] == 1
+    assert corrected["safree"] == pytest.approx(3 * p["safree"]) and corrected["blocklist"] >= p["blocklist"]
 
 
 def test_without_a_rival_nothing_is_claimed(study: Study) -> None:

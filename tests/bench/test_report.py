@@ -15,8 +15,19 @@ from PIL import Image
 from unseen.bench.charts import interval_chart, line_chart
 from unseen.bench.media import contact_sheet, side_by_side, webp_data_uri, write_gif, write_mp4
 from unseen.bench.report import PairGroup, Report, ShownPair
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Count, Table, cell_text, judged, missed, write_tables
-from unseen.metrics.rates import rate
+from unseen.bench.tables import (
+    JUDGED_COLUMNS,
+    Count,
+    Measure,
+    Table,
+    Target,
+    Verdict,
+    cell_text,
+    judged,
+    not_met,
+    write_tables,
+)
+from unseen.metrics.rates import Rate, rate
 
 SIDE = 16
 
@@ -30,10 +41,10 @@ def table() -> Table:
     rng = np.random.default_rng(0)
     prompts, seeds = [f"prompt {i // 2}" for i in range(40)], [i % 8 for i in range(40)]
     before = rate(rng.random((40, 9)) < 0.93, prompts, seeds)
-    after = rate(rng.random((40, 9)) < 0.041, prompts, seeds)
+    after = rate(rng.random((40, 9)) < 0.12, prompts, seeds)
     rows = (
-        judged("generative rate before", 40, before, Bar(0.90), 0.0012),
-        judged("generative rate after", 40, after, Bar(0.03, at_least=False), 0.0012),
+        judged("generative rate before", 40, before, Target(0.90), 0.0012),
+        judged("generative rate after", 40, after, Target(0.03, at_least=False), 0.0012),
         ("identical | prompts", 40, Count(3, 4), None, None, None),
     )
     return Table("Erased & kept", JUDGED_COLUMNS, rows, "A note.")
@@ -76,24 +87,59 @@ def test_csv_holds_the_unrounded_numbers_and_both_ends_of_the_interval(table: Ta
     assert len(rows) == len(table.rows)
 
 
-def test_a_missed_bar_is_named_with_its_number_and_a_met_one_is_not(table: Table) -> None:
-    after = table.rows[1][2]
-    assert missed([table]) == [f"Erased & kept, generative rate after: {cell_text(after)}, bar ≤ 3 %"]
-    other = Table(
-        "T",
-        ("what", "first", "difference", "bar", "met"),
-        (("x", after, 0.5, Bar(0.02, False), False),),
-        "",
-        "difference",
+def test_what_is_missed_or_undecided_is_named_with_its_number_and_what_is_met_is_not(table: Table) -> None:
+    before, after = table.rows[0][2], table.rows[1][2]
+    assert [str(row[-1]).split(" (")[0] for row in table.rows[:2]] == ["undecided", "MISSED"]
+    first, second = not_met([table])
+    assert first == f"Erased & kept, generative rate after: {cell_text(after)}, target ≤ 3 %"
+    assert second.startswith(
+        f"Erased & kept, generative rate before: {cell_text(before)}, target ≥ 90 %, undecided (≈ "
     )
-    assert missed([other]) == ["T, x: 50 %, bar ≤ 2 %"]
-    assert missed([Table("T", ("what", "kB", "met"), (("x", 3, False), ("y", 2, True)))]) == ["T, x: kB 3"]
+    columns = ("what", "first", "difference", "target", "met")
+    target = Target(0.02, at_least=False)
+    other = Table("T", columns, (("x", after, 0.5, target, target.verdict(0.5)),), "", "difference")
+    assert not_met([other]) == ["T, x: 50 %, target ≤ 2 %"]
+    assert not_met([Table("T", ("what", "kB", "met"), (("x", 3, False), ("y", 2, True)))]) == ["T, x: kB 3"]
+    kept = judged("others", 40, rate(np.ones((400, 9)), range(400), range(400)), Target(0.98))
+    assert not_met([Table("T", JUDGED_COLUMNS, (kept,))]) == []
 
 
-def test_bars_hold_at_their_limit_and_never_for_a_missing_number() -> None:
-    assert Bar(0.9).met_by(0.9) and not Bar(0.9).met_by(0.8999)
-    assert Bar(0.03, at_least=False).met_by(0.03) and not Bar(0.03, at_least=False).met_by(0.0301)
-    assert not Bar(0.9).met_by(float("nan")) and not Bar(0.9, at_least=False).met_by(float("nan"))
+def none_of(clips: int) -> Rate:
+    return rate(np.zeros((clips, 9), bool), range(clips), range(clips))
+
+
+def test_a_verdict_comes_from_the_interval_not_from_the_value() -> None:
+    target = Target(0.03, at_least=False)
+    few = target.verdict(none_of(12))
+    assert few.outcome == "undecided", "0 of 12 clips is no proof of at most 3 %"
+    assert few.enough is not None and 80 < few.enough < 200
+    assert target.verdict(none_of(few.enough)).outcome == "met", "the number of clips that it names is enough"
+    assert target.verdict(rate(np.arange(100)[:, None] < 20, range(100), range(100))) == Verdict("missed")
+    for count, hits in ((24, 22), (60, 51)):  # about as many more of the same kind decide
+        some = rate(np.arange(count)[:, None] < hits, range(count), range(count))
+        more = Target(0.8).verdict(some).enough
+        assert more is not None and more > count
+        told = []
+        for clips in (round(0.7 * more), round(1.3 * more)):
+            same = np.arange(clips)[:, None] < round(hits / count * clips)
+            told.append(Target(0.8).verdict(rate(same, range(clips), range(clips))).outcome)
+        assert told == ["undecided", "met"], more
+
+
+def test_verdicts_at_the_limits_and_of_numbers_without_an_interval() -> None:
+    assert Target(0.9).verdict(0.9).outcome == "met" and Target(0.9).verdict(0.8999).outcome == "missed"
+    most = Target(0.03, at_least=False)
+    assert most.verdict(0.03).outcome == "met" and most.verdict(0.0301).outcome == "missed"
+    assert Target(0.9).verdict(float("nan")) == Verdict("undecided") == most.verdict(float("nan"))
+    assert Target(0.9).verdict(Measure(0.95, 0.9, 1.0)).outcome == "met"
+    assert Target(0.9).verdict(Measure(0.85, 0.8, 0.9)) == Verdict("undecided"), "its end is still at the target"
+    nothing = rate(np.zeros((4, 9)), range(4), range(4))
+    unknown = Measure(float("nan"), float("nan"), float("nan"))
+    assert most.verdict(unknown) == Verdict("undecided") and Target(0.0).verdict(nothing).outcome == "met"
+    at_it = rate(np.arange(10)[:, None] < 9, range(10), range(10))
+    assert str(Target(0.9).verdict(at_it)) == "undecided", "no number of clips decides where the value is the target"
+    endless = Measure(1.2, 0.3, float("inf"))
+    assert Target(0.5, at_least=False).verdict(endless).outcome == "undecided" and "∞" not in cell_text(endless)
 
 
 def test_a_row_of_another_length_is_refused() -> None:

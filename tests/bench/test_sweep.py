@@ -32,7 +32,7 @@ from unseen.metrics.rates import Rate
 
 def cell(generative: float, others: float, rest: float) -> SweepCell:
     def rate(value: float) -> Rate:
-        return Rate(value, value, value, 12, 108)
+        return Rate(value, value, value, 12, 12, 108)
 
     return SweepCell(0, 1.0, rate(generative), rate(others), rest)
 
@@ -124,7 +124,7 @@ def test_many_at_once_are_measured_beside_each_alone(study: Study) -> None:
     study.settings = dataclasses.replace(study.settings, concepts=("church", "gas pump"))
     each, rest, order = list(evaluate_together(study))
     assert [row[0] for row in each.rows] == ["church", "gas pump"]
-    assert rest.rows[0][1] >= 25 and 0 <= rest.rows[1][2] <= 1 and rest.rows[2][2] > 0
+    assert rest.rows[0][1] >= 25 and 0 <= rest.rows[1][2].value <= 1 and rest.rows[2][2] > 0
     assert order.rows[0][1] is True
     drawn = study.runner.drawn
     assert [t.texts() for t in evaluate_together(study)] == [t.texts() for t in (each, rest, order)]

@@ -82,6 +82,10 @@ def test_the_examples_of_the_page_on_attaching_run(tmp_path, monkeypatch, capsys
     assert "customer 17" in (tmp_path / "audit.jsonl").read_text(encoding="utf-8")
 
 
+def test_the_examples_of_the_page_on_statistics_run():
+    run_examples("statistics.md", {})
+
+
 def test_the_examples_of_the_page_on_fitting_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path)

@@ -1,4 +1,4 @@
-"""Put the bars that the picture reached beside the weights, as part of their model card.
+"""Put the targets that the picture was held against beside the weights, as part of their model card.
 
     unseen evaluate picture
     python -m unseen.bench.card
@@ -20,20 +20,20 @@ CARD = {"wan": "picture.json", "cogvideox": "picture_cogvideox.json"}
 """By model."""
 
 
-def bars_reached(folder: Path, name: str) -> dict[str, Any]:
-    """The bars of the evaluation called `name` in `folder`, and the pipeline that they are about.
+def measured_targets(folder: Path, name: str) -> dict[str, Any]:
+    """The targets of the evaluation called `name` in `folder`, and the pipeline that they are about.
 
     Raises:
         FileNotFoundError: that evaluation has not been run, or not to its end.
     """
-    facts, table = folder / f"{name}.json", folder / f"{name}-picture-bars.csv"
+    facts, table = folder / f"{name}.json", folder / f"{name}-picture-targets.csv"
     for path in (facts, table):
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; run `unseen evaluate picture --out {folder}` first.")
     measured = json.loads(facts.read_text(encoding="utf-8"))
     with table.open(encoding="utf-8", newline="") as lines:
         rows = [{key: value for key, value in row.items() if value not in ("", "–")} for row in csv.DictReader(lines)]
-    return {"pipeline_sha256": measured["pipeline_sha256"], "settings": measured["settings"], "bars": rows}
+    return {"pipeline_sha256": measured["pipeline_sha256"], "settings": measured["settings"], "targets": rows}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,10 +43,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--name", default="picture-test-default-0", help="which evaluation (default: %(default)s)")
     options = parser.parse_args(argv)
-    card = bars_reached(options.folder, options.name)
+    card = measured_targets(options.folder, options.name)
     path = WEIGHTS / CARD[card["settings"]["model"]]
     write_card(path, card)
-    print(f"bars of {options.name} in {path}")
+    print(f"targets of {options.name} in {path}")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ from unseen.bench.effects import Effects, effects, ideal
 from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.readings import Readings
 from unseen.bench.run import UNEDITED, Method, erased_by
-from unseen.bench.scores import kept, rate
+from unseen.bench.scores import excess, paired, rate
 from unseen.bench.study import Study, floor_of
 from unseen.bench.sweep import SweepCell, measure_method, prompts_for
-from unseen.bench.tables import Cell, Table
+from unseen.bench.tables import Cell, Table, Target, Verdict
 from unseen.clear.config import ClearConfig
 from unseen.clear.fit import FIT_VERSION
 from unseen.concept import Concept
@@ -40,6 +40,8 @@ from unseen.diorama.model.pipeline import GENERATION, generate
 from unseen.diorama.world import captions
 from unseen.errors import FitError
 from unseen.files import write_whole
+from unseen.metrics.intervals import holm
+from unseen.metrics.rates import Rate
 
 CONCEPTS = ("french_horn", "church", "inkwell", "amber_bramble", "burning")
 """At least one of each kind."""
@@ -69,6 +71,8 @@ PRESERVING = 0.95
 that keep it compete for the best residual."""
 TIE = 0.02
 """Two residuals both this close to the detector's floor are equal."""
+HALF = Target(0.5, at_least=False)
+"""What CLEAR may leave of the best other's residual, as in the paper."""
 _CLEAR = ("clear", "clear_paper")
 _TIMED = 8
 
@@ -95,12 +99,14 @@ class Compared:
 
 
 def evaluate_methods(study: Study) -> Iterator[Table]:
-    """Two tables per concept and one of its attacks, then over all concepts the picture, attacks and residuals."""
+    """Two tables per concept and one of its attacks, then over all concepts the picture, attacks, residuals and
+    differences."""
     summary: list[tuple[Cell, ...]] = []
     tables: list[Table] = []
     everything: dict[str, list[Compared]] = {}
     besides: dict[str, dict[str, Effects]] = {}
     attacked: list[Attacked] = []
+    measured: dict[str, dict[str, dict[str, Readings]]] = {}
     keys = study.chosen(CONCEPTS, captions.KEYS)
     plain = _seconds(study, None)
     for place, key in enumerate(keys, 1):
@@ -119,7 +125,7 @@ def evaluate_methods(study: Study) -> Iterator[Table]:
                 done.append(compare(study, key, name, before, plain))
             except FitError as error:
                 failed.append((name, str(error).split(".")[0], *[None] * 8))
-        everything[key] = done
+        everything[key], measured[key] = done, before
         besides[key] = {
             NONE: effects(study, key, asked["test"]),
             IDEAL: ideal(study, key, asked["test"]),
@@ -142,18 +148,22 @@ def evaluate_methods(study: Study) -> Iterator[Table]:
     if attacked and len(keys) > 1:
         tables.append(attack_table(study, attacked))
         yield tables[-1]
-    columns = ("concept", "kind", "CLEAR's residual", "best other", "its residual", "ratio", "bar", "verdict")
+    columns = ("concept", "kind", "CLEAR's residual", "best other", "its residual", "ratio", "target", "verdict")
     tables.append(
         Table(
             "Methods: CLEAR against the best other",
             columns,
             tuple(summary),
             f"Residual: generative rate less the detector's floor. The best other keeps ≥ {PRESERVING:.0%} of the other"
-            f" subjects. Both within {TIE:.0%} of the floor is a tie.",
+            f" subjects. Both within {TIE:.0%} of the floor is a tie, and certain where both intervals end there.",
             judges="ratio",
         )
     )
     yield tables[-1]
+    prompts = {key: found["test"]["target"].prompts for key, found in measured.items()}
+    if (table := differences_table(everything, prompts)).rows:
+        tables.append(table)
+        yield table
     store = write_cells(study, everything, {key: found[NONE] for key, found in besides.items()}, attacked)
     page = comparison_page(study, everything, tables, attacked)
     study.say(f"every cell in {store}; report in {page}")
@@ -278,7 +288,41 @@ def _against_the_best(study: Study, key: str, prompts: Sequence[Prompt], done: S
         return (name, kind, None, "no method keeps enough", None, None, None, None)
     best = min(rivals, key=lambda c: c.cell.generative.value)
     residuals = [max(0.0, c.cell.generative.value - floor) for c in (own, best)]
-    tie = max(residuals) <= TIE
-    ratio = kept(own.hits, best.hits, prompts, floor=floor)
-    met = tie or residuals[0] <= 0.5 * residuals[1]
-    return (name, kind, residuals[0], best.method, residuals[1], "tie" if tie else ratio, "≤ 0.5×", met)
+    ratio = excess(own.hits, best.hits, prompts, floor=floor)
+    verdict = _verdict(ratio, [c.cell.generative for c in (own, best)], floor)
+    shown = "tie" if max(residuals) <= TIE else ratio
+    return (name, kind, residuals[0], best.method, residuals[1], shown, "≤ 0.5×", verdict)
+
+
+def _verdict(ratio: Rate, rates: Sequence[Rate], floor: float) -> Verdict:
+    """Met by half the residual or by a tie, missed by neither."""
+    tie = Target(floor + TIE, at_least=False)
+    ways = [HALF.verdict(ratio), tie.verdict(max(rates, key=lambda rate: rate.high))]
+    beyond = tie.verdict(max(rates, key=lambda rate: rate.low))  # one rate beyond is enough for no tie
+    if any(way.outcome == "met" for way in ways):
+        return Verdict("met")
+    if ways[0].outcome == "missed" and beyond.outcome == "missed":
+        return Verdict("missed")
+    numbers = [way.enough for way in ways if way.enough is not None]
+    return Verdict("undecided", min(numbers) if numbers else None)
+
+
+def differences_table(results: Mapping[str, Sequence[Compared]], prompts: Mapping[str, Sequence[Prompt]]) -> Table:
+    """CLEAR's generative rate less every other method's, on the same prompts and seeds; `prompts` by concept."""
+    rows: list[tuple[Cell, ...]] = []
+    values: list[float] = []
+    for key, done in results.items():
+        own = next((c for c in done if c.method == "clear"), None)
+        if own is None:
+            continue
+        for other in (c for c in done if c is not own):
+            found = paired(own.hits, other.hits, prompts[key])
+            values.append(found.p)
+            rows.append((captions.main_name(key), other.method, len(own.hits), found.difference))
+    return Table(
+        "Methods: CLEAR less each other",
+        ("concept", "method", "clips", "difference of the generative rates", "p", "p, corrected"),
+        tuple((*row, p, corrected) for row, p, corrected in zip(rows, values, holm(values), strict=True)),
+        "Pairs of clips with the same prompt and seed; below 0 CLEAR shows less of the concept. p: no difference, over "
+        "prompts; corrected by Holm over the whole table.",
+    )

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from unseen.bench.tables import Bar, Cell, Count, Table
+from unseen.bench.tables import Cell, Count, Table, Target
 from unseen.diorama.world import captions
 from unseen.encoder.layers import layer_name
 from unseen.metrics.rates import Rate, rate
@@ -16,7 +16,7 @@ POINT = 0.01
 """A block this close to the best score counts as best."""
 SPAN = 0.05
 """Concepts whose scores span less say nothing about choosing a block."""
-ALIGNED = Bar(0.85)
+ALIGNED = Target(0.85)
 
 
 class Choice(NamedTuple):
@@ -85,7 +85,7 @@ def criteria_table(group: str, results: Sequence[SweptConcept], criteria: Iterab
     """Every criterion and every fixed choice on the concepts whose sweep spans at least `SPAN`."""
     telling = [r for r in results if np.ptp(list(scores_of(r).values())) >= SPAN]
     title = f"Layer choice on {group} concepts"
-    columns = ("choice", "concepts", "good choices", "rate", "mean regret", "Spearman", "bar", "verdict")
+    columns = ("choice", "concepts", "good choices", "rate", "mean regret", "Spearman", "target", "verdict")
     note = (
         f"{len(telling)} of {len(results)} concepts span at least {100 * SPAN:g} points. A choice is good within "
         f"{100 * POINT:g} point of the best block or among the best two. Chance: a block drawn evenly."
@@ -105,11 +105,11 @@ def criteria_table(group: str, results: Sequence[SweptConcept], criteria: Iterab
         good = sum(choice.good for choice in made)
         correlations = [c.correlation for c in made if c.correlation == c.correlation]
         ρ = float(np.mean(correlations)) if correlations else None
-        bar = ALIGNED if label.startswith("learned") else None
+        target = ALIGNED if label.startswith("learned") else None
         share = _share([choice.good for choice in made], [r.key for r in telling])
         rows.append(
-            (label, len(made), Count(good, len(made)), share, float(np.mean([c.regret for c in made])), ρ, bar,
-             None if bar is None else bar.met_by(good / len(made)))
+            (label, len(made), Count(good, len(made)), share, float(np.mean([c.regret for c in made])), ρ, target,
+             None if target is None else target.verdict(share))
         )  # fmt: skip
     even = [[Choice.of(layer, scores_of(r)) for layer in scores_of(r)] for r in telling]
     chance = float(np.mean([np.mean([c.good for c in row]) for row in even]))

@@ -141,7 +141,7 @@ def rates_table(study: Study, result: Erased) -> Table:
         "Rates",
         ("measured", "clips", "before", "after", "after as a share of before", "detector floor"),
         tuple(rows),
-        "Shares of frames, with 95 % intervals (prompts and seeds resampled). Floor: how often the detector claims it "
+        "Shares of frames, with 95 % intervals over prompts. Floor: how often the detector claims it "
         "on rendered frames that do not show it.",
     )
 

@@ -22,6 +22,8 @@ from unseen.diorama.world.sampling import sample_scene
 from unseen.diorama.world.scenes import Scene
 from unseen.encoder.activations import encode_by_length
 from unseen.encoder.layers import layer_name, num_blocks
+from unseen.metrics import intervals
+from unseen.metrics.intervals import Levels
 from unseen.pipelines import text_path
 
 CONCEPTS = (
@@ -127,10 +129,8 @@ def separability(study: Study, key: str) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> Measure:
-    """Mean over concepts with a 95 % bootstrap interval."""
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(2000, len(values)))].mean(1)
-    return Measure(float(values.mean()), *(float(q) for q in np.quantile(means, (0.025, 0.975))))
+    """Mean over concepts with a 95 % interval."""
+    return Measure(*(float(end) for end in intervals.mean(values, Levels.of(range(len(values))))))
 
 
 def evaluate_depth(study: Study) -> Iterator[Table]:

@@ -1,4 +1,5 @@
-"""The evaluation commands: run them, print their tables, keep these as Markdown and CSV, and name every missed bar."""
+"""The evaluation commands: run them, print their tables, keep these as Markdown and CSV, and name every target
+that is missed or undecided."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from unseen.bench.picture import evaluate_picture
 from unseen.bench.sentences import evaluate_sentences
 from unseen.bench.study import Settings, Study
 from unseen.bench.sweep import evaluate_sweep
-from unseen.bench.tables import Table, missed, write_tables
+from unseen.bench.tables import Table, not_met, write_tables
 from unseen.bench.together import evaluate_together
 
 EVALUATIONS: dict[str, Callable[[Study], Iterator[Table]]] = {
@@ -58,8 +59,8 @@ def run_evaluation(
         made += tables
     circumstances = json.dumps(_circumstances(study), indent=2)
     (settings.folder / f"{_file_name(what, settings)}.json").write_text(circumstances + "\n", encoding="utf-8")
-    gaps = missed(made)
-    print("\nbars missed:" if gaps else "\nno bar is missed")
+    gaps = not_met(made)
+    print("\ntargets missed or undecided:" if gaps else "\nevery target is met")
     for gap in gaps:
         print(f"  {gap}")
     if results is not None:
@@ -80,8 +81,8 @@ def _file_name(what: str, settings: Settings) -> str:
 
 
 def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) -> None:
-    """Write all tables to one Markdown file, the missed bars first."""
-    settings, gaps = study.settings, missed(tables)
+    """Write all tables to one Markdown file, the targets that are missed or undecided first."""
+    settings, gaps = study.settings, not_met(tables)
     command = f"unseen {what}" if what in ("sweep", "ablate") else f"unseen evaluate {what} --split {settings.split}"
     if settings.model != "wan":
         command += f" --model {settings.model}"
@@ -96,7 +97,7 @@ def write_results(path: Path, what: str, study: Study, tables: Sequence[Table]) 
         "",
         f"Pipeline weights SHA-256 `{study.weights}`.",
         "",
-        "## Bars missed",
+        "## Targets missed or undecided",
         "",
         *([f"- {gap}" for gap in gaps] or ["None."]),
         "",

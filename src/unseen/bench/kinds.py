@@ -12,15 +12,15 @@ from unseen.bench.prompts import Prompt, concept_kind, concept_of, unnamed, with
 from unseen.bench.readings import Readings
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
+from unseen.bench.tables import JUDGED_COLUMNS, Cell, Table, Target, judged
 from unseen.diorama.world import captions, scenes
 
 CONCEPTS = ("inkwell", "amber_bramble", "bare", "burning")
 """At least one of each kind."""
 CLIPS_TARGET = 300
 CLIPS_OTHERS = 60
-RESIDUAL = Bar(0.05, at_least=False)
-REST = Bar(0.95)
+RESIDUAL = Target(0.05, at_least=False)
+REST = Target(0.95)
 
 
 def prompts_for(study: Study, key: str) -> dict[str, list[Prompt]]:
@@ -45,7 +45,7 @@ def prompts_for(study: Study, key: str) -> dict[str, list[Prompt]]:
 
 
 def evaluate_kinds(study: Study) -> Iterator[Table]:
-    """A table of bars per concept, then all fits and unconcerned prompts."""
+    """A table of targets per concept, then all fits and unconcerned prompts."""
     results = []
     for key in study.chosen(CONCEPTS, captions.KEYS):
         study.say(f"{captions.main_name(key)} ({concept_kind(key)})")
@@ -61,7 +61,7 @@ def evaluate_kinds(study: Study) -> Iterator[Table]:
 
 
 def concept_table(study: Study, result: Erased) -> Table:
-    """The bars of one style, identity or attribute (an object's too, if asked for)."""
+    """The targets of one style, identity or attribute (an object's too, if asked for)."""
     judge, key, kind = study.judge, result.key, concept_kind(result.key)
     prompts = result.prompts("target")
     before, after = result.shown()

@@ -11,9 +11,9 @@ from unseen.bench.erased import Erased, joined, measure, pooled_hits
 from unseen.bench.fits import Fitted
 from unseen.bench.prompts import Prompt, absent_subjects, concept_of, near_to, unnamed, with_listed_synonyms
 from unseen.bench.readings import join, what_appears
-from unseen.bench.scores import aspect_kept, kept, rate
+from unseen.bench.scores import aspect_kept, disagreement, kept, rate
 from unseen.bench.study import Study, floor_of, mean_floor
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
+from unseen.bench.tables import JUDGED_COLUMNS, Cell, Table, Target, judged
 from unseen.diorama.world import captions, scenes
 from unseen.metrics.replacement import OUTCOMES
 
@@ -21,14 +21,14 @@ CLIPS_PER_CELL = 30
 """Ten objects with this many clips each make 300 for a headline."""
 CLIPS_EMPTY = 8
 
-BEFORE = Bar(0.90)
-AFTER = Bar(0.03, at_least=False)
-AFTER_EACH = Bar(0.08, at_least=False)
-ABSENT = Bar(0.99)
-NEAR = Bar(0.97)
-REST = Bar(0.95)
-UNRECOGNISABLE = Bar(0.10, at_least=False)
-AGREEMENT = Bar(0.02, at_least=False)
+BEFORE = Target(0.90)
+AFTER = Target(0.03, at_least=False)
+AFTER_EACH = Target(0.08, at_least=False)
+ABSENT = Target(0.99)
+NEAR = Target(0.97)
+REST = Target(0.95)
+UNRECOGNISABLE = Target(0.10, at_least=False)
+AGREEMENT = Target(0.02, at_least=False)
 NOTE = (
     "Rates are shares of frames; “kept” is the rate after as a share of the rate before, on the same prompts and "
     "seeds. Namesakes share a word with the object's name (a golf cart, for a golf ball). Intervals: 95 %, prompts and "
@@ -83,7 +83,7 @@ def evaluate_objects(study: Study) -> Iterator[Table]:
 
 
 def headline_table(study: Study, results: Sequence[Erased], title: str = "Objects: erased and kept") -> Table:
-    """The bars: generative rate before and after, and everything that has to stay."""
+    """The targets: generative rate before and after, and everything that has to stay."""
     judge = study.judge
     floor = mean_floor(judge, [r.key for r in results])
     before, after, prompts = pooled_hits(results)
@@ -95,7 +95,7 @@ def headline_table(study: Study, results: Sequence[Erased], title: str = "Object
     worst = max(each, key=lambda key: each[key].value)
     label = f"highest rate after: {captions.main_name(worst)}"
     rows.append(judged(label, each[worst].clips, each[worst], AFTER_EACH, floor_of(judge, worst)))
-    for label, role, bar in (
+    for label, role, target in (
         ("absent subjects kept", "absent", ABSENT),
         ("near neighbours kept", "neighbour", NEAR),
         ("namesakes kept", "namesake", NEAR),
@@ -104,7 +104,7 @@ def headline_table(study: Study, results: Sequence[Erased], title: str = "Object
             early, late = seen
             share = kept(late.asked_subject(), early.asked_subject(), early.prompts)
             asked = sorted({p.key for p in early.prompts})
-            rows.append(judged(label, share.clips, share, bar, mean_floor(judge, asked)))
+            rows.append(judged(label, share.clips, share, target, mean_floor(judge, asked)))
     own = joined(results, "target")
     assert own is not None
     for aspect, keys in (("background", scenes.BACKGROUNDS), ("style", scenes.STYLES)):
@@ -137,7 +137,7 @@ def each_table(study: Study, results: Sequence[Erased]) -> Table:
                 rate(after, prompts, unit="videos"),
                 floor_of(study.judge, r.key),
                 AFTER_EACH,
-                AFTER_EACH.met_by(late.value),
+                AFTER_EACH.verdict(late),
             )
         )
     columns = (
@@ -147,7 +147,7 @@ def each_table(study: Study, results: Sequence[Erased]) -> Table:
         "after",
         "clips with any such frame after",
         "detector floor",
-        "bar",
+        "target",
         "verdict",
     )
     return Table("Objects: each", columns, tuple(rows), "Generative rates, shares of frames.", "after")
@@ -171,13 +171,13 @@ def instead_table(study: Study, results: Sequence[Erased]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for outcome in OUTCOMES:
         after = rate(late == outcome, prompts)
-        bar = UNRECOGNISABLE if outcome == "unrecognisable" else None
-        verdict = None if bar is None else bar.met_by(after.value)
+        target = UNRECOGNISABLE if outcome == "unrecognisable" else None
+        verdict = None if target is None else target.verdict(after)
         others = (rate(early == outcome, prompts), rate(bare_labels == outcome, prompts))
-        rows.append((outcome, len(prompts), *others, after, bar, verdict))
+        rows.append((outcome, len(prompts), *others, after, target, verdict))
     return Table(
         "Objects: what appears instead",
-        ("the frame shows", "clips", "before", "never named", "after", "bar", "verdict"),
+        ("the frame shows", "clips", "before", "never named", "after", "target", "verdict"),
         tuple(rows),
         "Never named: the same prompts say “something” in place of the object, without an eraser. A subject counts if "
         "both detectors see it; unrecognisable: they disagree, or see something they cannot name.",
@@ -198,9 +198,9 @@ def second_opinion_table(study: Study, results: Sequence[Erased]) -> Table:
         ("generative rate after", after, second["after"]),
     ):
         first, other = rate(ours, prompts), rate(theirs, prompts)
-        difference = abs(first.value - other.value)
-        rows.append((label, len(prompts), first, other, difference, AGREEMENT, AGREEMENT.met_by(difference)))
-    columns = ("measured", "clips", "first detector", "second detector", "difference", "bar", "verdict")
+        difference = disagreement(ours, theirs, prompts)
+        rows.append((label, len(prompts), first, other, difference, AGREEMENT, AGREEMENT.verdict(difference)))
+    columns = ("measured", "clips", "first detector", "second detector", "difference", "target", "verdict")
     return Table("Objects: second opinion", columns, tuple(rows), judges="difference")
 
 

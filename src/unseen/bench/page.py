@@ -35,7 +35,7 @@ PAGE = """<!doctype html>
 <body>
 <h1>{{ title }}</h1>
 <p class="lead">{{ lead }}</p>
-{% if missed %}<p><b>Bars missed:</b> {{ missed | join("; ") }}</p>{% endif %}
+{% if not_met %}<p><b>Targets missed or undecided:</b> {{ not_met | join("; ") }}</p>{% endif %}
 
 {% if rates %}
 <h2>How often it is shown</h2>

@@ -25,9 +25,9 @@ from unseen.bench.prompts import (
     exchange,
 )
 from unseen.bench.run import Method, unchanged
-from unseen.bench.scores import kept, rate
+from unseen.bench.scores import kept, rate, share
 from unseen.bench.study import Study, floor_of, mean_floor
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Count, Table, judged
+from unseen.bench.tables import JUDGED_COLUMNS, Cell, Count, Table, Target, judged
 from unseen.diorama.model.pipeline import GENERATION
 from unseen.diorama.world import captions, scenes
 
@@ -35,16 +35,16 @@ CLIPS_PER_CELL = 30
 KINDS = ("main", *PHRASINGS, "misspelt", "compared", "pair")
 """`misspelt` and `compared` are the `main` prompts with the name changed; a `pair` has another subject too."""
 BARRED = ("synonym", "periphrasis")
-AFTER = Bar(0.10, at_least=False)
-NEAR = Bar(0.97)
-UNCONCERNED = Bar(0.99)
+AFTER = Target(0.10, at_least=False)
+NEAR = Target(0.97)
+UNCONCERNED = Target(0.99)
 CLIPS_NEIGHBOUR = 10
 TEXTS_OTHER = 4
 SPARED_NOTE = (
     "The first three are measured on clips, the others on prompts: their share that is encoded bit-identically. "
     "“Same word or sort” are phrases such as “a golf club” for a golf ball, or “a salmon” for a tench. The video model "
     "draws some of them as the concept itself (in most frames, before anything is erased): those are the concept to "
-    "it, and the last row, which has no bar, does not count them."
+    "it, and the last row, which has no target, does not count them."
 )
 SAME_WORD = Path(__file__).with_name("same_word.json")
 COMPARISONS = ("something shaped like {}", "the spitting image of {}", "what might be taken for {}")
@@ -193,7 +193,7 @@ def spare(study: Study, key: str, method: Method) -> Spared:
 
 
 def spared_table(study: Study, hits: Hits, spared: dict[str, Spared]) -> Table:
-    """The bars: what is left of the other wordings, and what is spared of everything else."""
+    """The targets: what is left of the other wordings, and what is spared of everything else."""
     rows: list[tuple[Cell, ...]] = []
     keys = list(spared)
     for kind in BARRED:
@@ -209,14 +209,14 @@ def spared_table(study: Study, hits: Hits, spared: dict[str, Spared]) -> Table:
     )
     same = np.concatenate([s.others for s in spared.values()])
     rows.append(
-        judged("other subjects, in other words: prompts encoded as before", len(same), float(same.mean()), UNCONCERNED)
+        judged("other subjects, in other words: prompts encoded as before", len(same), share(same), UNCONCERNED)
     )
     same, taken = (np.concatenate([getattr(s, name) for s in spared.values()]) for name in ("same_word", "taken"))
-    rows.append(judged("same word or sort: prompts encoded as before", len(same), float(same.mean()), UNCONCERNED))
+    rows.append(judged("same word or sort: prompts encoded as before", len(same), share(same), UNCONCERNED))
     if not taken.all():
-        share = float(same[~taken].mean())
-        rows.append(("those that are not drawn as the concept", len(same[~taken]), share, None, None, None))
-    return Table("Phrasings: bars", JUDGED_COLUMNS, tuple(rows), SPARED_NOTE)
+        drawn_otherwise = share(same[~taken])
+        rows.append(("those that are not drawn as the concept", len(same[~taken]), drawn_otherwise, None, None, None))
+    return Table("Phrasings: targets", JUDGED_COLUMNS, tuple(rows), SPARED_NOTE)
 
 
 def concepts_table(study: Study, keys: tuple[str, ...], hits: Hits) -> Table:

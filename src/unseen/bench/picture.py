@@ -12,7 +12,7 @@ from unseen.bench.prompts import PHRASINGS, Prompt
 from unseen.bench.readings import Readings, join
 from unseen.bench.scores import aspect_rate, rate
 from unseen.bench.study import Study, floor_of, mean_floor
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged, percent
+from unseen.bench.tables import JUDGED_COLUMNS, Cell, Table, Target, judged, percent
 from unseen.diorama.model.pipeline import generate
 from unseen.diorama.world import captions, scenes
 from unseen.metrics import motion
@@ -22,13 +22,13 @@ CLIPS_HELD_OUT = 320
 CLIPS_PAIRS = 300
 CLIPS_PER_PHRASING = 128
 
-SHOWN = Bar(0.92)
-WORST = Bar(0.80)
-OBJECTS = Bar(0.95)
-HELD_OUT = Bar(0.88)
-PAIRS = Bar(0.80)
-ASPECT = Bar(0.95)
-MOTION = Bar(0.90)
+SHOWN = Target(0.92)
+WORST = Target(0.80)
+OBJECTS = Target(0.95)
+HELD_OUT = Target(0.88)
+PAIRS = Target(0.80)
+ASPECT = Target(0.95)
+MOTION = Target(0.90)
 EIGHT_CLIPS_SECONDS = 5.0
 
 
@@ -68,7 +68,7 @@ def headline_table(
     everything: Readings,
     frames: np.ndarray,
 ) -> Table:
-    """The picture's bars. `frames` are the clips that `everything` reads."""
+    """The picture's targets. `frames` are the clips that `everything` reads."""
     judge = study.judge
     all_single = join(list(singles.values()))
     rows = [
@@ -130,11 +130,11 @@ def headline_table(
     renders = study.settings.count(300)
     error, _ = motion.check(renders)
     return Table(
-        "Picture: bars",
+        "Picture: targets",
         JUDGED_COLUMNS,
         tuple(rows),
         "Unseen captions and fresh seeds; shares of frames, or of clips where it says so. Background, style and motion "
-        "over the prompts that say them. Intervals: 95 %, prompts and seeds resampled, all frames of a clip together. "
+        "over the prompts that say them. Intervals: 95 %, over prompts (docs/statistics.md). "
         f"Image registration reads the motion of {percent(error)} of {renders} fresh renders wrongly.",
     )
 
@@ -202,5 +202,8 @@ def speed_table(study: Study, prompts: Sequence[Prompt]) -> Table:
     median = float(np.median(times))
     row = ("eight clips, one batch", len(times), median, f"≤ {EIGHT_CLIPS_SECONDS:g}", median <= EIGHT_CLIPS_SECONDS)
     return Table(
-        "Picture: speed", ("measured", "times", "seconds (median)", "bar", "verdict"), (row,), judges="seconds (median)"
+        "Picture: speed",
+        ("measured", "times", "seconds (median)", "target", "verdict"),
+        (row,),
+        judges="seconds (median)",
     )

@@ -12,7 +12,7 @@ import numpy as np
 from unseen.bench.charts import interval_chart, line_chart
 from unseen.bench.media import ENLARGE, enlarge, side_by_side, webp_data_uri
 from unseen.bench.page import PAGE
-from unseen.bench.tables import Estimate, Table, missed
+from unseen.bench.tables import Estimate, Table, not_met
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Report:
         return template.render(
             title=self.title,
             lead=self.lead,
-            missed=missed(self.tables),
+            not_met=not_met(self.tables),
             rates=interval_chart(rates) if rates else "",
             rates_note=self.rates_note,
             charts=self.charts,

@@ -9,8 +9,9 @@ import numpy as np
 from unseen.bench.prompts import Prompt
 from unseen.bench.readings import Readings
 from unseen.bench.tables import Measure
-from unseen.metrics import rates
-from unseen.metrics.rates import Rate
+from unseen.metrics import intervals, rates
+from unseen.metrics.intervals import Levels
+from unseen.metrics.rates import Paired, Rate
 
 ASPECTS = ("background", "style")
 
@@ -28,21 +29,50 @@ def rate(
     return rates.rate(hits, texts, seeds, floor=floor, unit=unit, at_least=at_least)
 
 
+def share(flags: Sequence[bool] | np.ndarray, texts: Sequence[str] | None = None) -> Rate:
+    """Share of prompts of which something holds, such as that they are encoded as before.
+
+    `texts` tells which are asked more than once; without it each stands for itself.
+    """
+    held, each = np.asarray(flags, bool), range(len(flags))
+    return rates.rate(held[:, None], each if texts is None else texts, each, unit="prompts")
+
+
+def part_of(parts: Sequence[int], wholes: Sequence[int]) -> Rate:
+    """Sum of `parts` over sum of `wholes`, such as lost words of all words, over texts; NaN where there is nothing."""
+    part, whole = np.asarray(parts, float), np.asarray(wholes, float)
+    shares = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    value, low, high = (float(end) for end in intervals.share(shares, Levels.of(range(len(part))), whole))
+    return Rate(value, low, high, len(part), len(part), int(whole.sum()), unit="prompts")
+
+
 def kept(after: np.ndarray, before: np.ndarray, prompts: Sequence[Prompt], *, floor: float | None = None) -> Rate:
     """Rate after as a share of the rate before, on paired clips; both bool `[clips, frames]`."""
     texts, seeds = _labels(prompts)
     return rates.ratio(after, before, texts, seeds, floor=floor)
 
 
+def excess(first: np.ndarray, second: np.ndarray, prompts: Sequence[Prompt], *, floor: float) -> Rate:
+    """What the first shows beyond the detector's floor over what the second does, on paired clips."""
+    texts, seeds = _labels(prompts)
+    return rates.excess(first, second, texts, seeds, floor=floor)
+
+
+def paired(first: np.ndarray, second: np.ndarray, prompts: Sequence[Prompt]) -> Paired:
+    """Rate of the first less that of the second on paired clips, with a test."""
+    return rates.paired(first, second, *_labels(prompts))
+
+
+def disagreement(first: np.ndarray, second: np.ndarray, prompts: Sequence[Prompt]) -> Rate:
+    """How far the rates of two detectors on the same clips are apart."""
+    return rates.disagreement(first, second, *_labels(prompts))
+
+
 def mean(values: np.ndarray, prompts: Sequence[Prompt]) -> Measure:
-    """Mean of a number per clip, `[clips]`, with the interval that `rate` would give; NaN where there are no clips."""
+    """Mean of a number per clip, `[clips]`, with its interval over prompts and seeds; NaN where there are no clips."""
     if not len(values):
         return Measure(float("nan"), float("nan"), float("nan"))
-    weights = rates.bootstrap_weights(*_labels(prompts))
-    drawn = weights.sum(axis=1)
-    samples = (weights @ values)[drawn > 0] / drawn[drawn > 0]
-    tail = (1 - rates.CONFIDENCE) / 2
-    return Measure(float(values.mean()), float(np.quantile(samples, tail)), float(np.quantile(samples, 1 - tail)))
+    return Measure(*(float(end) for end in intervals.mean(values, Levels.of(*_labels(prompts)))))
 
 
 def _labels(prompts: Sequence[Prompt]) -> tuple[list[str], list[int]]:

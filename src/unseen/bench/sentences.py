@@ -16,20 +16,20 @@ import numpy as np
 
 from unseen.bench.prompts import Prompt, concept_kind, concept_of
 from unseen.bench.run import unchanged
-from unseen.bench.scores import kept, rate
+from unseen.bench.scores import kept, part_of, rate, share
 from unseen.bench.study import Study, mean_floor
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Count, Table, judged
+from unseen.bench.tables import JUDGED_COLUMNS, Cell, Count, Table, Target, judged
 from unseen.diorama.model.pipeline import GENERATION
 from unseen.diorama.world import captions
 from unseen.runtime.matching import as_matched
 from unseen.runtime.paraphrase import Rewrite, Rewriter
 
 SENTENCES = Path(__file__).with_name("sentences.json")
-AFTER = Bar(0.03, at_least=False)
-EACH_KIND = Bar(0.08, at_least=False)
-LOST = Bar(0.01, at_least=False)
-NEAR = Bar(0.97)
-UNCONCERNED = Bar(0.99)
+AFTER = Target(0.03, at_least=False)
+EACH_KIND = Target(0.08, at_least=False)
+LOST = Target(0.01, at_least=False)
+NEAR = Target(0.97)
+UNCONCERNED = Target(0.99)
 OTHERS = 20
 """Sentences about other things that each eraser is tried on."""
 _LENGTH = GENERATION["max_sequence_length"]
@@ -99,7 +99,8 @@ def text_table(texts: Sequence[Understood], neighbours: Sequence[bool], others: 
             rows.append((f"{field}: {value}", Count(sum(m.recognised for m in chosen), len(chosen)), lost, words, None))
     words, lost = sum(len(made.entry["keep"]) for made in texts), sum(made.lost for made in texts)
     hit = sum(made.recognised for made in texts)
-    rows.append(("all", Count(hit, len(texts)), lost, words, LOST.met_by(lost / max(words, 1))))
+    missing = part_of([made.lost for made in texts], [len(made.entry["keep"]) for made in texts])
+    rows.append(("all", Count(hit, len(texts)), lost, words, LOST.verdict(missing)))
     rows.append(("neighbours left alone", Count(sum(neighbours), len(neighbours)), None, None, None))
     rows.append(("other subjects left alone", Count(sum(others), len(others)), None, None, None))
     columns = ("sentences", "recognised", "other words lost", "of words", f"lost {LOST}")
@@ -115,6 +116,7 @@ def clip_tables(study: Study, asked: dict[str, list[dict]], listed: dict[str, li
     shown: list[tuple[dict[str, Any], Prompt, np.ndarray, np.ndarray]] = []
     near: list[tuple[Prompt, np.ndarray, np.ndarray]] = []
     same: list[bool] = []
+    same_texts: list[str] = []
     for place, (key, entries) in enumerate(asked.items(), 1):
         study.say(f"{captions.main_name(key)} ({place} of {len(asked)})")
         method = study.eraser(concept_of(key)).method
@@ -127,6 +129,7 @@ def clip_tables(study: Study, asked: dict[str, list[dict]], listed: dict[str, li
             early, late = (study.read(study.clips(one, *how)).shows(entry["key"]) for how in ((), (method,)))
             near.append((one[0], early[0], late[0]))
         others = listed["unrelated"][place % 5 :: max(1, len(listed["unrelated"]) // OTHERS)]
+        same_texts += others
         same += unchanged(study.pipe, method, others, max_sequence_length=_LENGTH).tolist()
     rows: list[tuple[Cell, ...]] = []
     for field in ("kind", "form"):
@@ -135,18 +138,18 @@ def clip_tables(study: Study, asked: dict[str, list[dict]], listed: dict[str, li
             prompts = [s[1] for s in chosen]
             early, late = np.stack([s[2] for s in chosen]), np.stack([s[3] for s in chosen])
             found = rate(late, prompts)
-            verdict = EACH_KIND.met_by(found.value) if field == "kind" else None
+            verdict = EACH_KIND.verdict(found) if field == "kind" else None
             rows.append((f"{field}: {value}", len(chosen), rate(early, prompts), found, verdict))
     columns = ("sentences", "clips", "before", "after", f"after {EACH_KIND}")
     yield Table("Sentences: still shown", columns, tuple(rows))
     prompts = [s[1] for s in shown]
     floor = mean_floor(study.judge, list(asked))
-    bars = [judged("still shown", len(shown), rate(np.stack([s[3] for s in shown]), prompts), AFTER, floor)]
+    against = [judged("still shown", len(shown), rate(np.stack([s[3] for s in shown]), prompts), AFTER, floor)]
     if near:
         early, late = np.stack([n[1] for n in near]), np.stack([n[2] for n in near])
-        bars.append(judged("near neighbours: kept", len(near), kept(late, early, [n[0] for n in near]), NEAR))
-    bars.append(judged("other subjects: encoded as before", len(same), float(np.mean(same)), UNCONCERNED))
-    yield Table("Sentences: bars", JUDGED_COLUMNS, tuple(bars))
+        against.append(judged("near neighbours: kept", len(near), kept(late, early, [n[0] for n in near]), NEAR))
+    against.append(judged("other subjects: encoded as before", len(same), share(same, same_texts), UNCONCERNED))
+    yield Table("Sentences: targets", JUDGED_COLUMNS, tuple(against))
 
 
 def _prompts(study: Study, key: str, texts: Sequence[str], first: int = 0) -> list[Prompt]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 
 @runtime_checkable
@@ -25,18 +26,62 @@ class Estimate(Protocol):
 
 
 @dataclass(frozen=True)
-class Bar:
+class Verdict:
+    """Whether a target is met, as far as the interval says."""
+
+    outcome: Literal["met", "missed", "undecided"]
+    enough: int | None = None
+    """About how many clips (or prompts) would decide, if the value stays as it is; None where no number can be told."""
+    unit: str = "clips"
+
+    def __str__(self) -> str:
+        if self.outcome != "undecided":
+            return "met" if self.outcome == "met" else "MISSED"
+        return "undecided" if self.enough is None else f"undecided (≈ {self.enough:,} {self.unit} would decide)"
+
+
+@dataclass(frozen=True)
+class Target:
     """What a number has to reach."""
 
     limit: float
     at_least: bool = True
 
-    def met_by(self, value: float) -> bool:
-        """Whether `value` reaches the bar (never, if it is not a number)."""
-        return value >= self.limit if self.at_least else value <= self.limit
+    def verdict(self, value: Estimate | float) -> Verdict:
+        """Met if the whole interval reaches the target, missed if none of it does, else undecided.
+
+        A plain number, such as a time, has no interval and is held against the target itself. What is not a number
+        decides nothing.
+        """
+        if not isinstance(value, Estimate):
+            if value != value:
+                return Verdict("undecided")
+            return Verdict("met" if (value >= self.limit if self.at_least else value <= self.limit) else "missed")
+        if value.value != value.value:
+            return Verdict("undecided")
+        worse, better = (value.low, value.high) if self.at_least else (-value.high, -value.low)
+        limit = self.limit if self.at_least else -self.limit
+        if worse >= limit or better < limit:
+            return Verdict("met" if worse >= limit else "missed")
+        unit = "prompts" if getattr(value, "unit", "") == "prompts" else "clips"
+        return Verdict("undecided", _enough(value, self.limit), unit)
 
     def __str__(self) -> str:
         return f"{'≥' if self.at_least else '≤'} {percent(self.limit)}"
+
+
+def _enough(value: Estimate, limit: float) -> int | None:
+    """About how many clips bring the nearer end of the interval to `limit`, to two digits."""
+    clips, end = getattr(value, "clips", 0), value.high if value.value < limit else value.low
+    if not clips or value.value == limit or not math.isfinite(end):
+        return None
+
+    # a score interval of n clips ends at x where n is in proportion to x (1 − x) / (x − value)²
+    inside = 0 < end < 1 and 0 < limit < 1
+    spread = limit * (1 - limit) / (end * (1 - end)) if inside else 1.0
+    count = clips * spread * ((end - value.value) / (limit - value.value)) ** 2
+    digits = max(0, math.floor(math.log10(count)) - 1)
+    return int(math.ceil(count / 10**digits) * 10**digits)
 
 
 @dataclass(frozen=True)
@@ -57,12 +102,16 @@ class Measure:
 
 
 Cell = Any
-"""Text, a number, an `Estimate`, a `Bar`, a `Count`, True/False (bar met or missed), or None for nothing."""
+"""Text, a number, an `Estimate`, `Target`, `Verdict` or `Count`, True/False (a claim that holds or not), or None."""
 
 
 def percent(share: float) -> str:
     """0.9731 → "97.3 %"."""
     return "–" if share != share else f"{100 * share:.1f} %".replace(".0 %", " %")
+
+
+def _upper(end: float) -> str:
+    return "∞" if end == math.inf else f"{100 * end:.1f}"
 
 
 def cell_text(cell: Cell) -> str:
@@ -77,8 +126,9 @@ def cell_text(cell: Cell) -> str:
         if cell.value != cell.value:
             return "–"
         if isinstance(cell, Measure):
-            return f"{cell.value:.3g} [{cell.low:.3g}, {cell.high:.3g}]"
-        return f"{percent(cell.value)} [{100 * cell.low:.1f}, {100 * cell.high:.1f}]"
+            known = cell.low == cell.low  # one prompt says nothing about others
+            return f"{cell.value:.3g} [{cell.low:.3g}, {cell.high:.3g}]" if known else f"{cell.value:.3g}"
+        return f"{percent(cell.value)} [{100 * cell.low:.1f}, {_upper(cell.high)}]"
     if isinstance(cell, float):
         return "–" if cell != cell else f"{cell:.4g}"
     return str(cell)
@@ -93,7 +143,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
     judges: str = "value"
-    """The column that the bars are about; where there is no such column a verdict is about the row as a whole."""
+    """The column that the targets are about; where there is no such column a verdict is about the row as a whole."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -157,32 +207,41 @@ class Table:
         return buffer.getvalue()
 
 
-def judged(label: str, n: int, value: Any, bar: Bar, floor: Any = None) -> tuple[Cell, ...]:
-    """A row for `JUDGED_COLUMNS`: what was measured, on how many clips, and whether it reaches its bar."""
-    number = value.value if isinstance(value, Estimate) else float(value)
-    return (label, n, value, floor, bar, bar.met_by(number))
+def judged(label: str, n: int, value: Estimate | float, target: Target, floor: Any = None) -> tuple[Cell, ...]:
+    """A row for `JUDGED_COLUMNS`: what was measured, on how many clips, and whether it reaches its target."""
+    return (label, n, value, floor, target, target.verdict(value))
 
 
-JUDGED_COLUMNS = ("measured", "clips", "value", "detector floor", "bar", "verdict")
-"""Columns of a table of bars; build its rows with `judged`."""
+JUDGED_COLUMNS = ("measured", "clips", "value", "detector floor", "target", "verdict")
+"""Columns of a table of targets; build its rows with `judged`."""
 
 
-def missed(tables: Iterable[Table]) -> list[str]:
-    """One sentence for each bar that is missed, with its number."""
-    found = []
+def not_met(tables: Iterable[Table]) -> list[str]:
+    """One sentence for each target that is missed or undecided, with its number; what is missed comes first."""
+    missed, undecided = [], []
     for table in tables:
         for row in table.rows:
-            if not any(cell is False for cell in row):
+            verdict = next((cell for cell in row if isinstance(cell, Verdict)), None)
+            open_ = verdict is not None and verdict.outcome == "undecided"
+            if not open_ and not any(cell is False for cell in row) and (verdict is None or verdict.outcome == "met"):
                 continue
             cells = dict(zip(table.columns, row, strict=True))
             if table.judges in cells:
-                value, bar = cells[table.judges], next((cell for cell in row if isinstance(cell, Bar)), None)
-                text = percent(value) if isinstance(value, float) and bar is not None else cell_text(value)
-                found.append(f"{table.title}, {row[0]}: {text}" + ("" if bar is None else f", bar {bar}"))
+                value, target = cells[table.judges], next((cell for cell in row if isinstance(cell, Target)), None)
+                text = percent(value) if isinstance(value, float) and target is not None else cell_text(value)
+                text = f"{table.title}, {row[0]}: {text}" + ("" if target is None else f", target {target}")
             else:
-                rest = [f"{name} {cell_text(cell)}" for name, cell in list(cells.items())[1:] if cell is not False]
-                found.append(f"{table.title}, {row[0]}" + (f": {', '.join(rest)}" if rest else ""))
-    return found
+                rest = [
+                    f"{name} {cell_text(cell)}"
+                    for name, cell in list(cells.items())[1:]
+                    if cell is not False and not isinstance(cell, Verdict)
+                ]
+                text = f"{table.title}, {row[0]}" + (f": {', '.join(rest)}" if rest else "")
+            if open_:
+                undecided.append(f"{text}, {verdict}")
+            else:
+                missed.append(text)
+    return missed + undecided
 
 
 def write_tables(tables: Sequence[Table], folder: Path, name: str) -> list[Path]:

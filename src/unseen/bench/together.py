@@ -14,9 +14,9 @@ import unseen
 from unseen.bench.cache import digest
 from unseen.bench.prompts import Prompt, concept_of
 from unseen.bench.run import Method, encode, erased_by
-from unseen.bench.scores import kept, rate
+from unseen.bench.scores import kept, rate, share
 from unseen.bench.study import Study, floor_of, mean_floor
-from unseen.bench.tables import JUDGED_COLUMNS, Bar, Cell, Table, judged
+from unseen.bench.tables import JUDGED_COLUMNS, Cell, Table, Target, judged
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.fit import FIT_VERSION
 from unseen.diorama.world import captions, scenes
@@ -24,9 +24,9 @@ from unseen.files import write_whole
 
 CLIPS_TARGET = 30
 CLIPS_OTHERS = 300
-RESIDUAL = Bar(0.05, at_least=False)
-UNTOUCHED = Bar(0.98)
-COST = Bar(3.0, at_least=False)
+RESIDUAL = Target(0.05, at_least=False)
+UNTOUCHED = Target(0.98)
+COST = Target(3.0, at_least=False)
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ def each_table(study: Study, keys: Sequence[str], many: Many) -> Table:
         hits = [study.read(study.clips(prompts)).shows(key)]
         hits += [study.read(study.clips(prompts, method)).shows(key) for method in methods]
         found = [rate(hit, prompts) for hit in hits]
-        verdict = RESIDUAL.met_by(found[-1].value)
+        verdict = RESIDUAL.verdict(found[-1])
         rows.append(
             (captions.main_name(key), len(prompts), *found, floor_of(study.judge, key), RESIDUAL, verdict)
         )  # fmt: skip
     return Table(
         "Together: each",
-        ("concept", "clips", "before", "own fit, alone", "shared bank, alone", "all at once", "detector floor", "bar",
-         "verdict"),
+        ("concept", "clips", "before", "own fit, alone", "shared bank, alone", "all at once", "detector floor",
+         "target", "verdict"),
         tuple(rows),
         "Generative rates, shares of frames.",
         "all at once",
@@ -120,14 +120,14 @@ def others(study: Study, keys: Sequence[str]) -> list[Prompt]:
 
 
 def headline_table(study: Study, keys: Sequence[str], many: Many) -> Table:
-    """The bars: what is kept of everything else, and the cost of all fits against that of one."""
+    """The targets: what is kept of everything else, and the cost of all fits against that of one."""
     prompts = others(study, keys)
     before, clips = study.read(study.clips(prompts)), study.clips(prompts, many.method())
-    share = kept(study.read(clips).asked_subject(), before.asked_subject(), prompts)
+    untouched = kept(study.read(clips).asked_subject(), before.asked_subject(), prompts)
     floor = mean_floor(study.judge, sorted({p.key for p in prompts}))
     rows = (
-        judged("untouched subjects kept", len(prompts), share, UNTOUCHED, floor),
-        ("of these prompts encoded bit-identically", len(prompts), float(clips.identical.mean()), None, None, None),
+        judged("untouched subjects kept", len(prompts), untouched, UNTOUCHED, floor),
+        ("of these prompts encoded bit-identically", len(prompts), share(clips.identical), None, None, None),
         judged(f"time of {len(keys)} fits over that of one", len(keys), many.seconds / many.seconds_of_one, COST),
     )
     return Table("Together: everything else", JUDGED_COLUMNS, rows, "Subjects that none of the erasers is for.")

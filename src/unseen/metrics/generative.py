@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from unseen.metrics.rates import Rate, bootstrap_weights, rate, ratio
+from unseen.metrics import intervals
+from unseen.metrics.rates import Rate, rate, ratio
 
 
 @dataclass(frozen=True)
@@ -104,16 +105,14 @@ class Mean:
 
 
 def mean_of(values: Sequence[float], prompts: Sequence[Any], seeds: Sequence[Any]) -> Mean | None:
-    """The mean of one number for each video; NaN ones are left out, None where all are. Resampled as rates are."""
+    """The mean of one number for each video; NaN ones are left out, None where all are."""
     kept = [i for i, value in enumerate(values) if not np.isnan(value)]
     if not kept:
         return None
     numbers = np.asarray([values[i] for i in kept], np.float64)
-    weights = bootstrap_weights([prompts[i] for i in kept], [seeds[i] for i in kept])
-    total = weights.sum(axis=1)
-    drawn = (weights @ numbers)[total > 0] / total[total > 0]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Mean(float(numbers.mean()), float(low), float(high), len(kept))
+    levels = intervals.Levels.of([prompts[i] for i in kept], [seeds[i] for i in kept])
+    value, low, high = (float(end) for end in intervals.mean(numbers, levels))
+    return Mean(value, low, high, len(kept))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from unseen.metrics.rates import Rate, bootstrap_weights, rate
+from unseen.metrics import intervals
+from unseen.metrics.intervals import Levels
+from unseen.metrics.rates import Rate, rate
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ def similarity(embeddings: np.ndarray, references: np.ndarray) -> np.ndarray:
 def id_similarity(
     similarities: np.ndarray, faces: np.ndarray, prompts: Sequence[Any], seeds: Sequence[Any]
 ) -> IdSimilarity:
-    """From `similarities` and `faces` (is there one?), both `[clips, frames]`; prompts and seeds are resampled.
+    """From `similarities` and `faces` (is there one?), both `[clips, frames]`.
+
+    The interval is Student's t over prompts (`unseen.metrics.intervals.mean`).
 
     Raises:
         ValueError: shapes that differ.
@@ -44,8 +48,6 @@ def id_similarity(
     sums, counts = np.where(faces, similarities, 0.0).sum(axis=1), faces.sum(axis=1).astype(float)
     if not counts.sum():
         return IdSimilarity(float("nan"), float("nan"), float("nan"), present)
-    weights = bootstrap_weights(prompts, seeds)
-    above, below = weights @ sums, weights @ counts
-    drawn = above[below > 0] / below[below > 0]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return IdSimilarity(float(sums.sum() / counts.sum()), float(low), float(high), present)
+    each = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+    value, low, high = (float(end) for end in intervals.mean(each, Levels.of(prompts, seeds), counts))
+    return IdSimilarity(value, low, high, present)
