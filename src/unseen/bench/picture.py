@@ -22,14 +22,14 @@ CLIPS_HELD_OUT = 320
 CLIPS_PAIRS = 300
 CLIPS_PER_PHRASING = 128
 
-SHOWN = Target(0.92)
-WORST = Target(0.80)
-OBJECTS = Target(0.95)
-HELD_OUT = Target(0.88)
-PAIRS = Target(0.80)
+SHOWN = Target(0.95)
+WORST = Target(0.90)
+OBJECTS = Target(0.97)
+HELD_OUT = Target(0.93)
+PAIRS = Target(0.90)
 ASPECT = Target(0.95)
 MOTION = Target(0.90)
-EIGHT_CLIPS_SECONDS = 5.0
+EIGHT_CLIPS_SECONDS = 8.0
 
 
 def evaluate_picture(study: Study) -> Iterator[Table]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unseen.diorama.model.networks import WHICH, Which
+from unseen.diorama.model.networks import WHICH
 from unseen.diorama.stored import WEIGHTS
 from unseen.diorama.training.checkpoints import CHECKPOINTS
 
@@ -46,16 +46,16 @@ class Sizes:
     vae_clips: int
     pairs: int
     scenes: int
-    batch: dict[Which, int]
+    batch: int
     clips: int
     detector_batch: int
     detector_frames: int
 
 
-LARGE = Sizes(96, 36, 32_768, 384, 100_000, {"wan": 256, "cogvideox": 128}, 72_000, 256, 16_000)
-MIDDLE = Sizes(24, 2, 4_096, 32, 10_000, {"wan": 16, "cogvideox": 16}, 4_096, 64, 8_000)
+LARGE = Sizes(96, 36, 32_768, 384, 100_000, 256, 72_000, 256, 16_000)
+MIDDLE = Sizes(24, 2, 4_096, 32, 10_000, 16, 4_096, 64, 8_000)
 """For a processor."""
-SMALL = Sizes(1, 1, 8, 2, 20, {"wan": 2, "cogvideox": 2}, 8, 8, 60)
+SMALL = Sizes(1, 1, 8, 2, 20, 2, 8, 8, 60)
 
 
 def start(stage: str, *arguments: object) -> Stage:
@@ -81,7 +81,7 @@ def begin_transformers(options: argparse.Namespace, sizes: Sizes, begun: float, 
     return [
         start(
             *("transformer", "--which", which, "--device", options.device, *compiling, "--wait", *extra),
-            *("--individuals", sizes.individuals, "--batch", sizes.batch[which], "--clips", sizes.clips),
+            *("--individuals", sizes.individuals, "--batch", sizes.batch, "--clips", sizes.clips),
             *("--seconds", options.seconds, "--deadline", begun + ends[which] * options.seconds - SAVING),
             *("--every", 1e9 if compiling else 120),
         )

@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -157,14 +157,10 @@ class Batches:
 
 @dataclass(frozen=True)
 class Learners:
-    """The networks of one training; the compiled ones share the weights of the others."""
+    """The networks of one training."""
 
     transformer: nn.Module
-    forward: nn.Module
-    """The transformer as it is called."""
     encoder: nn.Module
-    reader: nn.Module
-    """The text encoder as it is called."""
     loss: Callable[..., Tensor]
     reads_along: bool
     """Whether the text encoder is trained too."""
@@ -175,23 +171,30 @@ def build_learners(which: Which, device: torch.device, batch: int, *, compile: b
     transformer, along = build_transformer(which).train().to(device), which == "cogvideox"
     encoder = (build_t5().train() if along else load_encoder(which)).to(device)
     loss: Callable[..., Tensor] = CogVideoXLoss(device) if along else wan_loss
-    plain = Learners(transformer, transformer, encoder, encoder, loss, along)
+    learners = Learners(transformer, encoder, loss, along)
     if not compile:
-        return plain
-    begun = time.monotonic()
-    forward, reader = (cast(nn.Module, torch.compile(m, dynamic=False)) for m in (transformer, encoder))
-    learners = replace(plain, forward=forward, reader=reader)
+        return learners
+    begun, blocks = time.monotonic(), [*blocks_of(transformer), *blocks_of(encoder)]
+    for block in blocks:  # alike, so that one is compiled for all; whole networks took three minutes
+        block.compile(dynamic=False)
     try:
         warm_up(learners, which, device, batch, images)
     except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
         print(f"trains without compiling: {type(error).__name__}: {error}", flush=True)
         torch._dynamo.reset()
-        return plain
+        for block in blocks:
+            block._compiled_call_impl = None
+        return learners
     finally:
         transformer.zero_grad(set_to_none=True)
         encoder.zero_grad(set_to_none=True)
     print(f"compiled in {time.monotonic() - begun:.0f} s", flush=True)
     return learners
+
+
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """The layers of a transformer or text encoder that are all alike; T5's first one also holds the positions."""
+    return max((list(m) for m in network.modules() if isinstance(m, nn.ModuleList)), key=len)
 
 
 def warm_up(learners: Learners, which: Which, device: torch.device, batch: int, images: bool) -> None:
@@ -200,10 +203,10 @@ def warm_up(learners: Learners, which: Which, device: torch.device, batch: int, 
     for count, frames in ((batch * PICTURES, 1), (batch, 5))[0 if images else 1 :]:
         latents = torch.randn(count, channels, frames, size, size, device=device)
         ids = torch.randint(3, 1000, (count, TEXT_LENGTH), device=device)
-        learners.loss(learners.forward, latents, text_states(which, learners.reader, ids)).backward()
+        learners.loss(learners.transformer, latents, text_states(which, learners.encoder, ids)).backward()
     if learners.reads_along:
         ids = torch.randint(3, 1000, (2 * matched(batch), TEXT_LENGTH), device=device)
-        text_states(which, learners.reader, ids).sum().backward()
+        text_states(which, learners.encoder, ids).sum().backward()
 
 
 def matched(batch: int) -> int:
@@ -239,7 +242,7 @@ def load_earlier(learners: Learners, options: argparse.Namespace) -> None:
 def descend(learners: Learners, data: Batches, optimizers: Mapping[str, Any], batch: int, images: bool) -> Tensor:
     """One step of both networks; the loss."""
     latents, text, rows = data.draw(batch * (PICTURES if images else 1), images=images)
-    loss = learners.loss(learners.forward, latents, text)
+    loss = learners.loss(learners.transformer, latents, text)
     whole = loss + MATCHING * data.matching(rows[: matched(batch)]) if learners.reads_along else loss
     for optimizer in optimizers.values():
         optimizer.zero_grad(set_to_none=False)
@@ -276,7 +279,7 @@ def train(options: argparse.Namespace) -> tuple[nn.Module, nn.Module | None, dic
     parts = {**trained, **{f"average_{name}": a.model for name, a in averages.items()}, **optimizers}
     checkpoint = Checkpoint(f"transformer_{which}", parts, every=options.every)
     values = checkpoint.load() or {"step": 0, "spent": 0.0, "losses": []}
-    data = Batches(make_pool(which, device, script, options.weights), which, learners.reader)
+    data = Batches(make_pool(which, device, script, options.weights), which, learners.encoder)
     left = options.deadline - time.time() + values["spent"] if options.deadline else float("inf")
     budget = Budget(max(1.0, min(options.seconds, left)), values["spent"])
     bar = tqdm(total=round(budget.seconds), initial=round(values["spent"]), unit="s", desc=which, mininterval=5)
