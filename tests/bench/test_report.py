@@ -112,7 +112,9 @@ def test_a_verdict_comes_from_the_interval_not_from_the_value() -> None:
     target = Target(0.03, at_least=False)
     few = target.verdict(none_of(12))
     assert few.outcome == "undecided", "0 of 12 clips is no proof of at most 3 %"
-    assert few.enough is not None and 80 < few.enough < 200
+    assert few.enough is not None and 80 < few.enough < 120
+    pairs = target.verdict(rate(np.zeros((2, 9)), [0, 0], [0, 1]))
+    assert pairs.enough == pytest.approx(2 * few.enough, rel=0.1), "so many prompts, of two clips each"
     assert target.verdict(none_of(few.enough)).outcome == "met", "the number of clips that it names is enough"
     assert target.verdict(rate(np.arange(100)[:, None] < 20, range(100), range(100))) == Verdict("missed")
     for count, hits in ((24, 22), (60, 51)):  # about as many more of the same kind decide

@@ -17,9 +17,9 @@ from unseen.metrics.pixel import pixel_difference
 FVU = 0.2
 """Fraction of variance unexplained that the chosen block's autoencoder may have."""
 SECONDS = 60.0
+KILOBYTES = 200.0
 RANDOM = 0.9
 """Share of the generative rate that has to stay where random features are removed."""
-KILOBYTES = 200.0
 
 
 def unconcerned_table(cells: Sequence[tuple[str, Clips, Clips]]) -> Table:

@@ -31,8 +31,8 @@ UNRECOGNISABLE = Target(0.10, at_least=False)
 AGREEMENT = Target(0.02, at_least=False)
 NOTE = (
     "Rates are shares of frames; “kept” is the rate after as a share of the rate before, on the same prompts and "
-    "seeds. Namesakes share a word with the object's name (a golf cart, for a golf ball). Intervals: 95 %, prompts and "
-    "seeds resampled, all frames of a clip together."
+    "seeds. Namesakes share a word with the object's name (a golf cart, for a golf ball). Intervals: 95 %, over "
+    "prompts and seeds (docs/statistics.md)."
 )
 
 

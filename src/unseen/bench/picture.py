@@ -134,7 +134,7 @@ def headline_table(
         JUDGED_COLUMNS,
         tuple(rows),
         "Unseen captions and fresh seeds; shares of frames, or of clips where it says so. Background, style and motion "
-        "over the prompts that say them. Intervals: 95 %, over prompts (docs/statistics.md). "
+        "over the prompts that say them. Intervals: 95 %, over prompts and seeds (docs/statistics.md). "
         f"Image registration reads the motion of {percent(error)} of {renders} fresh renders wrongly.",
     )
 

@@ -25,7 +25,7 @@ SPLITS = ("development", "test")
 PHRASINGS = ("synonym", "periphrasis", "fr", "de", "es")
 """Ways to say a concept other than its main name; the last three are other languages."""
 SEEDS = 24
-"""Noise seeds that all cells share, so that an interval can resample seeds as well as prompts."""
+"""Noise seeds that all cells share, so that an interval can tell what seeds add to prompts."""
 SEEDS_PER_TEXT = 2
 """Every text is drawn from this many of them."""
 _SEED_STRIDE = 11  # between the seeds of one text, so that texts do not share them pairwise

@@ -12,6 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
+from unseen.metrics.intervals import beta_ends
+
 
 @runtime_checkable
 class Estimate(Protocol):
@@ -76,12 +80,22 @@ def _enough(value: Estimate, limit: float) -> int | None:
     if not clips or value.value == limit or not math.isfinite(end):
         return None
 
-    # a score interval of n clips ends at x where n is in proportion to x (1 − x) / (x − value)²
-    inside = 0 < end < 1 and 0 < limit < 1
-    spread = limit * (1 - limit) / (end * (1 - end)) if inside else 1.0
-    count = clips * spread * ((end - value.value) / (limit - value.value)) ** 2
+    if all(0 < place < 1 for place in (end, limit)) and 0 <= value.value <= 1:
+        count = clips * _independent(value.value, limit) / _independent(value.value, end)
+    else:
+        count = clips * ((end - value.value) / (limit - value.value)) ** 2
     digits = max(0, math.floor(math.log10(count)) - 1)
     return int(math.ceil(count / 10**digits) * 10**digits)
+
+
+def _independent(value: float, place: float) -> float:
+    """How many independent clips an interval around `value` is made of that ends at `place`."""
+    few, many = 1e-3, 1e9
+    for _ in range(60):
+        count = math.sqrt(few * many)
+        low, high = beta_ends(np.asarray(value * count), np.asarray(count))
+        few, many = (few, count) if low >= place or high <= place else (count, many)
+    return many
 
 
 @dataclass(frozen=True)
