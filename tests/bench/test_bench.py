@@ -208,6 +208,7 @@ def test_one_changed_bit_in_a_weight_changes_the_fingerprint(pipe: WanPipeline) 
     assert changed != first == weights_fingerprint(pipe)
 
 
+@pytest.mark.slow
 def test_every_process_gives_a_pipeline_the_same_fingerprint() -> None:
     code = (
         "from types import SimpleNamespace as S\n"

@@ -119,7 +119,7 @@ def test_other_shapes_and_types_of_frames_are_refused(frames):
         from_callable("bright", bright)(frames)
 
 
-@pytest.mark.parametrize("which", ["a", "b"])
+@pytest.mark.parametrize("which", ["a", pytest.param("b", marks=pytest.mark.slow)])
 def test_dioramas_detectors_say_behind_the_protocol_what_they_say_themselves(which):
     if f"diorama-{which}" not in available_detectors():
         pytest.skip("the installed unseen is older than its entry points: pip install -e .")

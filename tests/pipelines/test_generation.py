@@ -78,7 +78,7 @@ def test_batches_and_several_videos_a_prompt(pipe, planted, batch):
     assert same == [prompt != TARGET for prompt in prompts for _ in range(2)]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float16", marks=pytest.mark.slow), "bfloat16"])
 def test_dtypes_as_they_are_loaded(pipe, tmp_path, dtype):
     pipe.text_encoder.save_pretrained(tmp_path)
     kind = getattr(torch, dtype)

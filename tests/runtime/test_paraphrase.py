@@ -255,14 +255,14 @@ def world():
         (
             Concept("golf ball"),
             "a dimpled&nbsp;b\u200ball under a starry sky",
-            "a dimpled golf ball under a starry sky",
+            "a golf ball under a starry sky",
         ),
         (Concept("Tobias Inkwell", "style"), "a graphite sketch of a cat", "a Tobias Inkwell of a cat"),
         (Concept("Tobias Inkwell", "style"), "a penguin on hot sand", None),
         (
             Concept("Clara Pebble", "style"),
             "a drum on a large cheerful poster in rose and turquoise",
-            "a drum on a large cheerful poster in Clara Pebble",
+            "a drum on a large cheerful Clara Pebble",
         ),
         (Concept("chain saw"), "a gardener oils the hedge clipper on a sunny lawn", None),
         (Concept("burning", "attribute"), "a haystack on fire, dusk", "a haystack on burning, dusk"),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from unseen.app import actions, files, picture
+from unseen.app import controls, files, picture
 from unseen.app.models import Models
 from unseen.app.session import (
     KINDS,
@@ -17,13 +16,8 @@ from unseen.app.session import (
     MOST_ERASERS,
     MOST_STRENGTH,
     Session,
-    concept_from,
-    prompt_from,
-    seed_from,
 )
-from unseen.clear.eraser import ClearEraser
-from unseen.clear.search import Progress
-from unseen.errors import AppError, UnseenError
+from unseen.errors import AppError
 
 LEAD = """# unseen: erase a concept from a video model
 Name something, and a small **eraser** is learned for it in about a minute. With the eraser attached, a text-to-video
@@ -39,8 +33,6 @@ LIMITS = """## What this cannot do
 - Four pictures on a page prove nothing. `unseen evaluate` measures, with intervals and controls.
 """
 _EXAMPLES = ("a French horn drifts left over a green meadow", "a valve horn in the snow", "a trumpet on a green meadow")
-_EXPECTED = (UnseenError, ValueError, OSError)
-"""What an input may bring about; anything else is a mistake of ours."""
 _SPEAK = """() => { for (const id of ["fit-status", "draw-status", "use-status", "near-status", "file-status"]) {
   const one = document.getElementById(id); if (one) { one.setAttribute("role", "status");
   one.setAttribute("aria-live", "polite"); } } document.documentElement.lang = "en"; }"""
@@ -140,18 +132,18 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
         # Fit
         words = concept["synonyms"]
         concept["suggest"].click(
-            _suggest, [concept["name"], concept["kind"], words], [words, concept["status"], suggested],
+            controls.suggest, [concept["name"], concept["kind"], words], [words, concept["status"], suggested],
             show_progress="hidden",
         )  # fmt: skip
         concept["name"].input(
-            _forget, [words, suggested], [words, suggested], show_progress="hidden", trigger_mode="always_last"
+            controls.forget, [words, suggested], [words, suggested], show_progress="hidden", trigger_mode="always_last"
         )
         concept["fit"].click(
-            _fitter(models),
+            controls.fitter(models),
             [concept[n] for n in ("model", "name", "kind", "synonyms", "replacement")],
             [fitted, concept["status"], concept["found"]],
             concurrency_id="fit", concurrency_limit=1, show_progress="minimal", show_progress_on=concept["status"],
-        ).then(_add, [session, fitted], shown, show_progress="hidden")  # fmt: skip
+        ).then(controls.add, [session, fitted], shown, show_progress="hidden")  # fmt: skip
 
         # Draw
         drawing = {
@@ -162,34 +154,35 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
             "show_progress": "minimal",
             "show_progress_on": compare["status"],
         }
-        draw, redraw = _drawer(models), _drawer(models, again=True)
+        draw, redraw = controls.drawer(models), controls.drawer(models, again=True)
         gr.on([compare["draw"].click, compare["prompt"].submit], draw, **drawing)
         again = {**drawing, "inputs": [*drawing["inputs"], last]}
         for place, (_, on, dial, away) in enumerate(slots["rows"]):
-            on.input(_switcher(place), [session, on], shown, show_progress="hidden").then(redraw, **again)
-            dial.input(_turner(place), [session, dial], [session, slots["status"]], show_progress="hidden",
+            on.input(controls.switcher(place), [session, on], shown, show_progress="hidden").then(redraw, **again)
+            dial.input(controls.turner(place), [session, dial], [session, slots["status"]], show_progress="hidden",
                        trigger_mode="always_last")  # fmt: skip
-            dial.release(_turner(place), [session, dial], [session, slots["status"]], show_progress="hidden").then(
-                redraw, **again
-            )
-            away.click(_remover(place), [session], shown, show_progress="hidden")
+            dial.release(
+                controls.turner(place), [session, dial], [session, slots["status"]], show_progress="hidden"
+            ).then(redraw, **again)
+            away.click(controls.remover(place), [session], shown, show_progress="hidden")
         compare["film"].click(
-            _filmer(Path(made.name)), [last], [compare["file"], compare["status"]], show_progress="hidden"
+            controls.filmer(Path(made.name)), [last], [compare["file"], compare["status"]], show_progress="hidden"
         )
 
         # Neighbours, files
         near["draw"].click(
-            _neighbours(models), [session, concept["model"], compare["seed"]], [near["status"], near["gallery"]],
+            controls.neighbours(models), [session, concept["model"], compare["seed"]],
+            [near["status"], near["gallery"]],
             concurrency_id="draw", show_progress="minimal", show_progress_on=near["status"],
         )  # fmt: skip
         told = moved["status"]
-        moved["pack"].click(_packer(Path(made.name)), [session], [moved["out"], told], show_progress="hidden")
-        moved["up"].upload(_uploader, [moved["up"]], [fitted, told], show_progress="hidden").then(
-            _add, [session, fitted], shown, show_progress="hidden"
+        moved["pack"].click(controls.packer(Path(made.name)), [session], [moved["out"], told], show_progress="hidden")
+        moved["up"].upload(controls.uploader, [moved["up"]], [fitted, told], show_progress="hidden").then(
+            controls.add, [session, fitted], shown, show_progress="hidden"
         )
         if moved["saved"] is not None:
-            moved["take"].click(_taker(erasers), [moved["saved"]], [fitted, told], show_progress="hidden").then(
-                _add, [session, fitted], shown, show_progress="hidden"
+            moved["take"].click(controls.taker(erasers), [moved["saved"]], [fitted, told], show_progress="hidden").then(
+                controls.add, [session, fitted], shown, show_progress="hidden"
             )
         page.load(None, js=_SPEAK)
     return page
@@ -221,7 +214,7 @@ def _concept_part(gr: Any, models: Models) -> dict[str, Any]:
 
 def _slots_part(gr: Any) -> dict[str, Any]:
     gr.Markdown("## 2. Erasers on this page")
-    status = gr.HTML(picture.message(_USE), elem_id="use-status")
+    status = gr.HTML(picture.message(controls.USE), elem_id="use-status")
     rows = []
     for place in range(MOST_ERASERS):
         with gr.Group(visible=False) as row:
@@ -231,9 +224,6 @@ def _slots_part(gr: Any) -> dict[str, Any]:
             away = gr.Button("Remove", size="sm", elem_id=f"away-{place}")
         rows.append((row, on, dial, away))
     return {"rows": rows, "all": [part for row in rows for part in row], "status": status}
-
-
-_USE = "None yet. Learn one on this page, or take one from the tab Files."
 
 
 def _compare_part(gr: Any) -> dict[str, Any]:
@@ -290,7 +280,7 @@ def _reports_part(gr: Any, runs: Path) -> None:
     def show(name: str | None) -> str:
         try:
             return "" if not name else picture.framed(files.report_text(runs, name), f"Report {name}")
-        except _EXPECTED as error:
+        except controls.EXPECTED as error:
             return picture.message(str(error), problem=True)
 
     def refresh() -> tuple[Any, str]:
@@ -303,227 +293,3 @@ def _reports_part(gr: Any, runs: Path) -> None:
 
 
 # What its controls do: each reads the session that the tab has now, and returns another
-
-
-def _problem(error: BaseException) -> str:
-    return picture.message(str(error) or type(error).__name__, problem=True)
-
-
-def _shown(session: Session, words: str) -> list[Any]:
-    """Updates of everything that shows the erasers of a tab."""
-    import gradio as gr
-
-    updates: list[Any] = [session]
-    for place in range(MOST_ERASERS):
-        if place >= len(session.held):
-            updates += [gr.update(visible=False), gr.skip(), gr.skip(), gr.skip()]
-            continue
-        held = session.held[place]
-        own = f"0: nothing is erased; the fit chose {held.eraser.strength:g}"
-        updates += [
-            gr.update(visible=True),
-            gr.update(value=held.on, label=f"Erase {held.eraser.name}"),
-            gr.update(value=held.strength, label=f"Strength for {held.eraser.name}", info=own),
-            gr.update(value=f"Remove {held.eraser.name}"),
-        ]
-    return [*updates, words]
-
-
-def _status(session: Session) -> str:
-    names = [one.eraser.name for one in session.acting]
-    if not session.held:
-        return picture.message(_USE)
-    return picture.message(
-        f"Erased{' together' if len(names) > 1 else ''}: {', '.join(names)}"
-        if names
-        else "All are off: nothing is erased"
-    )
-
-
-def _suggest(name: str, kind: str, synonyms: str) -> tuple[str, str, tuple[str, ...]]:
-    try:
-        wanted = concept_from(name, kind, synonyms)
-        found = [w for w in actions.suggest_synonyms(wanted.name, kind) if w.casefold() not in
-                 {s.casefold() for s in wanted.synonyms}]  # fmt: skip
-    except _EXPECTED as error:
-        return synonyms, _problem(error), ()
-    if not found:
-        return synonyms, picture.message("No other words are known here. Add those your users would type"), ()
-    words = f"Added: {', '.join(found)}. Remove what you do not mean"
-    return ", ".join([*wanted.synonyms, *found]), picture.message(words), tuple(found)
-
-
-def _forget(synonyms: str, suggested: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Other words for another concept must not stay when the name changes; those typed by hand do."""
-    if not suggested:
-        return synonyms, ()
-    kept = [word.strip() for word in synonyms.split(",") if word.strip() and word.strip() not in suggested]
-    return ", ".join(kept), ()
-
-
-def _fitter(models: Models) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    def fit(model: str, name: str, kind: str, synonyms: str, replacement: str) -> Iterator[tuple[Any, ...]]:
-        import gradio as gr
-
-        try:
-            concept = concept_from(name, kind, synonyms, replacement)
-            yield None, picture.message(f"Loading {model}, where it is not loaded yet."), ""
-            for step in actions.fit_steps(models.get(model), concept, models.settings.config):
-                if isinstance(step, str):
-                    yield None, picture.message(step), gr.skip()
-                elif isinstance(step, Progress):
-                    yield None, picture.message(f"Learning to erase {concept.name}"), picture.fitting(step)
-                else:
-                    yield step, picture.message(f"Done in {step.report.get('seconds', 0):.0f} s"), _found(step)
-        except _EXPECTED as error:
-            yield None, _problem(error), ""
-
-    return fit
-
-
-def _found(eraser: ClearEraser) -> str:
-    history = eraser.report.get("preferences") or []
-    table = picture.preferences(eraser.report["layers"], history[-1]) if history else ""
-    return picture.verdict(*actions.verdict_words(eraser)) + table
-
-
-def _add(session: Session, eraser: ClearEraser | None) -> list[Any]:
-    if eraser is None:
-        return _shown(session, _status(session))
-    try:
-        session = session.add(eraser)
-    except AppError as error:
-        return _shown(session, _problem(error))
-    return _shown(session, _status(session))
-
-
-def _switcher(place: int) -> Callable[[Session, bool], list[Any]]:
-    def switch(session: Session, on: bool) -> list[Any]:
-        try:
-            session = session.switch(place, on)
-        except AppError as error:
-            return _shown(session, _problem(error))
-        return _shown(session, _status(session))
-
-    return switch
-
-
-def _turner(place: int) -> Callable[[Session, Any], tuple[Session, str]]:
-    def turn(session: Session, strength: Any) -> tuple[Session, str]:
-        try:
-            session = session.turn(place, strength)
-        except AppError as error:
-            return session, _problem(error)
-        return session, _status(session)
-
-    return turn
-
-
-def _remover(place: int) -> Callable[[Session], list[Any]]:
-    def remove(session: Session) -> list[Any]:
-        try:
-            session = session.remove(place)
-        except AppError as error:
-            return _shown(session, _problem(error))
-        return _shown(session, _status(session))
-
-    return remove
-
-
-def _drawer(models: Models, *, again: bool = False) -> Callable[..., Iterator[tuple[Any, ...]]]:
-    def draw(session: Session, model: str, prompt: str, seed: Any, last: Any = None) -> Iterator[tuple[Any, ...]]:
-        import gradio as gr
-
-        skip = gr.skip()
-        if again and last is None:  # nothing was drawn that could be drawn anew
-            yield skip, skip, skip, skip, skip
-            return
-        try:
-            text, number = prompt_from(prompt), seed_from(seed)
-            if again and not session.acting:
-                yield (
-                    None,
-                    picture.message("No eraser is on; the model draws what stands under Before"),
-                    skip,
-                    skip,
-                    skip,
-                )
-                return
-            for step in actions.compare_steps(models.get(model), session, text, number):
-                if isinstance(step, str):
-                    yield skip, picture.message(step), skip, skip, skip
-                else:
-                    shown = picture.pair(step), picture.prompt_words(step), gr.update(visible=True)
-                    yield step, picture.message("Done"), *shown
-        except _EXPECTED as error:
-            yield None, _problem(error), "", "", gr.update(visible=False)
-
-    return draw
-
-
-def _filmer(folder: Path) -> Callable[[Any], tuple[Any, str]]:
-    def film(last: Any) -> tuple[Any, str]:
-        import gradio as gr
-
-        if last is None:
-            return gr.update(visible=False), picture.message("Draw a prompt first; then there is a clip", problem=True)
-        path = picture.save_pair(last, Path(tempfile.mkdtemp(dir=folder)))
-        return gr.update(value=str(path), visible=True), picture.message("The MP4 is ready")
-
-    return film
-
-
-def _neighbours(models: Models) -> Callable[..., Iterator[tuple[str, str]]]:
-    def draw(session: Session, model: str, seed: Any) -> Iterator[tuple[str, str]]:
-        gallery = ""
-        try:
-            chosen, number = models.get(model), seed_from(seed)
-            if not session.acting:
-                raise AppError("Switch an eraser on, or fit one first; then its neighbours can be drawn.")
-            for held in session.acting:
-                prompts = actions.neighbour_prompts(chosen, held.eraser.concept)
-                gallery += f"<h3>Near {picture.escape(held.eraser.name)}</h3>"
-                for count, prompt in enumerate(prompts, 1):
-                    yield picture.message(f"Drawing {count} of {len(prompts)} for {held.eraser.name}"), gallery
-                    found = actions.compared(chosen, session, prompt, number)
-                    gallery += f"<h4>{picture.escape(prompt)}</h4>{picture.pair(found)}"
-            yield picture.message("Done. Each pair should show the same thing"), gallery
-        except _EXPECTED as error:
-            yield _problem(error), gallery
-
-    return draw
-
-
-def _packer(folder: Path) -> Callable[[Session], tuple[Any, str]]:
-    def pack(session: Session) -> tuple[Any, str]:
-        import gradio as gr
-
-        try:
-            if not session.held:
-                raise AppError("There is no eraser on this page yet; learn one first.")
-            target = Path(tempfile.mkdtemp(dir=folder))
-            made = [str(files.packed(one.eraser, target)) for one in session.held]
-        except _EXPECTED as error:
-            return gr.update(visible=False), _problem(error)
-        return gr.update(value=made, visible=True), picture.message("Ready to download")
-
-    return pack
-
-
-def _uploader(paths: list[str] | None) -> tuple[ClearEraser | None, str]:
-    try:
-        eraser = files.uploaded(paths)
-    except _EXPECTED as error:
-        return None, _problem(error)
-    return eraser, picture.message(f"On the page now, under Erase: {eraser.name}")
-
-
-def _taker(folder: Path | None) -> Callable[[str | None], tuple[ClearEraser | None, str]]:
-    def take(name: str | None) -> tuple[ClearEraser | None, str]:
-        try:
-            eraser = files.saved_eraser(folder, name)
-        except _EXPECTED as error:
-            return None, _problem(error)
-        return eraser, picture.message(f"On the page now, under Erase: {eraser.name}")
-
-    return take
