@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -79,3 +82,23 @@ def pipe() -> Any:
 @pytest.fixture
 def pipe_of() -> Callable[..., Any]:
     return make_pipe
+
+
+@pytest.fixture(scope="session")
+def mixed() -> Iterator[ModuleType]:
+    """`benchmarks/mixed_clips.py`."""
+    pytest.importorskip("av")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+        import mixed_clips
+
+        yield mixed_clips
+        sys.modules.pop("mixed_clips", None)
+
+
+@pytest.fixture(scope="session")
+def mixed_folder(mixed: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 clips, the twelve odd ones among them, as the benchmark makes them. Not to be changed."""
+    path = tmp_path_factory.mktemp("clips") / "mixed"
+    assert len(list(mixed.write_mixed(path, 24, size=96, frames=32))) == 12
+    return path

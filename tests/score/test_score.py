@@ -47,6 +47,12 @@ def kept_in(out: Path) -> int:
         return store.execute("SELECT count(*) FROM videos").fetchone()[0] if "videos" in tables else 0
 
 
+@pytest.fixture
+def folder(mixed_folder: Path) -> Path:
+    """The folder that the benchmark makes, smaller."""
+    return mixed_folder
+
+
 def test_every_file_is_scored_or_reported(folder: Path, mixed: ModuleType, tmp_path: Path) -> None:
     scores = score_folder(folder, detectors=[Red()], metrics=EVERYTHING, out=tmp_path / "out")
     by_file = {row.file: row.status for row in scores.rows}
