@@ -136,7 +136,6 @@ def test_frames_are_equal_whoever_draws_them(
     assert not np.array_equal(frames[0], frames[1]) and not np.array_equal(frames[0], frames[2])
 
 
-@pytest.mark.slow
 @engines
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
     opened: Open, recipe: Recipe, pipe: Any, expected: Any, tmp_path: Path
