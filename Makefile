@@ -12,7 +12,7 @@ READY := .venv/.ready
 
 OLDEST := .venv-oldest
 
-.PHONY: help setup demo bench guard test test-slow test-ray test-oldest train clean
+.PHONY: help setup demo bench guard faults test test-slow test-ray test-oldest train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,6 +34,9 @@ bench: $(READY) ## measure everything that docs/results.md reports (hours; can b
 
 guard: $(READY) ## every known way past attached erasers
 	@OMP_NUM_THREADS=1 $(BIN)/python -m unseen.bench.ways --results docs/results-guard.md
+
+faults: $(READY) ## kill, starve and damage whatever can be, and count what was survived
+	@OMP_NUM_THREADS=1 $(BIN)/python -m unseen.bench.faults --results docs/results-faults.md
 
 test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet

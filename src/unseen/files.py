@@ -42,6 +42,7 @@ _MAX_DIMENSIONS = 8
 _LFS = b"version https://git-lfs.github.com/spec/"
 _BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
 _LOCK_SECONDS = 10.0
+_NEXT = ".next.json"  # ends the name of facts whose weights are being written
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -71,7 +72,8 @@ def write_pair(
 ) -> None:
     """Write `<stem>.json` and `<stem>.safetensors` into `folder`, which is created if need be.
 
-    The JSON comes last: where it is, the pair is whole. Of several that write at once, the last one's pair stays.
+    The JSON comes last: where it is, the pair is whole. Of several that write at once, the last one's pair stays. Over
+    an older pair, the new facts are laid beside first: whenever this process ends, one of the two pairs can be read.
     """
     folder = Path(folder)
     weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
@@ -80,9 +82,15 @@ def write_pair(
     text = json.dumps(metadata, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     content = text.encode()
     folder.mkdir(parents=True, exist_ok=True)
+    next_facts = folder / f"{stem}{_NEXT}"
     with _locked(folder, alone=True):
-        write_whole(folder / f"{stem}.safetensors", weights)
-        write_whole(folder / f"{stem}.json", content)
+        try:
+            write_whole(next_facts, content)
+            write_whole(folder / f"{stem}.safetensors", weights)
+            os.replace(next_facts, folder / f"{stem}.json")
+        except BaseException:
+            next_facts.unlink(missing_ok=True)
+            raise
 
 
 def read_pair(
@@ -98,20 +106,30 @@ def read_pair(
     facts_file, weights_file = folder / f"{stem}.json", folder / f"{stem}.safetensors"
     with _locked(folder, alone=False):
         weights = _read_regular(weights_file, max_weights)
-        text = _read_regular(facts_file, MAX_JSON)
-    try:
-        metadata = _json_object(text)
-        _require_version(facts_file, metadata, version)
-        digest = metadata.pop("sha256", None)
-        if digest != facts_digest(metadata):
-            _refuse(facts_file, "was changed after it was written. Save it again.")
-    except (ValueError, RecursionError) as error:
-        _refuse(facts_file, f"is not valid JSON of an eraser or baseline ({_first_line(error)}). Save it again.")
-    _require_schema(facts_file, metadata, {"format_version": int, **schema, "weights_sha256": str})
-    if hashlib.sha256(weights).hexdigest() != metadata.pop("weights_sha256"):
+        digest = hashlib.sha256(weights).hexdigest()
+        metadata = _facts(facts_file, version, schema)
+        next_facts = folder / f"{stem}{_NEXT}"
+        if metadata["weights_sha256"] != digest and next_facts.exists():  # whoever wrote the weights was ended there
+            metadata = _facts(next_facts, version, schema)
+    if metadata.pop("weights_sha256") != digest:
         _refuse(weights_file, "does not match its checksum. Save it again.")
     del metadata["format_version"]
     return metadata, _tensors(weights_file, weights)
+
+
+def _facts(path: Path, version: int, schema: Schema) -> dict[str, Any]:
+    """What a JSON file of a pair says, its own checksum taken off."""
+    text = _read_regular(path, MAX_JSON)
+    try:
+        metadata = _json_object(text)
+        _require_version(path, metadata, version)
+        digest = metadata.pop("sha256", None)
+        if digest != facts_digest(metadata):
+            _refuse(path, "was changed after it was written. Save it again.")
+    except (ValueError, RecursionError) as error:
+        _refuse(path, f"is not valid JSON of an eraser or baseline ({_first_line(error)}). Save it again.")
+    _require_schema(path, metadata, {"format_version": int, **schema, "weights_sha256": str})
+    return metadata
 
 
 def _refuse(path: Path, why: str) -> NoReturn:

@@ -216,3 +216,22 @@ def test_what_is_whole_and_erases_nothing_is_refused(folder, change, message):
     useless = {name: make(getattr(eraser, name)) for name, make in change.items()}
     dataclasses.replace(eraser, **useless).save_pretrained(folder)
     refused(folder, message)
+
+
+def test_facts_that_wait_for_their_weights_count_once_these_are_there(tmp_path):
+    """As if the process that saves over an eraser is ended after each of its steps."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, seed in ((old, 0), (new, 1)):
+        folder.mkdir()
+        sound_parts(random.Random(seed)).write(folder)
+    keys = [ClearEraser.from_pretrained(folder).key for folder in (old, new)]
+    assert keys[0] != keys[1]
+    waiting = old / METADATA_FILE.replace(".json", ".next.json")
+    waiting.write_bytes((new / METADATA_FILE).read_bytes())
+    assert ClearEraser.from_pretrained(old).key == keys[0]
+    (old / WEIGHTS_FILE).write_bytes((new / WEIGHTS_FILE).read_bytes())
+    assert ClearEraser.from_pretrained(old).key == keys[1]
+    waiting.unlink()
+    refused(old, "does not match its checksum")
+    ClearEraser.from_pretrained(new).save_pretrained(old)
+    assert sorted(path.name for path in old.iterdir()) == [METADATA_FILE, WEIGHTS_FILE]

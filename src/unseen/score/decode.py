@@ -15,10 +15,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from unseen.errors import DetectorError, VideoError
+from unseen.errors import DetectorError, UnseenError, VideoError
 from unseen.score.clips import Clip, require_file
 
-DECODE_VERSION = 1
+DECODE_VERSION = 2
 """Raise it where the same file now gives other frames, or another word for what is wrong with it."""
 CHUNK = 32
 MOST_CHUNK_BYTES = 192 << 20
@@ -182,6 +182,8 @@ def _picture_stream(container: Any, path: Path) -> Any:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError("no video", f"{path.name} has no video stream; it may hold sound alone.")
+    if streams[0].codec_context is None:
+        raise VideoError("damaged", f"{path.name} does not say how its pictures are coded; copy or generate it again.")
     width, height = streams[0].width, streams[0].height
     if width * height > MOST_PIXELS:
         raise VideoError("too large", f"{path.name} has {width}×{height} pixels, more than {MOST_PIXELS:,}; scale it.")
@@ -190,17 +192,23 @@ def _picture_stream(container: Any, path: Path) -> Any:
 
 @contextmanager
 def _opened(path: Path, formats: str) -> Iterator[tuple[IO[bytes], Any]]:
-    """The file and its container; every failure to open or decode becomes a `VideoError`."""
+    """The file and its container; every failure to open or decode becomes a `VideoError`.
+
+    A damaged file makes PyAV raise more than its own errors: of texts that are none, of streams without a decoder.
+    """
     try:
         import av
     except ImportError as error:
         raise DetectorError('Reading videos needs PyAV: pip install "unseen[score]".') from error
     try:
         # An open file, not its path: FFmpeg takes "frame_%03d.png" for a pattern and "http://..." for an address.
-        with path.open("rb") as file, av.open(file, options={"format_whitelist": formats}) as container:
+        with (
+            path.open("rb") as file,
+            av.open(file, options={"format_whitelist": formats}, metadata_errors="replace") as container,
+        ):
             yield file, container
-    except (av.error.FFmpegError, EOFError) as error:
+    except (UnseenError, MemoryError):
+        raise
+    except Exception as error:
         reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
         raise VideoError("damaged", f"{path.name} cannot be read ({reason}); copy or generate it again.") from error
-    except OSError as error:
-        raise VideoError("damaged", f"{path.name} cannot be read ({error.strerror or error}).") from error
