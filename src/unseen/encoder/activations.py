@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NonFiniteError
+from .calls import run
 from .hooks import Edit, edited
 from .layers import EMBEDDING, execution_device, layer_name, num_blocks
 
@@ -89,7 +90,7 @@ class PromptBatch(NamedTuple):
         """One pass of `encoder`; its output `[batch, tokens, d]`."""
         device = execution_device(encoder)
         mask = None if self.mask is None else self.mask.to(device)
-        return encoder(self.ids.to(device), attention_mask=mask)[0]
+        return run(encoder, self.ids.to(device), mask)
 
     def states(self, hidden: Tensor) -> Tensor:
         """The states that are wanted among `hidden` `[batch, tokens, d]`: `[wanted, d]`, in its dtype, on its

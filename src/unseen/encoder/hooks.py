@@ -7,7 +7,6 @@ several threads know nothing of each other.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +16,7 @@ from weakref import WeakSet
 from torch import Tensor, nn
 
 from ..errors import AlreadyAttachedError
+from .calls import given_to
 from .layers import EMBEDDING, find_blocks
 
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]
@@ -77,16 +77,10 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
     """
     blocks = find_blocks(encoder)
     own = frozenset(blocks)
-    parameters = list(inspect.signature(encoder.forward).parameters)
-
-    def given(name: str, args: tuple, kwargs: dict) -> Tensor | None:
-        place = parameters.index(name) if name in parameters else len(args)
-        value = kwargs.get(name, args[place] if place < len(args) else None)
-        return value if isinstance(value, Tensor) and value.ndim == 2 else None
 
     def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        mask = given("attention_mask", args, kwargs)
-        _PASS.set(EncoderPass(module, given("input_ids", args, kwargs), None if mask is None else mask > 0))
+        ids, mask = given_to(module, args, kwargs)
+        _PASS.set(EncoderPass(module, ids, None if mask is None else mask > 0))
 
     def end(module: nn.Module, args: tuple, output: Any) -> None:
         _PASS.set(None)

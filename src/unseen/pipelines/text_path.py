@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..encoder.activations import PromptForm
+from ..encoder.calls import given_to
 from ..encoder.hooks import edited
 from ..encoder.layers import eager, num_blocks
 from ..errors import UnsupportedPipelineError
@@ -109,9 +110,8 @@ def _watched(pipe: Any, name: str) -> PromptForm:
     seen: list[tuple[Tensor, Tensor | None]] = []
 
     def look(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        mask = kwargs.get("attention_mask", args[1] if len(args) > 1 else None)
-        if isinstance(ids, Tensor):
+        ids, mask = given_to(module, args, kwargs)
+        if ids is not None:
             seen.append((ids.cpu(), mask))
 
     handle = encoder.register_forward_pre_hook(look, with_kwargs=True)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..encoder.calls import given_to
 from ..encoder.hooks import GUARDED, install_edits
 from ..encoder.layers import eager
 from ..errors import EraserBypassedError, UnseenError
@@ -107,13 +108,8 @@ class Guard:
 
     def _refuse_paraphrases(self, path: TextPath, encoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """A pass that comes from nowhere is edited like any other, but its words can no longer be exchanged."""
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        if (
-            current_call() is not None
-            or self._rewriting is None
-            or not isinstance(ids, Tensor)
-            or not self.wanted().keys
-        ):
+        ids, _ = given_to(encoder, args, kwargs)
+        if current_call() is not None or self._rewriting is None or ids is None or not self.wanted().keys:
             return
         texts = path.tokenizer.batch_decode(ids, skip_special_tokens=True)
         with self.unedited():

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from ..clear.eraser import ClearEraser
+from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
 from ..pipelines import backbone_of
@@ -180,7 +181,7 @@ class Handle:
         mask = None if form.attend_pads else inputs.attention_mask.to(device)
         record = Record()
         with torch.no_grad(), during(EncodeCall(self, texts=(prompt,), watched=True, record=record)):
-            encoder(inputs.input_ids.to(device), attention_mask=mask)
+            run(encoder, inputs.input_ids.to(device), mask)
         return [
             Firing(a.eraser.name, a.eraser.layer, place, name, float(a.delta.activity[0, place]), site.path.name)
             for a in record.deltas
