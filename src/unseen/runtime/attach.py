@@ -17,9 +17,9 @@ from torch import nn
 from ..clear.eraser import ClearEraser
 from ..encoder.activations import PromptForm
 from ..encoder.fingerprint import architecture, fingerprint
-from ..encoder.layers import EMBEDDING, eager, num_blocks, run_uncompiled
+from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncompiled
 from ..errors import AlreadyAttachedError, UnguardedInputError, UnsupportedPipelineError, WrongEncoderError
-from ..pipelines import TextPath, text_encoders, text_paths
+from ..pipelines import TextPath, text_encoders, text_path, text_paths
 from .audit import AuditLog, Event, event
 from .denoiser import readers_of_text, require_readers
 from .erasers import Erasers, Site
@@ -163,7 +163,7 @@ def guard_encoder(
     `unseen.attach`. Raises what `unseen.attach` raises.
     """
     given = [erasers] if isinstance(erasers, ClearEraser) else list(erasers)
-    path = TextPath("text_encoder", tokenizer, eager(encoder), PromptForm())
+    path = text_path((tokenizer, eager(encoder)))
     pairs = _with_strengths(given, strengths)
     _refuse_occupied([path])
     sites = _fitting([path], pairs, allow_unguarded=False, allow_rounded=False)
@@ -277,6 +277,7 @@ def _fitting(
                 f" pipeline has {present or 'none'}. {advice}"
             )
         for place in places:
+            _require_whole(paths[place], eraser)
             here[place].append((eraser, strength))
     sites = []
     for path, own in zip(paths, here, strict=True):
@@ -296,6 +297,17 @@ def _fitting(
         if own:
             sites.append(Site(path, tuple(e for e, _ in own), tuple(s for _, s in own)))
     return sites
+
+
+def _require_whole(path: TextPath, eraser: ClearEraser) -> None:
+    """Refuse an eraser that acts behind states that the pipeline hands on too."""
+    whole = path.form.whole
+    if whole is not None and eraser.layer > whole:
+        raise UnguardedInputError(
+            f"the pipeline hands on states of the {path.name} from before {layer_name(eraser.layer)} too, where the"
+            f" eraser for {eraser.name!r} acts, and the concept would stay in those. Fit it on this pipeline, which"
+            f" takes care of it, or with search.layer at most {whole} ({layer_name(whole)})."
+        )
 
 
 def _depth(path: TextPath) -> int:
