@@ -9,11 +9,11 @@ only one group's states exist at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from ..encoder.activations import PADS_READ, PromptForm
+from ..encoder.identity import identity
 from ..errors import FitError
 from .config import ClearConfig
 

@@ -14,6 +14,7 @@ from ..encoder.activations import PromptForm
 from ..encoder.layers import eager
 from ..errors import UnsupportedPipelineError
 from .backbone import Backbone, backbone_of
+from .protocol import adapted
 from .watching import watched
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3", "text_encoder_4")
@@ -49,6 +50,7 @@ def text_path(pipe: Any, name: str | None = None, *, max_length: int | None = No
         tokenizer, encoder = pipe
         tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
         return TextPath("text_encoder", tokenizer, encoder, _shortened(PromptForm(), max_length))
+    pipe = adapted(pipe)
     present = text_encoders(pipe)
     if not present:
         raise UnsupportedPipelineError(f"{type(pipe).__name__} has no text encoder loaded, which an eraser works on.")
@@ -65,6 +67,7 @@ def text_path(pipe: Any, name: str | None = None, *, max_length: int | None = No
 
 def text_paths(pipe: Any, *, only: str | None = None) -> list[TextPath]:
     """How prompts reach every text encoder of `pipe`, or the one called `only`."""
+    pipe = adapted(pipe)
     names = text_encoders(pipe) if only is None else (only,)
     known = backbone_of(pipe)
     if known is not None:

@@ -18,8 +18,8 @@ from ..clear.eraser import ClearEraser
 from ..encoder.activations import PromptForm
 from ..encoder.fingerprint import architecture, fingerprint
 from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncompiled
-from ..errors import AlreadyAttachedError, UnguardedInputError, UnsupportedPipelineError, WrongEncoderError
-from ..pipelines import TextPath, text_encoders, text_path, text_paths
+from ..errors import AlreadyAttachedError, UnguardedInputError, WrongEncoderError
+from ..pipelines import ModularText, TextPath, adapted, text_encoders, text_path, text_paths
 from .audit import AuditLog, Event, event
 from .denoiser import readers_of_text, require_readers
 from .erasers import Erasers, Site
@@ -98,18 +98,12 @@ def attach(
     """
     if over_limit not in ("refuse", "name_only"):
         raise ValueError(f'expected over_limit "refuse" or "name_only", got {over_limit!r}.')
-    pipes = list(pipe) if isinstance(pipe, list | tuple) else [pipe]
+    pipes = [adapted(one) for one in (pipe if isinstance(pipe, list | tuple) else [pipe])]
     given: list[Any] = list(erasers) if isinstance(erasers, list | tuple) else [erasers]
     clear = [e for e in given if isinstance(e, ClearEraser)]
     baselines: list[Any] = [e for e in given if not isinstance(e, ClearEraser)]
     if not pipes or not given:
         raise ValueError("expected at least one pipeline and one eraser, got none.")
-    for one in pipes:
-        if isinstance(one, type) or not callable(getattr(type(one), "encode_prompt", None)):
-            raise UnsupportedPipelineError(
-                f"{one.__name__ if isinstance(one, type) else type(one).__name__} has no encode_prompt, through which"
-                " prompts are seen. Modular pipelines and those that encode inside their call are not supported."
-            )
     pairs = _with_strengths(clear, strengths)
     sites = _sites(pipes, pairs, allow_unguarded_encoders, allow_rounded_weights) if clear else []
     not_guarded = sorted({name for one in pipes for name in _unguarded_inputs(one)})
@@ -124,6 +118,9 @@ def attach(
     rewriting = Rewriting(asked, every, reason, over_limit)
     with ExitStack() as stack:
         guard = None
+        for one in pipes:
+            if isinstance(one, ModularText):
+                stack.callback(one.enter())
         if clear:
             by_name = {site.path.name: site for site in sites}
             edits = {(name, layer): every.edit(by_name[name], layer) for name, layer in every.layers}
@@ -328,7 +325,7 @@ def _previewer(pipes: Sequence[Any], erasers: Sequence[ClearEraser]) -> tuple[An
 
 def _unguarded_inputs(pipe: Any) -> list[str]:
     """What the pipeline's call takes beside text: images, videos, and an image prompt where there is a model for it."""
-    parameters = inspect.signature(uncut_class(pipe).__call__).parameters
+    parameters = getattr(pipe, "call_inputs", None) or inspect.signature(uncut_class(pipe).__call__).parameters
     other = ("num_", "ip_adapter_", "negative_ip_adapter_")
     found = [name for name in parameters if name.endswith(_PICTURES) and not name.startswith(other)]
     if "ip_adapter_image" in parameters and getattr(pipe, "image_encoder", None) is not None:

@@ -14,7 +14,7 @@ from ..clear.eraser import ClearEraser
 from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
-from ..pipelines import backbone_of
+from ..pipelines import ModularText, backbone_of
 from .audit import event, token_names
 from .call import EncodeCall, Record, during
 from .embeddings import Embeddings
@@ -88,7 +88,7 @@ class Handle:
     @property
     def pipes(self) -> tuple[Any, ...]:
         """The pipelines."""
-        return self._pipes
+        return tuple(pipe.pipe if isinstance(pipe, ModularText) else pipe for pipe in self._pipes)
 
     @property
     def erasers(self) -> tuple[ClearEraser, ...]:
