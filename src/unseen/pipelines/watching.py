@@ -120,17 +120,18 @@ def _template_of(tokenizer: Any, ids: list[int], heard: str) -> str:
     "{}" where that cannot be told."""
     if tokenizer(heard).input_ids == ids:
         return "{}"
-    special = set(tokenizer.all_special_ids)
-    inner = list(ids)
-    while inner and inner[0] in special:
-        inner.pop(0)
-    while inner and inner[-1] in special:
-        inner.pop()
-    for tokens in (ids, ids[len(ids) - len(inner) :] if inner else ids, inner):
-        text = tokenizer.decode(tokens)
-        if text.count(heard) == 1:
-            before, after = (side.replace("{", "{{").replace("}", "}}") for side in text.split(heard))
-            template = f"{before}{{}}{after}"
+    words = tokenizer(heard, add_special_tokens=False).input_ids
+    places = [n for n in range(len(ids) - len(words) + 1) if ids[n : n + len(words)] == words]
+    if len(places) != 1:
+        return "{}"
+    before, after = ids[: places[0]], ids[places[0] + len(words) :]
+    own = tokenizer("").input_ids  # what the tokenizer adds by itself is not to be added twice
+    start, end = (len([token for token in side[:1] if token in own]) for side in (before, after[::-1]))
+    for cut in ((0, 0), (start, 0), (0, end), (start, end)):
+        sides = [tokenizer.decode(before[cut[0] :]), tokenizer.decode(after[: len(after) - cut[1]])]
+        for gap in ("", " "):
+            left, right = (side.replace("{", "{{").replace("}", "}}") for side in sides)
+            template = f"{left}{gap}{{}}{gap}{right}"
             if tokenizer(template.format(heard)).input_ids == ids:
                 return template
     return "{}"

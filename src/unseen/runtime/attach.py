@@ -106,7 +106,7 @@ def attach(
         raise ValueError("expected at least one pipeline and one eraser, got none.")
     pairs = _with_strengths(clear, strengths)
     sites = _sites(pipes, pairs, allow_unguarded_encoders, allow_rounded_weights) if clear else []
-    not_guarded = sorted({name for one in pipes for name in _unguarded_inputs(one)})
+    not_guarded = sorted({name for one in pipes for name in unguarded_inputs(one)})
     if clear and not_guarded and not allow_image_input:
         raise UnguardedInputError(
             f"{type(pipes[0]).__name__} also takes {' and '.join(not_guarded)}, which an eraser on the text encoder"
@@ -323,7 +323,7 @@ def _previewer(pipes: Sequence[Any], erasers: Sequence[ClearEraser]) -> tuple[An
     return None, f"off: {reasons[0]}"
 
 
-def _unguarded_inputs(pipe: Any) -> list[str]:
+def unguarded_inputs(pipe: Any) -> list[str]:
     """What the pipeline's call takes beside text: images, videos, and an image prompt where there is a model for it."""
     parameters = getattr(pipe, "call_inputs", None) or inspect.signature(uncut_class(pipe).__call__).parameters
     other = ("num_", "ip_adapter_", "negative_ip_adapter_")
