@@ -17,7 +17,8 @@ import unseen
 from unseen.clear.config import ClearConfig
 from unseen.encoder.layers import layer_name
 from unseen.errors import FitWarning, UnguardedInputError
-from unseen.pipelines import text_encoders, text_paths
+from unseen.pipelines import adapted, text_encoders, text_paths
+from unseen.runtime.attach import unguarded_inputs
 
 COLUMNS = ("fit", "attach", "rewrite", "generate", "detach", "offload", "batch", "pictures")
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
@@ -42,29 +43,30 @@ class Cell(NamedTuple):
     @property
     def shown(self) -> str:
         """As it stands in the page."""
-        return f"{ {True: '✓', False: '✗', None: '–'}[self.fine]} {self.text}".rstrip()
+        return f"{ {True: '✓', False: '✗', None: '–'}[self.fine] } {self.text}".rstrip()
 
 
 def row(name: str) -> dict[str, Cell]:
     """All cells of a pipeline of the zoo, by column."""
     pipe = zoo.make(name)
-    pictures = _pictures(pipe)
+    pictures = unguarded_inputs(adapted(pipe))
     cells: dict[str, Cell] = {}
     erasers = _tried(cells, "fit", lambda: _fit(pipe))
     if erasers is None:
-        return {column: cells.get(column, Cell(False, "no eraser")) for column in COLUMNS}
+        return {column: cells.get(column, Cell(False, "not tried")) for column in COLUMNS}
     cells["pictures"] = _refused(pipe, erasers, pictures)
     allowed = {"allow_image_input": bool(pictures)}
     plain = {prompt: zoo.draw(pipe, name, prompt) for prompt in (TARGET, UNRELATED, QUOTED)}
     hooks, kind = _hooks(pipe), type(pipe)
     erased: dict[str, Tensor] = {}
+    alone = _batches(pipe, name)
 
     def attached() -> Cell:
         with unseen.attach(pipe, erasers, **allowed) as handle:
             cells["rewrite"] = _rewritten(handle)
             fired = {firing.encoder for firing in handle.explain(QUOTED)}
             _tried(cells, "generate", lambda: _generated(pipe, name, plain, erased))
-            _tried(cells, "batch", lambda: _batch(pipe, name, handle))
+            _tried(cells, "batch", lambda: Cell(None, alone) if alone else _batch(pipe, name, handle))
         missing = set(text_encoders(pipe)) - fired
         return Cell(not missing, f"silent at {', '.join(sorted(missing))}" if missing else "")
 
@@ -72,7 +74,7 @@ def row(name: str) -> dict[str, Cell]:
     same = all(torch.equal(zoo.draw(pipe, name, prompt), plain[prompt]) for prompt in plain)
     cells["detach"] = Cell(same and _hooks(pipe) == hooks and type(pipe) is kind, "")
     _tried(cells, "offload", lambda: _offloaded(pipe, name, erasers, allowed, erased, plain))
-    return {column: cells[column] for column in COLUMNS}
+    return {column: cells.get(column, Cell(False, "not tried")) for column in COLUMNS}
 
 
 def _tried(cells: dict[str, Cell], column: str, run: Callable[[], Any]) -> Any:
@@ -100,12 +102,6 @@ def _fit(pipe: Any) -> tuple[Cell, list[Any]]:
     return Cell(True, ", ".join(said)), erasers
 
 
-def _pictures(pipe: Any) -> list[str]:
-    from unseen.runtime.attach import unguarded_inputs
-
-    return unguarded_inputs(pipe)
-
-
 def _refused(pipe: Any, erasers: list[Any], pictures: list[str]) -> Cell:
     if not pictures:
         return Cell(None, "takes none")
@@ -119,8 +115,7 @@ def _refused(pipe: Any, erasers: list[Any], pictures: list[str]) -> Cell:
 def _rewritten(handle: Any) -> Cell:
     said = handle.status().paraphrases
     if said != "on":
-        return Cell(None, said.removeprefix("off: "))
-    handle.rewrite(TARGET)
+        return Cell(None, "names alone: " + said.removeprefix("off: ").partition(" (")[0])
     return Cell(handle.rewrite(TARGET) == TARGET, "")  # a name stays as it is
 
 
@@ -133,6 +128,15 @@ def _generated(pipe: Any, name: str, plain: dict[str, Tensor], erased: dict[str,
     return Cell(not same, "the concept's clip stayed" if same else "")
 
 
+def _batches(pipe: Any, name: str) -> str:
+    """Why the pipeline itself, with nothing attached, takes no list of prompts; empty if it does."""
+    try:
+        zoo.draw(pipe, name, [TARGET, UNRELATED])
+    except Exception as error:  # whatever the pipeline says
+        return f"the pipeline takes none: {str(error).splitlines()[0].partition('.')[0]}"
+    return ""
+
+
 def _batch(pipe: Any, name: str, handle: Any) -> Cell:
     both = [TARGET, UNRELATED]
     during = zoo.draw(pipe, name, both)
@@ -143,7 +147,12 @@ def _batch(pipe: Any, name: str, handle: Any) -> Cell:
 
 
 def _offloaded(
-    pipe: Any, name: str, erasers: list[Any], allowed: dict[str, bool], erased: dict[str, Tensor], plain: dict[str, Tensor]
+    pipe: Any,
+    name: str,
+    erasers: list[Any],
+    allowed: dict[str, bool],
+    erased: dict[str, Tensor],
+    plain: dict[str, Tensor],
 ) -> Cell:
     """With components that come and go the same clip as without."""
     if not hasattr(pipe, "enable_model_cpu_offload"):

@@ -5,6 +5,7 @@ Those without a video autoencoder give latents; their text encoders and denoiser
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -59,8 +60,6 @@ class Kind(NamedTuple):
     """Arguments of its call beside the prompt."""
     output: str = ""
     """What a modular pipeline is asked for."""
-    quoted: bool = False
-    """Whether one of its encoders reads nothing but words in quotation marks."""
 
 
 def _loud(encoder: Any) -> nn.Module:
@@ -149,15 +148,14 @@ def _clip_of(frames: int) -> list[Image.Image]:
 def _wan_class(name: str, **more: Any) -> Callable[[], Any]:
     def make() -> Any:
         parts = {k: v for k, v in make_pipe().components.items() if k != "transformer_2"}
-        wanted = __import__("inspect").signature(getattr(diffusers, name).__init__).parameters
+        wanted = inspect.signature(getattr(diffusers, name).__init__).parameters
         return getattr(diffusers, name)(**{k: v for k, v in {**parts, **more}.items() if k in wanted})
 
     return make
 
 
 def _wan_i2v() -> Any:
-    pipe = _wan_class("WanImageToVideoPipeline", image_encoder=None, image_processor=None, expand_timesteps=True)()
-    return pipe
+    return _wan_class("WanImageToVideoPipeline", image_encoder=None, image_processor=None, expand_timesteps=True)()
 
 
 def _wan_vace() -> Any:
@@ -210,8 +208,9 @@ def _ltx2() -> Any:
 
     connectors = LTX2TextConnectors(
         caption_channels=WIDTH, text_proj_in_factor=BLOCKS + 1, video_connector_num_attention_heads=2,
-        video_connector_attention_head_dim=16, video_connector_num_layers=1, video_connector_num_learnable_registers=None,
-        audio_connector_num_attention_heads=2, audio_connector_attention_head_dim=16, audio_connector_num_layers=1,
+        video_connector_attention_head_dim=16, video_connector_num_layers=1,
+        video_connector_num_learnable_registers=None, audio_connector_num_attention_heads=2,
+        audio_connector_attention_head_dim=16, audio_connector_num_layers=1,
         audio_connector_num_learnable_registers=None, connector_rope_base_seq_len=32,
     )  # fmt: skip
     transformer = diffusers.LTX2VideoTransformer3DModel(
@@ -381,6 +380,10 @@ def _cogview4() -> Any:
     )
 
 
+def _ddim() -> Any:
+    return diffusers.DDIMScheduler(beta_schedule="linear", steps_offset=1, clip_sample=False)
+
+
 def _unet(width: int, **more: Any) -> nn.Module:
     return diffusers.UNet2DConditionModel(
         block_out_channels=(8, 16), layers_per_block=1, sample_size=8, in_channels=4, out_channels=4,
@@ -399,7 +402,7 @@ def _vae() -> nn.Module:
 def _stable_diffusion() -> Any:
     return diffusers.StableDiffusionPipeline(
         vae=_vae(), text_encoder=make_encoder("clip"), tokenizer=make_tokenizer(model_max_length=32),
-        unet=_unet(WIDTH), scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False), safety_checker=None, feature_extractor=None,
+        unet=_unet(WIDTH), scheduler=_ddim(), safety_checker=None, feature_extractor=None,
         requires_safety_checker=False,
     )  # fmt: skip
 
@@ -413,7 +416,7 @@ def _sdxl() -> Any:
     short = make_tokenizer(model_max_length=32)
     return diffusers.StableDiffusionXLPipeline(
         vae=_vae(), text_encoder=_clip(1), text_encoder_2=_clip(2), tokenizer=short, tokenizer_2=short, unet=unet,
-        scheduler=diffusers.DDIMScheduler(steps_offset=1, clip_sample=False),
+        scheduler=_ddim(),
     )  # fmt: skip
 
 
@@ -423,7 +426,7 @@ def _animatediff() -> Any:
     )
     return diffusers.AnimateDiffPipeline(
         vae=_vae(), text_encoder=make_encoder("clip"), tokenizer=make_tokenizer(model_max_length=32),
-        unet=_unet(WIDTH), motion_adapter=adapter.eval(), scheduler=diffusers.DDIMScheduler(beta_schedule="linear", steps_offset=1, clip_sample=False),
+        unet=_unet(WIDTH), motion_adapter=adapter.eval(), scheduler=_ddim(),
     )  # fmt: skip
 
 
@@ -446,11 +449,14 @@ ZOO: dict[str, Kind] = {
         {"video": _clip_of(5), "height": 32, "width": 32, "num_inference_steps": 3, "output_type": "pt"},
     ),
     "LTXPipeline": Kind(lambda: _foreign("LTXPipeline"), FAMILIES["LTXPipeline"].call),
-    "LTX2Pipeline": Kind(_ltx2, {**_VIDEO, "height": 64, "width": 64, "num_frames": 9, **_SHORT, "output_type": "latent", "guidance_scale": 1.0,
-                                 "audio_guidance_scale": 1.0}),
+    "LTX2Pipeline": Kind(
+        _ltx2,
+        {**_VIDEO, "height": 64, "width": 64, "num_frames": 9, **_SHORT, "output_type": "latent",
+         "guidance_scale": 1.0, "audio_guidance_scale": 1.0},
+    ),
     "MochiPipeline": Kind(lambda: _foreign("MochiPipeline"), FAMILIES["MochiPipeline"].call),
     "HunyuanVideoPipeline": Kind(lambda: _foreign("HunyuanVideoPipeline"), FAMILIES["HunyuanVideoPipeline"].call),
-    "HunyuanVideo15Pipeline": Kind(_hunyuan15, {**_VIDEO, "output_type": "latent"}, quoted=True),
+    "HunyuanVideo15Pipeline": Kind(_hunyuan15, {**_VIDEO, "output_type": "latent"}),
     "Kandinsky5T2VPipeline": Kind(_kandinsky5, {**_VIDEO, "output_type": "latent", "guidance_scale": 3.0}),
     "AnimateDiffPipeline": Kind(_animatediff, {**_VIDEO, "num_frames": 2, "output_type": "latent"}),
     "SanaVideoPipeline": Kind(
