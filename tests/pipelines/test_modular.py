@@ -117,6 +117,16 @@ def test_a_replaced_text_encoder_is_refused_and_a_second_attach_too(wan, eraser,
         assert handle.attached
 
 
+def test_a_compiled_text_encoder(wan, eraser):
+    with unseen.attach(wan, eraser):
+        expected = draw(wan, TARGET, "prompt_embeds")
+    compiled = torch.compile(wan.text_encoder, backend="eager")
+    wan.update_components(text_encoder=compiled)
+    with unseen.attach(wan, eraser):
+        assert torch.equal(draw(wan, TARGET, "prompt_embeds"), expected)
+    assert wan.text_encoder is compiled
+
+
 def test_guidance_towards_the_negative_prompt_is_refused(wan, eraser):
     wan.update_components(guider=ClassifierFreeGuidance(guidance_scale=0.5))
     draw(wan, UNRELATED, negative_prompt=TARGET)

@@ -7,7 +7,8 @@ change at a layer still reaches what the pipeline hands on, and how much of it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 from ..encoder.activations import PromptForm
 from ..encoder.calls import given_to
 from ..encoder.hooks import edited
-from ..encoder.layers import EMBEDDING, eager, num_blocks
+from ..encoder.layers import EMBEDDING, eager, num_blocks, run_uncompiled
 from ..errors import UnsupportedPipelineError
+from .modular import ModularText
 
 
 class Probe(NamedTuple):
@@ -45,13 +47,31 @@ _FILLED = {
 """Arguments without a default that `encode_prompt` of some pipelines has, and what a probe gives for them."""
 
 
-@torch.no_grad()
 def watched(pipe: Any, name: str, tokenizer: Any) -> PromptForm:
     """The form in which `pipe` gives a prompt to its encoder `name`, seen from what it does with one.
 
     Raises:
         UnsupportedPipelineError: the encoder runs for none of the probes, or nothing that it makes is handed on.
     """
+    with torch.no_grad(), _as_written(pipe, name):
+        return _watched(pipe, name, tokenizer)
+
+
+@contextmanager
+def _as_written(pipe: Any, name: str) -> Iterator[None]:
+    """Without `torch.compile`, inside which hooks that come later are not seen."""
+    holder = pipe.pipe if isinstance(pipe, ModularText) else pipe
+    compiled = getattr(holder, name)
+    undo = run_uncompiled(eager(compiled))
+    object.__setattr__(holder, name, eager(compiled))
+    try:
+        yield
+    finally:
+        object.__setattr__(holder, name, compiled)
+        undo()
+
+
+def _watched(pipe: Any, name: str, tokenizer: Any) -> PromptForm:
     encoder, encode = eager(getattr(pipe, name)), prober(pipe)
     for probe in (PROBE, QUOTED):
         seen, plain = _seen(encoder, partial(encode, probe.prompt))

@@ -185,7 +185,8 @@ def _install(stack: ExitStack, pipes: Sequence[Any], guard: Guard, concepts: dic
     """Put a guard on text encoders, denoisers and pipelines; `stack` takes it off again."""
     for path in guard.paths:
         stack.callback(run_uncompiled(path.encoder))
-        for one in pipes:
+        for pipe in pipes:
+            one = pipe.pipe if isinstance(pipe, ModularText) else pipe
             compiled = getattr(one, path.name)
             if compiled is not path.encoder:  # a compiled encoder would not see the hooks
                 object.__setattr__(one, path.name, path.encoder)
