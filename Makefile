@@ -12,7 +12,7 @@ READY := .venv/.ready
 
 OLDEST := .venv-oldest
 
-.PHONY: help setup demo bench guard faults test test-slow test-ray test-oldest train clean
+.PHONY: help setup demo bench guard pipelines faults test test-slow test-ray test-oldest train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,6 +24,8 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setting up .venv (a few minutes the first time)" >&2
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[diorama,dev]"
+	@# one file of it, Wan's native T5, is tried; what it depends on is not needed for that
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps diffsynth==1.1.9
 	@touch $@
 
 demo: $(READY) ## erase a concept and measure it: make demo CONCEPT=church
@@ -37,6 +39,9 @@ guard: $(READY) ## every known way past attached erasers
 
 faults: $(READY) ## kill, starve and damage whatever can be, and count what was survived
 	@OMP_NUM_THREADS=1 $(BIN)/python -m unseen.bench.faults --results docs/results-faults.md
+
+pipelines: $(READY) ## an eraser on tiny pipelines of every kind (six minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/pipeline_table --results docs/results-pipelines.md
 
 test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -102,3 +103,22 @@ def mixed_folder(mixed: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("clips") / "mixed"
     assert len(list(mixed.write_mixed(path, 24, size=96, frames=32))) == 12
     return path
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Iterator[ModuleType]:
+    """`benchmarks/pipeline_table/zoo.py`: tiny pipelines of many kinds."""
+    yield from _of_the_table("zoo")
+
+
+@pytest.fixture(scope="session")
+def columns(zoo: ModuleType) -> Iterator[ModuleType]:
+    """`benchmarks/pipeline_table/columns.py`: what is tried on each of them."""
+    yield from _of_the_table("columns")
+
+
+def _of_the_table(name: str) -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "benchmarks" / "pipeline_table")
+        yield import_module(name)
+        sys.modules.pop(name, None)

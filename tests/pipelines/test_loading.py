@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from tiny import make_cogvideox
+import torch
+from tiny import make_cogvideox, make_wan
 
 import unseen
+from unseen.encoder.fingerprint import fingerprint
 
 SPIECE = Path(unseen.__file__).parent / "diorama" / "weights" / "t5_tokenizer" / "spiece.model"
 WITHOUT = """
@@ -67,3 +73,70 @@ def test_a_bare_sentencepiece_file_names_both_packages_that_read_it(bare: Path, 
 def test_a_bare_sentencepiece_file_is_read_where_the_packages_are(bare: Path) -> None:
     """Case 6."""
     assert len(unseen.load(bare, text_only=True).tokenizer("a valve horn").input_ids) > 2
+
+
+@pytest.mark.parametrize("given", [None, "fp16"])
+def test_weights_in_half_precision_alone_are_found(tmp_path: Path, given: str | None) -> None:
+    """Case 34: a folder with nothing but `*.fp16.safetensors`."""
+    pipe = make_wan()
+    pipe.save_pretrained(tmp_path, variant="fp16")
+    assert all(".fp16." in file.name for file in tmp_path.rglob("*.safetensors"))
+    text = unseen.load(tmp_path, text_only=True, variant=given)
+    whole = unseen.load(tmp_path, variant=given)
+    assert fingerprint(text.text_encoder) == fingerprint(whole.text_encoder) == fingerprint(pipe.text_encoder)
+    assert text.transformer is None and whole.transformer is not None
+
+
+def test_plain_weights_are_read_where_both_are(tmp_path: Path) -> None:
+    """Case 34."""
+    make_wan().save_pretrained(tmp_path, variant="fp16")
+    whole = make_wan()
+    with torch.no_grad():
+        whole.text_encoder.shared.weight.mul_(2)
+    whole.text_encoder.save_pretrained(tmp_path / "text_encoder")
+    assert fingerprint(unseen.load(tmp_path, text_only=True).text_encoder) == fingerprint(whole.text_encoder)
+    half = unseen.load(tmp_path, text_only=True, variant="fp16")
+    assert fingerprint(half.text_encoder) == fingerprint(make_wan().text_encoder)
+
+
+@pytest.fixture(params=[401, 403, 404])
+def hub(request: pytest.FixtureRequest) -> Iterator[tuple[int, str]]:
+    """A hub that answers every question with one status, and its address."""
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(request.param)
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield request.param, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_gated_repository_says_what_to_do(hub: tuple[int, str], tmp_path: Path) -> None:
+    """Case 34: 401 and 403 are no network trouble."""
+    status, address = hub
+    code = "import unseen\ntry:\n    unseen.load('some/pipeline')\nexcept unseen.LoadError as error:\n    print(error)"
+    place = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=place, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    told = "accept the terms at https://huggingface.co/some/pipeline" in done.stdout
+    assert told == (status != 404) and (told or "Check the id and the network" in done.stdout)
+
+
+def test_text_encoders_alone_go_to_an_accelerator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case 35: for a fit there is nothing to balance."""
+    make_wan().save_pretrained(tmp_path)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: None)
+    home = unseen.load(tmp_path, text_only=True, device="balanced").text_encoder
+    assert next(home.parameters()).device.type == "cpu"
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    away = unseen.load(tmp_path, text_only=True, device="balanced").text_encoder
+    assert {parameter.device.type for parameter in away.parameters()} == {"meta"}

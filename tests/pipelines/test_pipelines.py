@@ -127,6 +127,20 @@ def test_each_of_several_text_encoders_needs_an_eraser(family):
     assert all(same(call(pipe, TARGET), plain[0]))
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_compiled_text_encoder_is_watched_as_written_and_stays_compiled(in_place):
+    pipe = make_text_part("LTXPipeline")
+    form = text_path(pipe).form
+    if in_place:
+        pipe.text_encoder.compile(backend="eager")
+    else:
+        pipe.text_encoder = torch.compile(pipe.text_encoder, backend="eager")
+    compiled = pipe.text_encoder
+    call(pipe, TARGET)  # compiled before anything is hooked in
+    assert text_path(pipe).form == form
+    assert pipe.text_encoder is compiled and (not in_place or compiled._compiled_call_impl is not None)
+
+
 def test_a_pair_of_tokenizer_and_encoder_is_a_path_of_its_own(tokenizer, encoder_of):
     path = text_path((tokenizer, encoder_of("bert")), max_length=20)
     assert path.form == PromptForm(20)
@@ -177,9 +191,9 @@ def test_the_papers_backbones_are_known_by_name():
 
 @pytest.mark.parametrize("make", [make_wan, make_cogvideox])
 def test_what_is_written_down_is_what_would_be_observed(make):
-    from unseen.pipelines.text_path import _watched
+    from unseen.pipelines.watching import watched
 
     pipe = make()
-    written, seen = text_path(pipe).form, _watched(pipe, "text_encoder")
+    written, seen = text_path(pipe).form, watched(pipe, "text_encoder", pipe.tokenizer)
     assert (written.attend_pads, written.template, written.blocks) == (seen.attend_pads, seen.template, seen.blocks)
     assert written.length == backbone_of(pipe).prompt_length

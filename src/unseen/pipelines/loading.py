@@ -14,6 +14,7 @@ from ..errors import LoadError
 Offload = Literal["model", "group", "sequential"]
 DTYPES = ("float32", "float16", "bfloat16")
 _TEXT = re.compile(r"(text_encoder|tokenizer)(_\d)?$")
+_VARIANT = re.compile(r"\.([a-z][a-z0-9]*)(-\d+-of-\d+)?\.(?:safetensors|bin)$")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+$")
 
 
@@ -44,10 +45,33 @@ def fetch(source: str | Path, name: str, *, revision: str | None = None) -> Path
     try:
         return Path(hf_hub_download(str(source), name, revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        if _asks_for_login(error):
+            raise LoadError(
+                f"{source} is gated, private or not there for you: the hub answered that you may not read it. Log in"
+                f" (hf auth login) and accept the terms at https://huggingface.co/{source}, or check the id."
+            ) from error
         raise LoadError(
             f"{name} of {source} is neither in the local hub cache nor could it be fetched"
             f" ({type(error).__name__}). Check the id and the network, or give a local folder."
         ) from error
+
+
+def _asks_for_login(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is an answer of the hub's that somebody else may read this (401, 403)."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def weights_variant(folder: Path) -> str | None:
+    """The variant ("fp16") of which alone the weights in a component's folder are; None where there are others too."""
+    files = [file.name for file in folder.glob("*") if file.suffix in (".safetensors", ".bin")]
+    kinds = {match[1] if (match := _VARIANT.search(name)) else None for name in files}
+    return next(iter(kinds)) if len(kinds) == 1 else None
 
 
 def missing_for_sentencepiece() -> list[str]:
@@ -97,6 +121,7 @@ def load(
     device: str | None = None,
     revision: str | None = None,
     offload: Offload | None = None,
+    variant: str | None = None,
 ) -> Any:
     """Load a diffusers pipeline.
 
@@ -105,10 +130,13 @@ def load(
         text_only: Leave out everything but tokenizers and text encoders, which is all that a fit uses; the rest is not
             even downloaded.
         dtype: One of `DTYPES`; default is what the files hold.
-        device: Where to compute, such as "cuda", or "balanced" to spread the components over all GPUs.
+        device: Where to compute, such as "cuda", or "balanced" to spread the components over all GPUs; text encoders
+            alone go to one.
         revision: Branch, tag or commit of the hub repository.
         offload: Keep components in main memory and bring them to `device` when they run: one "model" at a time, in
             "group"s of layers, or layer by layer ("sequential").
+        variant: Which of several weight files to read ("fp16" for `*.fp16.safetensors`). In a folder that has no
+            others they are found.
 
     Raises:
         LoadError: there is no such pipeline, or an argument does not fit.
@@ -125,22 +153,28 @@ def load(
     if reason is not None:
         raise LoadError(f"{reason}.")
     if text_only:
-        pipe = _text_part(source, index, kind, revision)
+        pipe = _text_part(source, index, kind, revision, variant)
     else:
         from diffusers import DiffusionPipeline
 
         options: dict[str, Any] = {} if kind is None else {_dtype_name(): kind}
         if device == "balanced":
             options["device_map"] = "balanced"
+        found = {weights_variant(Path(source) / name) for name in index} - {None}
+        if variant or found:
+            options["variant"] = variant or next(iter(found))
         pipe = DiffusionPipeline.from_pretrained(source, revision=revision, **options)
     pipe.set_progress_bar_config(disable=True)
     if offload is not None:
         start_offload(pipe, offload, device)
         return pipe
+    if text_only and device == "balanced":  # nothing to spread, but a fit on the processor would take hours
+        accelerator = torch.accelerator.current_accelerator()
+        return pipe if accelerator is None else pipe.to(accelerator)
     return pipe if device in (None, "balanced") else pipe.to(device)
 
 
-def _text_part(source: str | Path, index: dict[str, Any], dtype: Any, revision: str | None) -> Any:
+def _text_part(source: str | Path, index: dict[str, Any], dtype: Any, revision: str | None, variant: str | None) -> Any:
     """The pipeline with tokenizers, text encoders and scheduler alone, part by part.
 
     `DiffusionPipeline.from_pretrained` loads a component that is optional (Wan's transformer) even if told not to.
@@ -164,7 +198,11 @@ def _text_part(source: str | Path, index: dict[str, Any], dtype: Any, revision: 
             parts[name] = None
         else:
             cls = getattr(diffusers if entry[0] == "diffusers" else transformers, entry[1])
-            weights = {} if dtype is None or not name.startswith("text_encoder") else {"dtype": dtype}
+            weights: dict[str, Any] = {}
+            if name.startswith("text_encoder"):
+                weights = {} if dtype is None else {"dtype": dtype}
+                chosen = variant or weights_variant(Path(source) / name)
+                weights |= {"variant": chosen} if chosen else {}
             parts[name] = cls.from_pretrained(source, subfolder=name, revision=revision, **weights)
     return pipeline(**parts)
 

@@ -23,7 +23,7 @@ from .proofs import LEDGER, Proof, tensors_in
 from .rows import NEGATIVE, check_text, digests_as_cast, kinds_of
 
 _TEXT = re.compile(
-    r"^(?!.*(image|mask|_lens|_ids|indices|control|layers)).*"
+    r"^(?!.*(image|mask|_lens|_ids|indices|control|layers|rope)).*"
     r"(encoder_hidden_states|pooled|prompt|caption|cap_feats|text|txt|proj_embedding|global_hidden_states|conditioning$)"
 )
 """Names under which diffusers' denoisers, and what stands before them, take text."""

@@ -118,8 +118,8 @@ def intercept(pipe: Any, interceptor: Interceptor) -> Callable[[], None]:
     if isinstance(pipe, type) or not callable(getattr(cls, "encode_prompt", None)):
         name = pipe.__name__ if isinstance(pipe, type) else cls.__name__
         raise UnsupportedPipelineError(
-            f"{name} has no encode_prompt, through which erasers see a pipeline's prompts. Modular pipelines and those"
-            " that encode in their call are not supported; pass a DiffusionPipeline that has it."
+            f"{name} has no encode_prompt, through which erasers see a pipeline's prompts; pipelines that encode in"
+            " their call are not supported."
         )
     station = vars(cls).get("_unseen_station")
     if station is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 _HARMLESS = frozenset(
     "device dtype num_images_per_prompt num_videos_per_prompt num_waveforms_per_prompt do_classifier_free_guidance"
-    " max_sequence_length lora_scale clean_caption prompt_template".split()
+    " batch_size max_sequence_length lora_scale clean_caption prompt_template".split()
 )
 """Options of `encode_prompt` that do not change which layer of the text encoder is used."""
 

@@ -215,7 +215,7 @@ def edited_by(encoder: nn.Module, eraser: ClearEraser) -> Iterator[None]:
 
     handles = [
         encoder.register_forward_pre_hook(begin, with_kwargs=True),
-        find_blocks(encoder)[eraser.layer].register_forward_hook(edit),
+        find_blocks(encoder)[eraser.layer].register_forward_hook(edit, prepend=True),  # before states are collected
     ]
     try:
         yield
