@@ -107,7 +107,7 @@ def read_pair(
             _refuse(facts_file, "was changed after it was written. Save it again.")
     except (ValueError, RecursionError) as error:
         _refuse(facts_file, f"is not valid JSON of an eraser or baseline ({_first_line(error)}). Save it again.")
-    _require_schema(facts_file, metadata, {"format_version": int, **schema, "weights_sha256": str})
+    require_schema(facts_file, metadata, {"format_version": int, **schema, "weights_sha256": str})
     if hashlib.sha256(weights).hexdigest() != metadata.pop("weights_sha256"):
         _refuse(weights_file, "does not match its checksum. Save it again.")
     del metadata["format_version"]
@@ -223,7 +223,10 @@ def _require_version(path: Path, metadata: Mapping[str, Any], version: int) -> N
         )
 
 
-def _require_schema(path: Path, facts: Mapping[str, Any], schema: Schema) -> None:
+def require_schema(path: Path, facts: Mapping[str, Any], schema: Schema) -> None:
+    """Raise `DamagedFileError`, which names `path`, for facts that are not an object of this schema."""
+    if not isinstance(facts, dict):
+        _refuse(path, f"expected an object with {', '.join(schema)}, got {type(facts).__name__}. Save it again.")
     for name in schema.keys() - facts.keys():
         _refuse(path, f"expected a value for {name!r}, got none. Save it again.")
     for name in facts.keys() - schema.keys():

@@ -13,7 +13,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in 
 MAX_LINES = 350
 
 CORE = {
-    *("errors", "names", "concept", "files", "prompts", "encoder", "pipelines"),
+    *("errors", "names", "concept", "files", "hub", "prompts", "encoder", "pipelines"),
     *("clear", "runtime", "baselines", "unseen"),
 }
 """What has to work with torch, transformers and safetensors alone; pyproject's import contracts keep it apart."""
