@@ -97,8 +97,8 @@ def read_pair(
     folder = Path(folder)
     facts_file, weights_file = folder / f"{stem}.json", folder / f"{stem}.safetensors"
     with _locked(folder, alone=False):
-        weights = _read_regular(weights_file, max_weights)
-        text = _read_regular(facts_file, MAX_JSON)
+        weights = read_regular(weights_file, max_weights)
+        text = read_regular(facts_file, MAX_JSON)
     try:
         metadata = _json_object(text)
         _require_version(facts_file, metadata, version)
@@ -125,7 +125,7 @@ def _first_line(error: BaseException) -> str:
 # Bytes
 
 
-def _read_regular(path: Path, limit: int) -> bytes:
+def read_regular(path: Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes, or a link to one."""
     try:
         # Opening a pipe waits for its other end, and a device may never end: look before, and again at what was opened.

@@ -41,6 +41,7 @@ def fetched(source: str | Path, choices: Sequence[Sequence[str]], *, revision: s
         EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
+        HTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -75,7 +76,7 @@ def fetched(source: str | Path, choices: Sequence[Sequence[str]], *, revision: s
             f"there is no folder {source}, and no repository of that name on the hub that you may read. Check the"
             " name; if it is private, log in with `hf auth login`."
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, HTTPError, OSError) as error:
         raise LoadError(f"{where} could not be fetched from the hub ({type(error).__name__}: {error}).") from error
     wanted = " or ".join(files[0] for files in choices)
     raise LoadError(f"{where} holds no eraser: it has no {wanted}. Give a repository that push_to_hub wrote.")
@@ -98,7 +99,7 @@ def pushed(
     Raises `LoadError` where the hub cannot be reached or refuses.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
     if not HUB_ID.fullmatch(repo_id):
         raise LoadError(f"expected a repository to push to, such as your-name/french-horn-eraser, got {repo_id!r}.")
@@ -118,7 +119,7 @@ def pushed(
                 commit_message="Eraser of unseen",
                 delete_patterns=list(replaces) or None,
             )
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
+        except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:
             raise LoadError(
                 f"{repo_id} could not be pushed to ({type(error).__name__}). Check the name and the network, and log in"
                 " with a token that may write: `hf auth login`."
