@@ -19,7 +19,7 @@ from unseen.integrations.serving.policy import everybody, read_customers
 from unseen.integrations.serving.service import Limits, Service
 
 pytest.importorskip("fastapi", reason='pip install "unseen[serve]"')
-pytest.importorskip("httpx", reason="fastapi's test client needs it")
+pytest.importorskip("httpx2", reason="starlette's test client needs it")
 pytest.importorskip("prometheus_client", reason='pip install "unseen[serve]"')
 
 TARGET, OTHER, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river", "a lemon on the table"

