@@ -177,9 +177,9 @@ def test_the_papers_backbones_are_known_by_name():
 
 @pytest.mark.parametrize("make", [make_wan, make_cogvideox])
 def test_what_is_written_down_is_what_would_be_observed(make):
-    from unseen.pipelines.text_path import _watched
+    from unseen.pipelines.watching import watched
 
     pipe = make()
-    written, seen = text_path(pipe).form, _watched(pipe, "text_encoder")
+    written, seen = text_path(pipe).form, watched(pipe, "text_encoder", pipe.tokenizer)
     assert (written.attend_pads, written.template, written.blocks) == (seen.attend_pads, seen.template, seen.blocks)
     assert written.length == backbone_of(pipe).prompt_length

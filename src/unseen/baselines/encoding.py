@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..concept import Concept
+from ..encoder.calls import run
 from ..encoder.layers import execution_device
 from ..errors import EraserBypassedError, GuidanceNeededError
 from ..pipelines import TextPath, backbone_of, cleaned, text_path
@@ -95,7 +96,7 @@ class Reader:
         """What the encoder gives for token ids, `[batch, tokens, d]`, float32."""
         device = execution_device(self.path.encoder)
         seen = None if self.path.form.attend_pads else mask.to(device)
-        return self.path.encoder(ids.to(device), attention_mask=seen)[0].float().cpu()
+        return run(self.path.encoder, ids.to(device), seen).float().cpu()
 
     def pooled(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Mean over the words, `[batch, d]`. (On T5 the state at position 0, as in public code, says little.)"""

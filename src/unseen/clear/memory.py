@@ -9,11 +9,11 @@ only one group's states exist at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
 from ..encoder.activations import PADS_READ, PromptForm
+from ..encoder.identity import identity
 from ..errors import FitError
 from .config import ClearConfig
 
@@ -135,9 +135,14 @@ def fit_memory(
 
 def shape_of(encoder: nn.Module) -> dict[str, int]:
     """Bytes of weights and of one number, width and inner width of a text encoder, as `fit_memory` wants them."""
-    config: Any = encoder.config
-    width = int(getattr(config, "d_model", None) or config.hidden_size)
-    inner = getattr(config, "d_ff", None) or getattr(config, "intermediate_size", None) or 4 * width
+    facts = identity(encoder).facts
+    width = facts.get("d_model") or facts.get("hidden_size")
+    if width is None:
+        raise FitError(
+            f"expected a text encoder whose width is known, but {type(encoder).__name__} has no configuration that says"
+            " it, so a memory budget cannot be kept. Leave memory_budget out."
+        )
+    inner = facts.get("d_ff") or facts.get("intermediate_size") or 4 * width
     weights = sum(p.numel() * p.element_size() for p in encoder.parameters())
     element = next(encoder.parameters()).element_size()
     return {"encoder": weights, "element": element, "width": width, "feed_forward": int(inner)}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NonFiniteError
+from .calls import run
 from .hooks import Edit, edited
 from .layers import EMBEDDING, execution_device, layer_name, num_blocks
 
@@ -27,6 +28,12 @@ class PromptForm(NamedTuple):
     """Leading tokens that come from the template and are the same in every prompt."""
     blocks: int | None = None
     """How many blocks the video model gets to see: it may be handed an earlier block's output. None = all."""
+    whole: int | None = None
+    """Last layer at which an edit changes all that is handed on. The states of several layers may be (LTX-2 gives all,
+    beginning with the embedding output), and those from before an edit do not have it. None: any layer's does."""
+    silent: tuple[int, ...] = ()
+    """Where the encoder runs for some prompts only (HunyuanVideo-1.5's ByT5: for words in quotation marks), which of
+    the pipeline's floating-point outputs it makes, zeros for the other prompts."""
 
 
 PADS_READ = 4
@@ -68,9 +75,12 @@ class BlockActivations(NamedTuple):
 
 
 def candidate_layers(encoder: nn.Module, *, embedding: bool, form: PromptForm = SHORT) -> list[int]:
-    """Every index where an edit reaches the video model: its blocks, and before them, with `embedding`, the embedding
-    output."""
-    return list(range(EMBEDDING if embedding else 0, form.blocks or num_blocks(encoder)))
+    """Every index where an edit reaches all that the video model is given: its blocks, and before them, with
+    `embedding` or where nothing else does, the embedding output."""
+    end = form.blocks or num_blocks(encoder)
+    if form.whole is not None:
+        end = min(end, form.whole + 1)
+    return list(range(EMBEDDING if embedding or end == EMBEDDING + 1 else 0, end))
 
 
 class PromptBatch(NamedTuple):
@@ -89,7 +99,7 @@ class PromptBatch(NamedTuple):
         """One pass of `encoder`; its output `[batch, tokens, d]`."""
         device = execution_device(encoder)
         mask = None if self.mask is None else self.mask.to(device)
-        return encoder(self.ids.to(device), attention_mask=mask)[0]
+        return run(encoder, self.ids.to(device), mask)
 
     def states(self, hidden: Tensor) -> Tensor:
         """The states that are wanted among `hidden` `[batch, tokens, d]`: `[wanted, d]`, in its dtype, on its

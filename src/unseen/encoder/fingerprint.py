@@ -11,11 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnsupportedEncoderError
-
-_FACTS = (
-    "model_type hidden_size d_model num_hidden_layers num_layers num_attention_heads num_heads "
-    "intermediate_size d_ff vocab_size"
-).split()
+from .identity import identity
 
 _SIZES = ("in_features", "out_features", "num_embeddings", "embedding_dim")
 """How linear layers and embeddings, whoever's they are, call their sizes."""
@@ -35,8 +31,10 @@ def _weights(encoder: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _plain(weight: Tensor) -> Tensor:
-    """A quantised weight (torchao) is a tensor of another class, which cannot be sampled as it is."""
+    """A quantised weight (torchao) is a tensor of another class, which cannot be sampled as it is; nor can a shard."""
     weight = weight.detach()
+    if hasattr(weight, "full_tensor"):  # a shard of a tensor-parallel layer; all processes ask at once
+        weight = cast(Any, weight).full_tensor()
     return weight if type(weight.data) is Tensor else cast(Any, weight).dequantize()
 
 
@@ -57,19 +55,17 @@ def _offloaded(module: nn.Module, name: str) -> Tensor:
     )
 
 
-def _facts(encoder: nn.Module) -> dict[str, Any]:
-    config: dict[str, Any] = cast(Any, encoder.config).to_dict()
-    return {key: config[key] for key in _FACTS if key in config}
-
-
 @torch.no_grad()
 def fingerprint(encoder: nn.Module) -> str:
     """SHA-256 over the shape facts of the encoder and a sample of every weight.
 
-    Samples are rounded to bfloat16, so that the same weights loaded in float32 or bfloat16 give the same fingerprint.
+    Samples are rounded to bfloat16, so that the same weights loaded in float32 or bfloat16 give the same fingerprint;
+    and so they do in Wan's native T5, since weights go by their canonical names. Of a model that sees as well, the
+    language part counts.
     """
-    digest = hashlib.sha256(json.dumps(_facts(encoder), sort_keys=True).encode())
-    for name, parameter in sorted(_weights(encoder)):
+    own = identity(encoder)
+    digest = hashlib.sha256(json.dumps(own.facts, sort_keys=True).encode())
+    for name, parameter in sorted((own.name(name), weight) for name, weight in _weights(own.root)):
         flat = parameter.reshape(-1)
         sample = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.bfloat16)
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
@@ -83,13 +79,15 @@ def architecture(encoder: nn.Module) -> str:
     Copies with rounded weights (8 or 4 bits, fp8) have another `fingerprint` but the same architecture. Sizes of linear
     layers and embeddings are taken from the layers and not from their weights, which a quantizer packs.
     """
-    digest = hashlib.sha256(json.dumps(_facts(encoder), sort_keys=True).encode())
-    tied = set(getattr(encoder, "_tied_weights_keys", None) or ())
-    for name, module in sorted(encoder.named_modules(), key=lambda pair: pair[0]):
+    own = identity(encoder)
+    digest = hashlib.sha256(json.dumps(own.facts, sort_keys=True).encode())
+    tied = set(getattr(own.root, "_tied_weights_keys", None) or ())
+    modules = [(own.name(name), module) for name, module in own.root.named_modules()]
+    for name, module in sorted(modules, key=lambda pair: pair[0]):
         if f"{name}.weight" in tied:  # one module under two names, or two after an offloading
             continue
         size = [getattr(module, fact, None) for fact in _SIZES]
-        shapes = [] if any(size) else sorted((own, *p.shape) for own, p in module.named_parameters(recurse=False))
+        shapes = [] if any(size) else sorted((which, *p.shape) for which, p in module.named_parameters(recurse=False))
         if any(size) or shapes:
             digest.update(f"{name}{size}{shapes}".encode())
     return digest.hexdigest()

@@ -7,16 +7,17 @@ several threads know nothing of each other.
 
 from __future__ import annotations
 
-import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from weakref import WeakSet
 
 from torch import Tensor, nn
 
 from ..errors import AlreadyAttachedError
+from .calls import given_to
 from .layers import EMBEDDING, find_blocks
 
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]
@@ -77,16 +78,10 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
     """
     blocks = find_blocks(encoder)
     own = frozenset(blocks)
-    parameters = list(inspect.signature(encoder.forward).parameters)
-
-    def given(name: str, args: tuple, kwargs: dict) -> Tensor | None:
-        place = parameters.index(name) if name in parameters else len(args)
-        value = kwargs.get(name, args[place] if place < len(args) else None)
-        return value if isinstance(value, Tensor) and value.ndim == 2 else None
 
     def begin(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        mask = given("attention_mask", args, kwargs)
-        _PASS.set(EncoderPass(module, given("input_ids", args, kwargs), None if mask is None else mask > 0))
+        ids, mask = given_to(module, args, kwargs)
+        _PASS.set(EncoderPass(module, ids, None if mask is None else mask > 0))
 
     def end(module: nn.Module, args: tuple, output: Any) -> None:
         _PASS.set(None)
@@ -128,12 +123,31 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
             handles.append(blocks[0].register_forward_pre_hook(input_hook_for(edit), with_kwargs=True))
         else:
             handles.append(blocks[index].register_forward_hook(hook_for(edit)))
+            _before_capture(blocks[index], handles[-1].id)
 
     def remove() -> None:
         for handle in handles:
             handle.remove()
 
     return remove
+
+
+def _before_capture(block: nn.Module, own: int) -> None:
+    """Let the hook with this id run before those with which transformers 5 collects `hidden_states`.
+
+    They are installed on first use and stay; a hook that came later would change what the next block is given, but not
+    the state that is handed out. The order of all others stays.
+    """
+    hooks = cast("OrderedDict[int, Callable[..., Any]]", block._forward_hooks)
+    keys = list(hooks)
+    first = next((n for n, key in enumerate(keys) if _captures(hooks[key])), len(keys))
+    for key in keys[first:]:
+        if key != own:
+            hooks.move_to_end(key)
+
+
+def _captures(hook: Callable[..., Any]) -> bool:
+    return getattr(hook, "__module__", "") == "transformers.utils.output_capturing"
 
 
 @contextmanager

@@ -2,41 +2,90 @@
 
 A *block* is one transformer layer; its index runs from 0 to L−1 everywhere in this library, for reading and for
 editing. `EMBEDDING`, −1, stands for what the first block is given: the embedding output. Blocks are found by structure,
-so BERT, T5, UMT5 and CLIP text encoders need no special case.
+so BERT, T5, UMT5 and CLIP text encoders, and the language parts of models that see, need no special case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import UnsupportedEncoderError
 
+Blocks = nn.ModuleList | nn.Sequential
 EMBEDDING = -1
 """Index of the embedding output, which can be read and edited like a block's output."""
 
 
-def find_blocks(encoder: nn.Module) -> nn.ModuleList:
+def find_blocks(encoder: nn.Module) -> Blocks:
     """The transformer blocks of `encoder`, first to last.
 
-    They are the one outermost `ModuleList` whose members share a class and hold at least two linear layers each.
-    Raises `UnsupportedEncoderError` when there is no such list, or several (an encoder-decoder: pass its encoder).
+    They are the one outermost list whose members share a class and hold at least two matrices each, of whatever class:
+    4-bit and tensor-parallel layers are no `nn.Linear`. Of a model that sees or hears as well, they are those of its
+    language part. Raises `UnsupportedEncoderError` when there is no such list, or several (an encoder-decoder: pass its
+    encoder).
     """
-    found: dict[str, nn.ModuleList] = {}
+    return _find(encoder)[1]
+
+
+def language_part(encoder: nn.Module) -> nn.Module:
+    """The module inside `encoder` that reads words, where other parts see or hear; else `encoder` itself."""
+    return _find(encoder)[0]
+
+
+def _find(encoder: nn.Module) -> tuple[nn.Module, Blocks]:
+    """The module that reads words, and its blocks."""
+    found: dict[str, Blocks] = {}
     for name, module in encoder.named_modules():
-        if any(name.startswith(f"{outer}.") for outer in found) or not isinstance(module, nn.ModuleList):
+        if any(name.startswith(f"{outer}.") for outer in found) or not isinstance(
+            module, nn.ModuleList | nn.Sequential
+        ):
             continue
-        same_class = len({type(member) for member in module}) == 1
-        if same_class and all(sum(isinstance(m, nn.Linear) for m in member.modules()) >= 2 for member in module):
+        if len({type(member) for member in module}) == 1 and all(map(_is_block, module)):
             found[name] = module
-    if len(found) != 1:
+    if len(found) == 1:
+        return encoder, next(iter(found.values()))
+    # The blocks that read words lie closest to the layer that turns tokens into vectors.
+    tokens = _token_layer(encoder) if found else []
+    shared = {name: _common(name.split("."), tokens) for name in found}
+    closest = [name for name, depth in shared.items() if depth == max(shared.values())]
+    if len(closest) != 1 or not shared[closest[0]]:  # an encoder-decoder's lie equally far from it
         raise UnsupportedEncoderError(
             f"expected exactly one list of transformer blocks in {type(encoder).__name__}, found {sorted(found) or 0}."
             " Pass the text encoder alone (for an encoder-decoder model, its encoder)."
         )
-    return next(iter(found.values()))
+    (name,) = closest
+    return encoder.get_submodule(".".join(name.split(".")[: shared[name]])), found[name]
+
+
+def _common(left: Sequence[str], right: Sequence[str]) -> int:
+    """Length of the common beginning."""
+    return next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+
+
+def _is_block(module: nn.Module) -> bool:
+    matrices = 0
+    for part in module.modules():
+        matrices += sum(weight.ndim >= 2 for weight in part.parameters(recurse=False))
+        # packed layers (GPTQ, AWQ) keep their numbers in buffers
+        matrices += sum(buffer.ndim >= 2 and "weight" in name for name, buffer in part.named_buffers(recurse=False))
+    return matrices >= 2
+
+
+def _token_layer(encoder: nn.Module) -> list[str]:
+    """Where in `encoder` the layer is that turns tokens into vectors, as the names on the way there.
+
+    transformers' models say it; elsewhere it is the matrix with most rows for which a layer says `num_embeddings`.
+    """
+    names = {module: name for name, module in encoder.named_modules()}
+    ask: Any = getattr(encoder, "get_input_embeddings", None)
+    layer = ask() if callable(ask) else None
+    if layer not in names:
+        layer = max(names, key=lambda module: getattr(module, "num_embeddings", None) or 0)
+    return names[layer].split(".")
 
 
 def num_blocks(encoder: nn.Module) -> int:

@@ -18,9 +18,9 @@ from ..clear.eraser import ClearEraser
 from ..clear.origin import model_of
 from ..encoder.activations import PromptForm
 from ..encoder.fingerprint import architecture, fingerprint
-from ..encoder.layers import EMBEDDING, eager, num_blocks, run_uncompiled
-from ..errors import AlreadyAttachedError, UnguardedInputError, UnsupportedPipelineError, WrongEncoderError
-from ..pipelines import TextPath, text_encoders, text_paths
+from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncompiled
+from ..errors import AlreadyAttachedError, UnguardedInputError, WrongEncoderError
+from ..pipelines import ModularText, TextPath, adapted, text_encoders, text_path, text_paths
 from .audit import AuditLog, Event, event
 from .denoiser import readers_of_text, require_readers
 from .erasers import Erasers, Site
@@ -99,21 +99,15 @@ def attach(
     """
     if over_limit not in ("refuse", "name_only"):
         raise ValueError(f'expected over_limit "refuse" or "name_only", got {over_limit!r}.')
-    pipes = list(pipe) if isinstance(pipe, list | tuple) else [pipe]
+    pipes = [adapted(one) for one in (pipe if isinstance(pipe, list | tuple) else [pipe])]
     given: list[Any] = list(erasers) if isinstance(erasers, list | tuple) else [erasers]
     clear = [e for e in given if isinstance(e, ClearEraser)]
     baselines: list[Any] = [e for e in given if not isinstance(e, ClearEraser)]
     if not pipes or not given:
         raise ValueError("expected at least one pipeline and one eraser, got none.")
-    for one in pipes:
-        if isinstance(one, type) or not callable(getattr(type(one), "encode_prompt", None)):
-            raise UnsupportedPipelineError(
-                f"{one.__name__ if isinstance(one, type) else type(one).__name__} has no encode_prompt, through which"
-                " prompts are seen. Modular pipelines and those that encode inside their call are not supported."
-            )
     pairs = _with_strengths(clear, strengths)
     sites = _sites(pipes, pairs, allow_unguarded_encoders, allow_rounded_weights) if clear else []
-    not_guarded = sorted({name for one in pipes for name in _unguarded_inputs(one)})
+    not_guarded = sorted({name for one in pipes for name in unguarded_inputs(one)})
     if clear and not_guarded and not allow_image_input:
         raise UnguardedInputError(
             f"{type(pipes[0]).__name__} also takes {' and '.join(not_guarded)}, which an eraser on the text encoder"
@@ -125,6 +119,9 @@ def attach(
     rewriting = Rewriting(asked, every, reason, over_limit)
     with ExitStack() as stack:
         guard = None
+        for one in pipes:
+            if isinstance(one, ModularText):
+                stack.callback(one.enter())
         if clear:
             by_name = {site.path.name: site for site in sites}
             edits = {(name, layer): every.edit(by_name[name], layer) for name, layer in every.layers}
@@ -164,7 +161,7 @@ def guard_encoder(
     `unseen.attach`. Raises what `unseen.attach` raises.
     """
     given = [erasers] if isinstance(erasers, ClearEraser) else list(erasers)
-    path = TextPath("text_encoder", tokenizer, eager(encoder), PromptForm())
+    path = text_path((tokenizer, eager(encoder)))
     pairs = _with_strengths(given, strengths)
     _refuse_occupied([path])
     sites = _fitting([path], pairs, allow_unguarded=False, allow_rounded=False)
@@ -279,6 +276,7 @@ def _fitting(
                 f"{f' of {model}' if model else ''}, this pipeline has {present or 'none'}. {advice}"
             )
         for place in places:
+            _require_whole(paths[place], eraser)
             here[place].append((eraser, strength))
     sites = []
     for path, own in zip(paths, here, strict=True):
@@ -300,6 +298,17 @@ def _fitting(
     return sites
 
 
+def _require_whole(path: TextPath, eraser: ClearEraser) -> None:
+    """Refuse an eraser that acts behind states that the pipeline hands on too."""
+    whole = path.form.whole
+    if whole is not None and eraser.layer > whole:
+        raise UnguardedInputError(
+            f"the pipeline hands on states of the {path.name} from before {layer_name(eraser.layer)} too, where the"
+            f" eraser for {eraser.name!r} acts, and the concept would stay in those. Fit it on this pipeline, which"
+            f" takes care of it, or with search.layer at most {whole} ({layer_name(whole)})."
+        )
+
+
 def _depth(path: TextPath) -> int:
     return path.form.blocks or num_blocks(path.encoder)
 
@@ -316,9 +325,9 @@ def _previewer(pipes: Sequence[Any], erasers: Sequence[ClearEraser]) -> tuple[An
     return None, f"off: {reasons[0]}"
 
 
-def _unguarded_inputs(pipe: Any) -> list[str]:
+def unguarded_inputs(pipe: Any) -> list[str]:
     """What the pipeline's call takes beside text: images, videos, and an image prompt where there is a model for it."""
-    parameters = inspect.signature(uncut_class(pipe).__call__).parameters
+    parameters = getattr(pipe, "call_inputs", None) or inspect.signature(uncut_class(pipe).__call__).parameters
     other = ("num_", "ip_adapter_", "negative_ip_adapter_")
     found = [name for name in parameters if name.endswith(_PICTURES) and not name.startswith(other)]
     if "ip_adapter_image" in parameters and getattr(pipe, "image_encoder", None) is not None:

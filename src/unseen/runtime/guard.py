@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..encoder.calls import given_to
 from ..encoder.hooks import GUARDED, install_edits
 from ..encoder.layers import eager
 from ..errors import EraserBypassedError, UnseenError
 from ..pipelines import TextPath, backbone_of
-from ..pipelines.text_path import changed_options, layer_reaches
+from ..pipelines.watching import changed_options, floating_outputs, layer_reaches
 from .call import EncodeCall, Record, current_call, during
 from .interception import Encode
 from .options import is_embedding, is_negative_embedding, is_prompt, may_skip, prompts_of, texts_by_row
@@ -107,13 +108,8 @@ class Guard:
 
     def _refuse_paraphrases(self, path: TextPath, encoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """A pass that comes from nowhere is edited like any other, but its words can no longer be exchanged."""
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        if (
-            current_call() is not None
-            or self._rewriting is None
-            or not isinstance(ids, Tensor)
-            or not self.wanted().keys
-        ):
+        ids, _ = given_to(encoder, args, kwargs)
+        if current_call() is not None or self._rewriting is None or ids is None or not self.wanted().keys:
             return
         texts = path.tokenizer.batch_decode(ids, skip_special_tokens=True)
         with self.unedited():
@@ -155,7 +151,7 @@ class Guard:
         if self._heard is not None:
             self._heard(prompts_of(asked), rewrites, call.record)
         parts = outputs if isinstance(outputs, tuple | list) else (outputs,)
-        self._require_made_here(pipe, options, parts, call.record)
+        self._require_made_here(pipe, options, outputs, call.record)
         if not options.get("do_classifier_free_guidance", False):
             if call.record.negative is None:  # a baseline may encode something of its own beside
                 call.record.negative = frozenset()
@@ -186,7 +182,8 @@ class Guard:
         texts = None if self.on_negative else texts_by_row(options)
         with during(replace(call, texts=texts, watched=self._heard is not None)):
             outputs = encode(**alone)
-        if missed := sorted(self._edits.keys() - call.record.ran):
+        asleep = {p.name for p in self.paths if p.form.silent} - {name for name, _ in call.record.ran}
+        if missed := sorted(place for place in self._edits.keys() - call.record.ran if place[0] not in asleep):
             name, layer = missed[0]
             raise EraserBypassedError(
                 f"the prompt was encoded without passing through block {layer} of the {name} that the erasers are"
@@ -261,7 +258,7 @@ class Guard:
             if mark in self._reached:
                 continue
             with self.unedited():
-                through = layer_reaches(pipe, path.name, deepest, changed)
+                through = layer_reaches(pipe, path.name, deepest, changed, path.form)
             if not through:
                 raise EraserBypassedError(
                     f"with {', '.join(sorted(changed))} the pipeline uses the {path.name}'s states from before layer"
@@ -270,12 +267,17 @@ class Guard:
                 )
             self._reached.add(mark)
 
-    def _require_made_here(self, pipe: Any, options: dict[str, Any], parts: Sequence[Any], record: Record) -> None:
+    def _require_made_here(self, pipe: Any, options: dict[str, Any], outputs: Any, record: Record) -> None:
         """Refuse what a wrapper of `encode_prompt` brought along: from a cache, or mixed with something stored."""
         prompts = len(set(prompts_of(options)))
-        fine = all(record.rows[path.name] >= prompts for path in self.paths)
-        if fine and backbone_of(pipe) is not None:  # which hand the encoder's vectors on as they are
-            fine = all(set(digests(t).flatten().tolist()) <= record.made | {0} for t in _floating(list(parts)))
+        fine = all(record.rows[path.name] >= prompts for path in self.paths if not path.form.silent)
+        # An encoder that did not run for a prompt has given zeros for it, and what it did make it hands on as it is.
+        floats = floating_outputs(outputs)
+        handed = [floats[place] for path in self.paths for place in path.form.silent]
+        if backbone_of(pipe) is not None:  # as these do with all of it
+            handed = _floating(outputs)
+        if fine:
+            fine = all(set(digests(t).flatten().tolist()) <= record.made | {0} for t in handed)
         if not fine:
             raise EraserBypassedError(
                 "encode_prompt gave embeddings that the text encoder did not make in this call: something that wraps it"

@@ -11,9 +11,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from ..clear.eraser import ClearEraser
+from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
-from ..pipelines import backbone_of
+from ..pipelines import ModularText, backbone_of
 from .audit import event, token_names
 from .call import EncodeCall, Record, during
 from .embeddings import Embeddings
@@ -87,7 +88,7 @@ class Handle:
     @property
     def pipes(self) -> tuple[Any, ...]:
         """The pipelines."""
-        return self._pipes
+        return tuple(pipe.pipe if isinstance(pipe, ModularText) else pipe for pipe in self._pipes)
 
     @property
     def erasers(self) -> tuple[ClearEraser, ...]:
@@ -191,7 +192,7 @@ class Handle:
         mask = None if form.attend_pads else inputs.attention_mask.to(device)
         record = Record()
         with torch.no_grad(), during(EncodeCall(self, texts=(prompt,), watched=True, record=record)):
-            encoder(inputs.input_ids.to(device), attention_mask=mask)
+            run(encoder, inputs.input_ids.to(device), mask)
         return [
             Firing(a.eraser.name, a.eraser.layer, place, name, float(a.delta.activity[0, place]), site.path.name)
             for a in record.deltas
