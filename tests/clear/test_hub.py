@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from importlib import metadata
 import os
 import subprocess
 import sys
 import warnings
+from importlib import metadata
 from pathlib import Path
 
 import huggingface_hub.constants

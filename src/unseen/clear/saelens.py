@@ -22,6 +22,7 @@ from .sae import SaeBank
 
 CONFIG_FILE, WEIGHTS_FILE = "cfg.json", "sae_weights.safetensors"
 _MAX_WEIGHTS = 4 << 30
+_PARTS = ("W_enc", "b_enc", "W_dec", "mean", "scale")
 _SAME_NORM = 1e-4
 """Relative spread of decoder rows that are taken for equally long."""
 _PLAIN: dict[str, tuple[Any, ...]] = {
@@ -102,8 +103,8 @@ def import_saelens(folders: Sequence[str | Path]) -> SaeBank:
                 f"{folder}: expected an autoencoder as in {folders[0]}, {tuple(banks[0].W_enc.shape[1:])} with top_k"
                 f" {banks[0].top_k}, got {tuple(bank.W_enc.shape[1:])} with {bank.top_k}. Import them apart."
             )
-    names = ("W_enc", "b_enc", "W_dec", "mean", "scale")
-    return SaeBank(*(torch.cat([getattr(bank, name) for bank in banks]) for name in names), top_k=banks[0].top_k)
+    parts = {name: torch.cat([getattr(bank, name) for bank in banks]) for name in _PARTS}
+    return SaeBank(**parts, top_k=banks[0].top_k)
 
 
 def _read(folder: Path) -> SaeBank:
