@@ -33,10 +33,10 @@ class Bounds(NamedTuple):
 
 
 BOUNDS = {
-    "object": Bounds("thing", 0.25, 0.25, 0.45, ((0.85, -1, 0.3), (0.5, -1, 0.5), (0.3, -1, 0.9)), 0.3, 0.25),
+    "object": Bounds("thing", 0.25, 0.25, 0.45, ((0.85, -1, 0.3), (0.65, -1, 0.5), (0.6, -1, 0.9)), 0.3, 0.25),
     "identity": Bounds("person", 0.25, 0.3, 0.4, ((0.85, -1, 0.3), (0.5, -1, 0.4), (0.3, -1, 0.9)), 0.25, 0.25),
-    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, -1, 0.55), (0.85, 0.5, 0.75), (0.6, -1, 0.97)), 0.2, 0.1),
-    "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, -1, 0.15), (0.3, -1, 0.65)), 0.3, 0.01),
+    "style": Bounds("", 0.25, 0.25, 0.5, ((0.94, -1, 0.55), (0.85, 0.45, 0.65), (0.6, -1, 0.97)), 0.2, 0.1),
+    "attribute": Bounds("", 0.25, 2.0, 0.25, ((0.8, -1, 0.15), (0.27, -0.4, 0.5)), 0.4, 0.01),
 }
 _MORE = 0.15  # of the name's effect, that other words have to do to be exchanged instead
 LEAVE = ("style",)  # kinds of which a phrase is spread over many words, so that some of them may be left
