@@ -72,6 +72,7 @@ def test_one_eraser_to_the_hub_and_back(hub, zeppelin, wolf):
     unseen.push_to_hub(wolf, "org/zeppelin", revision="wolves")
     assert same(unseen.ClearEraser.from_pretrained("org/zeppelin", revision="wolves"), wolf)
     assert same(unseen.ClearEraser.from_pretrained("org/zeppelin"), zeppelin.with_strength(2.0))
+    assert b'load_eraser(pipe, "org/zeppelin")' in hub.commits["org/zeppelin"][first]["README.md"]
     assert sorted(hub.commits["org/zeppelin"][first]) == [
         "README.md", "unseen_eraser.json", "unseen_eraser.safetensors",
     ]  # fmt: skip
@@ -200,7 +201,9 @@ def test_the_card_says_what_is_in_the_files(zeppelin):
         "torch 2.13.0",
         "| held out positives | 100.0% |",
         "the fit worked",
-        "| residual name | 16.0% |",
+        "| name tokens | 16.0% |",
+        "changes 0.50 times",
+        r"| 1 | `zeppelin`, `air\|ship` |",
         "| frames that show it | 0 % [0, 3.0] |",
         'edit: {"strength": null}',
     ):

@@ -20,6 +20,7 @@ def card(
     erasers: Sequence[Mapping[str, Any]],
     license: str | None = None,
     rates: Mapping[str, Mapping[str, str]] | None = None,
+    source: str = "org/repo",
 ) -> str:
     """A page in Markdown for erasers' facts as they are stored, each with `key` and `features` besides.
 
@@ -27,6 +28,7 @@ def card(
         erasers: One or more.
         license: An identifier that the hub knows, such as "apache-2.0"; the page says so where there is none.
         rates: By concept, what was measured and how much it was: `{"church": {"frames that show it": "0 % [0, 3]"}}`.
+        source: The repository, as its example loads it.
 
     Raises `ValueError` for rates of a concept that is not among the erasers.
     """
@@ -46,7 +48,7 @@ def card(
         f"# {title}",
         "Erasers of `unseen`: small files that take a concept out of the text encoder's states while a video model is"
         " prompted, and change no weight.",
-        '```python\nimport unseen\n\nunseen.load_eraser(pipe, "org/repo")  # this repository\'s name\n```',
+        f'```python\nimport unseen\n\nunseen.load_eraser(pipe, "{source}")\n```',
         *(_section(facts, (rates or {}).get(facts["concept"]["name"], {})) for facts in erasers),
         "## Limits\n\nA text eraser sees the prompt alone: pictures as input are not guarded, and whoever holds the"
         " weights can take it off. Rates hold for the model they were measured on.",
@@ -74,9 +76,7 @@ def _section(facts: Mapping[str, Any], rates: Mapping[str, str]) -> str:
     }
     parts = [f"## {_said(concept['name'])}", _table(("fact", "value"), rows)]
     if report.get("top_tokens"):
-        fires = {
-            str(n + 1): ", ".join(f"`{_said(t)}`" for t in tokens) for n, tokens in enumerate(report["top_tokens"])
-        }
+        fires = {str(n + 1): ", ".join(_code(t) for t in tokens) for n, tokens in enumerate(report["top_tokens"])}
         parts += ["What fires, strongest feature first:", _table(("feature", "tokens"), fires)]
     if report.get("fired_on"):
         fired = {name.replace("_", " "): f"{share:.1%}" for name, share in report["fired_on"].items()}
@@ -87,10 +87,12 @@ def _section(facts: Mapping[str, Any], rates: Mapping[str, str]) -> str:
         parts.append(
             f"By held-out pairs the fit {'worked' if verdict['worked'] else f'did not work: {_said(reasons)}'}."
         )
-    trial = report.get("strength_trials", {}).get(str(facts["strength"]))
-    if trial:
-        left = {name.replace("_", " "): f"{value:.1%}" for name, value in trial.items()}
+    trial = report.get("strength_trials", {}).get(str(facts["strength"])) or {}
+    left = {n.removeprefix("residual_") + " tokens": f"{v:.1%}" for n, v in trial.items() if n.startswith("residual")}
+    if left:
         parts += ["What a probe still reads of the concept at the encoder's output:", _table(("where", "left"), left)]
+    if "damage" in trial:
+        parts.append(f"The rest of the prompt changes {trial['damage']:.2f} times as much as the concept changes it.")
     if rates:
         parts += ["Measured on video:", _table(("what", "rate"), rates)]
     else:
@@ -116,6 +118,11 @@ def _fitted_on(origin: Mapping[str, Any]) -> str:
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
     lines = [f"| {head[0]} | {head[1]} |", "| --- | --- |"]
     return "\n".join([*lines, *(f"| {_said(name)} | {value} |" for name, value in rows.items())])
+
+
+def _code(text: Any) -> str:
+    """A token as code in a table, where nothing but the bar and the tick has a meaning."""
+    return "`" + " ".join(str(text).split()).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _said(text: Any) -> str:

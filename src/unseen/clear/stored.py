@@ -110,7 +110,7 @@ def push_to_hub(
     return pushed(
         repo_id,
         write,
-        card_of(given, license=license, rates=rates),
+        card_of(given, license=license, rates=rates, source=repo_id),
         revision=revision,
         private=private,
         token=token,
@@ -119,8 +119,12 @@ def push_to_hub(
 
 
 def card_of(
-    erasers: Sequence[ClearEraser], *, license: str | None = None, rates: Mapping[str, Mapping[str, str]] | None = None
+    erasers: Sequence[ClearEraser],
+    *,
+    license: str | None = None,
+    rates: Mapping[str, Mapping[str, str]] | None = None,
+    source: str = "org/repo",
 ) -> str:
     """The card of a repository with these erasers, in Markdown."""
     facts: list[dict[str, Any]] = [{**e.parts()[0], "key": e.key, "features": e.num_features} for e in erasers]
-    return card(facts, license, rates)
+    return card(facts, license, rates, source)
