@@ -12,6 +12,7 @@ _PUBLIC = {
     "clear.eraser": ("ClearEraser",),
     "clear.fit": ("fit",),
     "clear.many": ("fit_many",),
+    "clear.stored": ("load_erasers", "push_to_hub", "save_erasers"),
     "concept": ("Concept", "PromptPair"),
     "errors": (
         "AlreadyAttachedError",
@@ -38,6 +39,15 @@ _PUBLIC = {
     "pipelines": ("load", "text_encoders"),
     "runtime.attach": ("attach", "guard_encoder"),
     "runtime.embeddings": ("Embeddings",),
+    "runtime.habits": (
+        "disable_erasers",
+        "enable_erasers",
+        "eraser_handle",
+        "get_active_erasers",
+        "load_eraser",
+        "set_erasers",
+        "unload_erasers",
+    ),
     "runtime.handle": ("Firing", "Handle", "Status"),
 }
 """Public names, by the module that defines them; `__init__.pyi` is the same table for type checkers."""

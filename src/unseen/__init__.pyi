@@ -2,6 +2,9 @@ from .clear.config import ClearConfig as ClearConfig
 from .clear.eraser import ClearEraser as ClearEraser
 from .clear.fit import fit as fit
 from .clear.many import fit_many as fit_many
+from .clear.stored import load_erasers as load_erasers
+from .clear.stored import push_to_hub as push_to_hub
+from .clear.stored import save_erasers as save_erasers
 from .concept import Concept as Concept
 from .concept import PromptPair as PromptPair
 from .errors import AlreadyAttachedError as AlreadyAttachedError
@@ -31,6 +34,13 @@ from .prompts.pack import load_pack as load_pack
 from .runtime.attach import attach as attach
 from .runtime.attach import guard_encoder as guard_encoder
 from .runtime.embeddings import Embeddings as Embeddings
+from .runtime.habits import disable_erasers as disable_erasers
+from .runtime.habits import enable_erasers as enable_erasers
+from .runtime.habits import eraser_handle as eraser_handle
+from .runtime.habits import get_active_erasers as get_active_erasers
+from .runtime.habits import load_eraser as load_eraser
+from .runtime.habits import set_erasers as set_erasers
+from .runtime.habits import unload_erasers as unload_erasers
 from .runtime.handle import Firing as Firing
 from .runtime.handle import Handle as Handle
 from .runtime.handle import Status as Status

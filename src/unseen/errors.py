@@ -54,6 +54,14 @@ class AppError(UnseenError, ValueError):
     """Something that was entered on the page has to be changed; the message says what."""
 
 
+class ServeError(UnseenError, RuntimeError):
+    """A request cannot be served as it was made, or a server cannot be started so; `status` is HTTP's number for it."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
 class UnsupportedEncoderError(UnseenError, TypeError):
     """No list of transformer blocks (or more than one) was found in the text encoder, or a weight has no value."""
 

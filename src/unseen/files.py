@@ -105,7 +105,7 @@ def read_pair(
     folder = Path(folder)
     facts_file, weights_file = folder / f"{stem}.json", folder / f"{stem}.safetensors"
     with _locked(folder, alone=False):
-        weights = _read_regular(weights_file, max_weights)
+        weights = read_regular(weights_file, max_weights)
         digest = hashlib.sha256(weights).hexdigest()
         metadata = _facts(facts_file, version, schema)
         next_facts = folder / f"{stem}{_NEXT}"
@@ -119,7 +119,7 @@ def read_pair(
 
 def _facts(path: Path, version: int, schema: Schema) -> dict[str, Any]:
     """What a JSON file of a pair says, its own checksum taken off."""
-    text = _read_regular(path, MAX_JSON)
+    text = read_regular(path, MAX_JSON)
     try:
         metadata = _json_object(text)
         _require_version(path, metadata, version)
@@ -128,7 +128,7 @@ def _facts(path: Path, version: int, schema: Schema) -> dict[str, Any]:
             _refuse(path, "was changed after it was written. Save it again.")
     except (ValueError, RecursionError) as error:
         _refuse(path, f"is not valid JSON of an eraser or baseline ({_first_line(error)}). Save it again.")
-    _require_schema(path, metadata, {"format_version": int, **schema, "weights_sha256": str})
+    require_schema(path, metadata, {"format_version": int, **schema, "weights_sha256": str})
     return metadata
 
 
@@ -143,7 +143,7 @@ def _first_line(error: BaseException) -> str:
 # Bytes
 
 
-def _read_regular(path: Path, limit: int) -> bytes:
+def read_regular(path: Path, limit: int) -> bytes:
     """The content of a regular file of at most `limit` bytes, or a link to one."""
     try:
         # Opening a pipe waits for its other end, and a device may never end: look before, and again at what was opened.
@@ -241,7 +241,10 @@ def _require_version(path: Path, metadata: Mapping[str, Any], version: int) -> N
         )
 
 
-def _require_schema(path: Path, facts: Mapping[str, Any], schema: Schema) -> None:
+def require_schema(path: Path, facts: Mapping[str, Any], schema: Schema) -> None:
+    """Raise `DamagedFileError`, which names `path`, for facts that are not an object of this schema."""
+    if not isinstance(facts, dict):
+        _refuse(path, f"expected an object with {', '.join(schema)}, got {type(facts).__name__}. Save it again.")
     for name in schema.keys() - facts.keys():
         _refuse(path, f"expected a value for {name!r}, got none. Save it again.")
     for name in facts.keys() - schema.keys():

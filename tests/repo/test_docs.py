@@ -11,6 +11,8 @@ import warnings
 from pathlib import Path
 from typing import Any, get_args
 
+import hub_server
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -21,10 +23,12 @@ import unseen
 from unseen import Concept
 from unseen.clear.config import ClearConfig, MaskKind
 from unseen.clear.costs import CRITERIA
+from unseen.clear.sae import SaeTrainer
 from unseen.cli import build_parser, main
 from unseen.cli.settings import chosen_settings
 from unseen.detectors.registry import BUILT_IN
 from unseen.diorama.model.text import load_t5_tokenizer
+from unseen.integrations.serving.policy import read_customers
 
 ROOT = Path(__file__).parents[2]
 ROOTS = (ROOT, ROOT / "src/unseen", ROOT / "src/unseen/diorama")
@@ -80,6 +84,44 @@ def test_the_examples_of_the_page_on_attaching_run(tmp_path, monkeypatch, capsys
     names = {"unseen": unseen, "pipe": pipe, "eraser": eraser}
     run_examples("attached.md", names)
     assert "customer 17" in (tmp_path / "audit.jsonl").read_text(encoding="utf-8")
+
+
+INTEGRATIONS = (DOCS / "integrations.md").read_text(encoding="utf-8")
+
+
+def test_the_examples_of_the_page_on_integrations_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pipe = Quick(**make_pipe().components, expand_timesteps=True)
+    pipe.set_progress_bar_config(disable=True)
+    planted = [make_eraser(pipe.tokenizer, pipe.text_encoder, word=word) for word in ("zeppelin", "wolf")]
+    horn, church = (
+        dataclasses.replace(e, concept=Concept(n)) for e, n in zip(planted, ("French horn", "church"), strict=True)
+    )
+    horn.save_pretrained("erasers/french-horn")
+    states = torch.randn(1, 64, 8)
+    with hub_server.serving() as (address, _):
+        url = "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + url)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        names = {"unseen": unseen, "pipe": pipe, "horn": horn, "church": church, "engine": pipe}
+        bank = SaeTrainer(states, 16, l1=0.01, steps=1).finish()
+        run_examples("integrations.md", {**names, "bank": bank}, count=5)
+    assert "['French horn', 'church']" in capsys.readouterr().out
+
+
+def test_the_commands_and_the_keys_of_the_page_on_integrations_exist(tmp_path):
+    commands = re.findall(r"^unseen (serve .*)$", INTEGRATIONS, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        assert build_parser().parse_args(shlex.split(command)).run
+    (keys,) = re.findall(r"^`keys.json`:\n\n```json\n(.*?)^```$", INTEGRATIONS, re.MULTILINE | re.DOTALL)
+    (tmp_path / "keys.json").write_text(keys, encoding="utf-8")
+    pipe = make_pipe()
+    planted = make_eraser(pipe.tokenizer, pipe.text_encoder)
+    erasers = [dataclasses.replace(planted, concept=Concept(name)) for name in ("French horn", "church")]
+    known = read_customers(tmp_path / "keys.json", erasers)
+    assert known.of("Bearer another-long-string").always == {"French horn": 1.5, "church": None}
 
 
 def test_the_examples_of_the_page_on_statistics_run():

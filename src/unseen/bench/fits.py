@@ -14,6 +14,7 @@ from unseen.clear.config import ClearConfig
 from unseen.clear.data import FitData
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.fit import finish, fitting, learn
+from unseen.clear.origin import origin
 from unseen.clear.search import Found
 from unseen.clear.select import select
 from unseen.concept import Concept
@@ -57,7 +58,7 @@ def fit_with_control(
     started = time.perf_counter()
     with fitting(pipe, None, config) as path:
         data, found = learn(path, concept, config, seed=seed, progress=progress)
-        eraser = finish(data, found, config, started=started)
+        eraser = finish(data, found, config, started=started, origin=origin(pipe, path.encoder, config))
         mask = _random_mask(data, found, eraser, config, torch.Generator().manual_seed(seed))
         bank = found.bank.of_layer(data.place_of(eraser.layer))
         control = select(data, bank, eraser.layer, config.with_options({"edit.gate": False}), mask=mask)

@@ -24,13 +24,14 @@ from ..concept import Concept
 from ..encoder.activations import PromptForm, encode_blocks
 from ..encoder.layers import layer_name
 from ..errors import DamagedFileError, NonFiniteError, UnseenError
-from ..files import read_pair, write_pair
+from ..files import read_pair, require_schema, write_pair
+from ..hub import fetched
 from . import validation
 from .witness import edited_witness, failure_on_witness
 
 FORMAT_VERSION = 4
 _STEM = "unseen_eraser"
-METADATA_FILE, WEIGHTS_FILE = f"{_STEM}.json", f"{_STEM}.safetensors"
+METADATA_FILE, WEIGHTS_FILE = FILES = f"{_STEM}.json", f"{_STEM}.safetensors"
 _TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "target", "mean_edit")
 _WITNESS = ("witness", "witness_edited")
 _SCHEMA: dict[str, type | tuple[type, ...]] = {
@@ -261,43 +262,59 @@ class ClearEraser:
         names = tokenizer.convert_ids_to_tokens(tokens.token_id.tolist())
         return list(zip(names, activity.tolist(), strict=True))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write `unseen_eraser.json` and `unseen_eraser.safetensors` into `folder`, which is created if need be."""
+    def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What is stored: JSON-able facts, and tensors by name."""
         facts = {name: getattr(self, name) for name in _SCHEMA} | {"concept": asdict(self.concept)}
         tensors = self._tensors(_TENSORS)
         if self.witness is not None:
             tensors |= zip(_WITNESS, (self.witness, cast(Tensor, edited_witness(self))), strict=True)
-        write_pair(folder, _STEM, FORMAT_VERSION, facts, tensors)
+        return facts, tensors
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> ClearEraser:
-        """Load an eraser, and try it on its witness.
+    def from_parts(cls, facts: Any, tensors: dict[str, Tensor], where: Path) -> ClearEraser:
+        """The eraser of these `parts`, tried on its witness; `where` is the file that an error names.
+
+        Raises `DamagedFileError` for parts that make no eraser, or one that does not act.
+        """
+        try:
+            require_schema(where, facts, _SCHEMA)
+            if set(tensors) not in ({*_TENSORS}, {*_TENSORS, *_WITNESS}):
+                expected, found = ", ".join((*_TENSORS, *_WITNESS)), ", ".join(sorted(tensors))
+                raise DamagedFileError(f"expected the tensors {expected}, got {found:.200}. Save it again.")
+            numbers = {name: tensor for name, tensor in tensors.items() if name != "witness_edited"}
+            edited = tensors.get("witness_edited")
+            edited = edited if edited is None else validation.tensor("witness_edited", edited, tensors["b_dec"].shape)
+            concept = validation.concept_of(facts["concept"])
+            eraser = cls(**{**facts, "concept": concept}, **cast(dict[str, Any], numbers))
+            reason = failure_on_witness(eraser, edited)
+        except UnseenError as error:
+            raise DamagedFileError(f"{where}: {error}") from error
+        if reason is not None:
+            raise DamagedFileError(f"{where.with_suffix('.safetensors')}: {reason} Fit it again, or use a whole copy.")
+        if eraser.witness is None:
+            warnings.warn(
+                f"{where.parent}: this eraser holds no witness, so it cannot be tried whether it acts on"
+                f" {eraser.name!r}. See Handle.explain, or fit it again.",
+                stacklevel=3,
+            )
+        return eraser
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `unseen_eraser.json` and `unseen_eraser.safetensors` into `folder`, which is created if need be."""
+        write_pair(folder, _STEM, FORMAT_VERSION, *self.parts())
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> ClearEraser:
+        """Load an eraser from a folder or from the hub ("org/repo", at `revision`), and try it on its witness.
 
         Raises:
             DamagedFileError: a file is missing, is not what `save_pretrained` writes, was changed afterwards, is of
                 another version, or holds an eraser that does not act.
+            LoadError: there is no such repository, or it cannot be reached.
         """
+        folder = fetched(source, (FILES,), revision=revision)
         facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION, _SCHEMA, _MAX_WEIGHTS)
-        try:
-            if set(tensors) not in ({*_TENSORS}, {*_TENSORS, *_WITNESS}):
-                expected, found = ", ".join((*_TENSORS, *_WITNESS)), ", ".join(sorted(tensors))
-                raise DamagedFileError(f"expected the tensors {expected}, got {found:.200}. Save it again.")
-            edited = tensors.pop("witness_edited", None)
-            edited = edited if edited is None else validation.tensor("witness_edited", edited, tensors["b_dec"].shape)
-            concept = validation.concept_of(facts["concept"])
-            eraser = cls(**{**facts, "concept": concept}, **cast(dict[str, Any], tensors))
-            reason = failure_on_witness(eraser, edited)
-        except UnseenError as error:
-            raise DamagedFileError(f"{Path(folder) / METADATA_FILE}: {error}") from error
-        if reason is not None:
-            raise DamagedFileError(f"{Path(folder) / WEIGHTS_FILE}: {reason} Fit it again, or use a whole copy.")
-        if eraser.witness is None:
-            warnings.warn(
-                f"{folder}: this eraser holds no witness, so it cannot be tried whether it acts on {eraser.name!r}."
-                " See Handle.explain, or fit it again.",
-                stacklevel=2,
-            )
-        return eraser
+        return cls.from_parts(facts, tensors, folder / METADATA_FILE)
 
     def _tensors(self, names: Sequence[str]) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in names}

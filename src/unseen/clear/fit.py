@@ -20,6 +20,7 @@ from .config import ClearConfig
 from .data import FitData, read, source_of
 from .eraser import ClearEraser
 from .groups import group_size, search_in_groups
+from .origin import origin
 from .report import describe
 from .search import Found, Progress, search
 from .select import choose_strength, replace_concept, select
@@ -73,7 +74,7 @@ def fit(
         data, found = learn(
             path, concept, config, seed=seed, pairs=pairs, retain=retain, progress=progress, on_progress=on_progress
         )
-        eraser = finish(data, found, config, started=started)
+        eraser = finish(data, found, config, started=started, origin=origin(pipe, path.encoder, config))
     announce(eraser.name, eraser.report["verdict"], strict=strict)
     return eraser
 
@@ -137,12 +138,13 @@ def concept_of(concept: Concept | ConceptPack | str) -> Concept:
     return Concept(concept) if isinstance(concept, str) else concept
 
 
-def finish(data: FitData, found: Found, config: ClearConfig, *, started: float) -> ClearEraser:
-    """The second half: features, gate, strength and a report, which says how long ago the fit `started`."""
+def finish(data: FitData, found: Found, config: ClearConfig, *, started: float, origin: dict[str, Any]) -> ClearEraser:
+    """The second half: features, gate, strength and a report, which says how long ago the fit `started`, and its
+    `origin`."""
     eraser = select(data, found.bank.of_layer(data.place_of(found.layer)), found.layer, config)
     eraser, trials = choose_strength(data, eraser, config.edit)
     eraser = replace(replace_concept(data, eraser, config.edit), mentions=config.edit.mentions)
-    report = describe(data, found, eraser, trials)
+    report = {**describe(data, found, eraser, trials), "origin": origin}
     return replace(eraser, report={**report, "seconds": round(time.perf_counter() - started, 2)})
 
 

@@ -21,6 +21,7 @@ from .data import FitData, Source, encode, require_pairs, source_of, texts_of, v
 from .eraser import ClearEraser
 from .fit import concept_of, finish, fitting, written
 from .memory import SAMPLE_TOKENS
+from .origin import origin
 from .sae import SaeBank
 from .search import new_trainer, prefer
 from .verdict import announce
@@ -67,7 +68,8 @@ def fit_many(
         erasers = []
         for own in tqdm(data, desc="erasers", disable=not progress):
             started = time.perf_counter() - shared
-            erasers.append(finish(own, prefer(own, bank, config), config, started=started))
+            found = prefer(own, bank, config)
+            erasers.append(finish(own, found, config, started=started, origin=origin(pipe, path.encoder, config)))
     for eraser in erasers:
         announce(eraser.name, eraser.report["verdict"], strict=strict)
     return erasers

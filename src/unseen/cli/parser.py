@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unseen.cli import app, commands, score
+from unseen.cli import app, commands, score, serve
 from unseen.cli.settings import add_settings
 
 EVALUATIONS = {
@@ -140,6 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
     generate.set_defaults(run=commands.generate)
 
     app.add_to(known)
+    serve.add_to(known)
 
     evaluate = known.add_parser(
         "evaluate",

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ..clear.eraser import ClearEraser
+from ..clear.origin import model_of
 from ..encoder.activations import PromptForm
 from ..encoder.fingerprint import architecture, fingerprint
 from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncompiled
@@ -270,9 +271,10 @@ def _fitting(
                     " bit), or fine-tuned. Fit the concept on this copy, or pass allow_rounded_weights=True and look at"
                     " what it erases."
                 )
+            model = model_of(eraser.report)
             raise WrongEncoderError(
-                f"the eraser for {eraser.name!r} was fitted on the text encoder {eraser.encoder_fingerprint[:12]}, this"
-                f" pipeline has {present or 'none'}. {advice}"
+                f"the eraser for {eraser.name!r} was fitted on the text encoder {eraser.encoder_fingerprint[:12]}"
+                f"{f' of {model}' if model else ''}, this pipeline has {present or 'none'}. {advice}"
             )
         for place in places:
             _require_whole(paths[place], eraser)

@@ -29,11 +29,15 @@ class Embeddings(dict[str, Tensor]):
         super().__init__(tensors)
         self.proof = proof
 
-    def save(self, path: str | Path) -> None:
-        """Write a safetensors file with the proof in its header."""
+    def packed(self) -> bytes:
+        """The content of a safetensors file with the proof in its header."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.items()}
         facts = {"keys": sorted(self.proof.keys), "rewritten": self.proof.rewritten, "sha256": _digest(tensors)}
-        write_whole(Path(path), save(tensors, {_FORMAT: json.dumps(facts)}))
+        return save(tensors, {_FORMAT: json.dumps(facts)})
+
+    def save(self, path: str | Path) -> None:
+        """Write `packed()` to a file."""
+        write_whole(Path(path), self.packed())
 
     @classmethod
     def load(cls, path: str | Path) -> Embeddings:

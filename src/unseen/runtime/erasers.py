@@ -37,8 +37,8 @@ class Site:
 class Choice:
     """What one thread or task asks of the erasers, for the length of a `with` block."""
 
-    strengths: Mapping[str, float] | None = None
-    """By concept; those not named do not act. None: all, as they were attached."""
+    strengths: Mapping[str, float | None] | None = None
+    """By concept, None as it was attached; those not named do not act. None for all: as they were attached."""
     request_id: str | None = None
     left: bool = False
     """Whether the block is over, wherever it was left: a thread in which it was only entered must not keep it."""
@@ -95,7 +95,10 @@ class Erasers:
     def strengths(self, site: Site) -> tuple[float, ...]:
         """Of the erasers of `site`, as chosen."""
         chosen = self.choice().strengths
-        return site.strengths if chosen is None else tuple(chosen.get(e.name, 0.0) for e in site.erasers)
+        if chosen is None:
+            return site.strengths
+        here = zip(site.erasers, site.strengths, strict=True)
+        return tuple(own if (s := chosen.get(e.name, 0.0)) is None else s for e, own in here)
 
     def wanted(self) -> Proof:
         """What embeddings must have passed to be used here and now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -120,11 +120,14 @@ class Handle:
         self.detach()
 
     @contextmanager
-    def using(self, strengths: Mapping[str, float] | None = None, *, request_id: str | None = None) -> Iterator[Handle]:
+    def using(
+        self, strengths: Mapping[str, float | None] | None = None, *, request_id: str | None = None
+    ) -> Iterator[Handle]:
         """For the length of a `with` block, and in this thread or task alone, another choice of erasers.
 
         Args:
-            strengths: By name of the concept; concepts that are not named are not erased. None keeps all.
+            strengths: By name of the concept, None for the strength that it was attached with; concepts that are not
+                named are not erased. None keeps all.
             request_id: What audit lines and events of this block carry.
 
         Raises:
@@ -135,11 +138,19 @@ class Handle:
         for name, strength in (strengths or {}).items():
             if name not in names:
                 raise ValueError(f"expected names among {', '.join(sorted(names))}, got {name!r}.")
-            if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < float("inf"):
+            fine = isinstance(strength, int | float) and not isinstance(strength, bool) and 0 <= strength < float("inf")
+            if strength is not None and not fine:
                 raise ValueError(f"expected a strength ≥ 0 for {name!r}, got {strength!r}.")
-        chosen = None if strengths is None else {name: float(value) for name, value in strengths.items()}
+        chosen = None if strengths is None else {n: None if v is None else float(v) for n, v in strengths.items()}
         with self._erasers.choosing(Choice(chosen, request_id)):
             yield self
+
+    def only(self, *names: str, request_id: str | None = None) -> AbstractContextManager[Handle]:
+        """`using`, with the concepts named and no others, each at the strength that it was attached with.
+
+        Raises `ValueError` for a name that no attached eraser has.
+        """
+        return self.using(dict.fromkeys(names), request_id=request_id)
 
     # Prompts
 

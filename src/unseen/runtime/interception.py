@@ -11,7 +11,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
@@ -141,8 +141,7 @@ def _intercepted(cls: type, station: _Station) -> type:
         for prepare in station.prepare:
             prepare(self)
         given = [v for n, v in kwargs.items() if n.startswith("negative_prompt_embeds") and v is not None]
-        parts = [getattr(self, "scheduler", None), *_that_move(self)]
-        with waiting(parts), denoising_for(self, sorted(negative_digests(given))) as state:
+        with calling_alone(self), denoising_for(self, sorted(negative_digests(given))) as state:
             outputs = cast(Any, cls).__call__(self, *args, **kwargs)
             require_unchanged(state)
         return outputs
@@ -230,6 +229,11 @@ def waiting(parts: Sequence[Any]) -> Iterator[None]:
         for lock in locks:
             stack.enter_context(lock)
         yield
+
+
+def calling_alone(pipe: Any) -> AbstractContextManager[None]:
+    """Wait until no other thread is in a call of `pipe`, or of one that shares its scheduler."""
+    return waiting([getattr(pipe, "scheduler", None), *_that_move(pipe)])
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Nodes for ComfyUI. Nothing here imports ComfyUI: its objects come in through the nodes."""

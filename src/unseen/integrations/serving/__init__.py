@@ -1,0 +1,1 @@
+"""`unseen serve`: a pipeline with erasers behind HTTP."""
