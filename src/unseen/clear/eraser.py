@@ -26,26 +26,11 @@ from ..encoder.layers import layer_name
 from ..errors import DamagedFileError, NonFiniteError, UnseenError
 from ..files import read_pair, write_pair
 from . import validation
+from .stored import FORMAT_VERSION as FORMAT_VERSION
+from .stored import MAX_WEIGHTS, SCHEMA, STEM, TENSORS, WITNESS
+from .stored import METADATA_FILE as METADATA_FILE
+from .stored import WEIGHTS_FILE as WEIGHTS_FILE
 from .witness import edited_witness, failure_on_witness
-
-FORMAT_VERSION = 4
-_STEM = "unseen_eraser"
-METADATA_FILE, WEIGHTS_FILE = f"{_STEM}.json", f"{_STEM}.safetensors"
-_TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "target", "mean_edit")
-_WITNESS = ("witness", "witness_edited")
-_SCHEMA: dict[str, type | tuple[type, ...]] = {
-    "concept": dict,
-    "layer": int,
-    "strength": (int, float),
-    "unit_firing": (int, float),
-    "max_length": int,
-    "encoder_fingerprint": str,
-    "encoder_architecture": str,
-    "mentions": bool,
-    "report": dict,
-}
-_MAX_WEIGHTS = 1 << 28
-"""Bytes of weights that an eraser may have: 4,096 features of the widest encoders are half of it."""
 
 
 class Delta(NamedTuple):
@@ -151,7 +136,7 @@ class ClearEraser:
         """Short digest of weights, layer, strength and the concept's names, which open the gate: two erasers with the
         same key make the same edit."""
         facts = [asdict(self.concept), self.layer, self.strength, self.unit_firing, self.mentions]
-        digest = hashlib.sha256(save(self._tensors(_TENSORS)) + json.dumps(facts, sort_keys=True).encode())
+        digest = hashlib.sha256(save(self._tensors(TENSORS)) + json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()[:16]
 
     def replacement_at(self, gamma: float) -> Tensor:
@@ -244,7 +229,7 @@ class ClearEraser:
         """The tensors on `device`; carried there once."""
         if device not in self._copies:
             with torch.inference_mode(False):  # kept for calls that are not in inference mode
-                self._copies[device] = _Numbers(*(getattr(self, name).to(device) for name in _TENSORS))
+                self._copies[device] = _Numbers(*(getattr(self, name).to(device) for name in TENSORS))
         return self._copies[device]
 
     def with_strength(self, strength: float) -> ClearEraser:
@@ -263,11 +248,11 @@ class ClearEraser:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `unseen_eraser.json` and `unseen_eraser.safetensors` into `folder`, which is created if need be."""
-        facts = {name: getattr(self, name) for name in _SCHEMA} | {"concept": asdict(self.concept)}
-        tensors = self._tensors(_TENSORS)
+        facts = {name: getattr(self, name) for name in SCHEMA} | {"concept": asdict(self.concept)}
+        tensors = self._tensors(TENSORS)
         if self.witness is not None:
-            tensors |= zip(_WITNESS, (self.witness, cast(Tensor, edited_witness(self))), strict=True)
-        write_pair(folder, _STEM, FORMAT_VERSION, facts, tensors)
+            tensors |= zip(WITNESS, (self.witness, cast(Tensor, edited_witness(self))), strict=True)
+        write_pair(folder, STEM, FORMAT_VERSION, facts, tensors)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> ClearEraser:
@@ -277,10 +262,10 @@ class ClearEraser:
             DamagedFileError: a file is missing, is not what `save_pretrained` writes, was changed afterwards, is of
                 another version, or holds an eraser that does not act.
         """
-        facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION, _SCHEMA, _MAX_WEIGHTS)
+        facts, tensors = read_pair(folder, STEM, FORMAT_VERSION, SCHEMA, MAX_WEIGHTS)
         try:
-            if set(tensors) not in ({*_TENSORS}, {*_TENSORS, *_WITNESS}):
-                expected, found = ", ".join((*_TENSORS, *_WITNESS)), ", ".join(sorted(tensors))
+            if set(tensors) not in ({*TENSORS}, {*TENSORS, *WITNESS}):
+                expected, found = ", ".join((*TENSORS, *WITNESS)), ", ".join(sorted(tensors))
                 raise DamagedFileError(f"expected the tensors {expected}, got {found:.200}. Save it again.")
             edited = tensors.pop("witness_edited", None)
             edited = edited if edited is None else validation.tensor("witness_edited", edited, tensors["b_dec"].shape)
