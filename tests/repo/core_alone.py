@@ -1,7 +1,7 @@
 """Imports every module of the core, where nothing but torch, transformers, safetensors and what these need is there.
 
-    python core_alone.py          # in an environment that holds the wheel and its dependencies
-    python core_alone.py --hide   # anywhere: what only extras bring is taken out of sight
+python core_alone.py          # in an environment that holds the wheel and its dependencies
+python core_alone.py --hide   # anywhere: what only extras bring is taken out of sight
 """
 
 from __future__ import annotations

@@ -47,4 +47,6 @@ def run(given: argparse.Namespace) -> int:
             print(f"{verdict} {finding.what:<{width}}  {finding.detail}")
             if finding.advice:
                 print(f"{'':<8} {'':<{width}}  → {finding.advice}")
+        wrong = [finding for finding in findings if finding.verdict == "problem"]
+        print("\nNothing has to be mended." if not wrong else f"\nTo mend: {'; '.join(one.advice for one in wrong)}")
     return int(any(finding.verdict == "problem" for finding in findings))
