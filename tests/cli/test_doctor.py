@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from unseen import doctor
@@ -50,4 +52,14 @@ def test_the_doctor_exits_with_one_when_something_will_not_work(
 ) -> None:
     monkeypatch.setattr(doctor, "installed", lambda package: "5.1.0" if package == "transformers" else "1.0")
     assert main(["doctor"]) == 1
-    assert "UMT5" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "UMT5" in shown and "To mend: pip install 'transformers>=5.3'" in shown
+
+
+def test_whatever_is_not_well_comes_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = list(doctor.examine((), "diorama"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None)
+    monkeypatch.setattr(doctor, "installed", lambda package: None)
+    findings = [*nothing, *doctor.examine(("cv2",), "diorama")]
+    assert sum(finding.verdict != "ok" for finding in findings) >= 8
+    assert [finding for finding in findings if finding.verdict != "ok" and not finding.advice] == []

@@ -18,6 +18,7 @@ import pytest
 import torch
 from conftest import SMALL_FIT, make_encoder, make_eraser, make_pipe
 from diffusers import WanPipeline
+from prose import measure, pages, total
 
 import unseen
 from unseen import Concept
@@ -211,6 +212,61 @@ def test_the_page_on_the_method_knows_every_mask_and_criterion():
     assert [name for name in (*CRITERIA, *get_args(MaskKind)) if f"`{name}`" not in text] == []
 
 
-def test_every_page_is_linked_from_the_readme():
+def test_every_page_is_in_the_site_and_the_site_is_in_the_readme():
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    assert {page for page in pages if not re.search(rf"(- |: ){re.escape(page)}$", site, re.MULTILINE)} == set()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in sorted(DOCS.glob("*.md")) if f"docs/{page.name}" not in readme] == []
+    for page in ("quickstart", "serve", "reproduce", "extend", "judge", "limits", "cli"):
+        assert f"docs/{page}.md" in readme
+
+
+def test_the_examples_of_the_page_for_those_who_serve_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pipe = Quick(**make_pipe().components, expand_timesteps=True)
+    pipe.set_progress_bar_config(disable=True)
+    eraser = make_eraser(pipe.tokenizer, pipe.text_encoder)
+    dataclasses.replace(eraser, concept=Concept("French horn")).save_pretrained("erasers/french-horn")
+    run_examples("serve.md", {"pipe": pipe}, count=2)
+    assert "customer 17" in (tmp_path / "audit.jsonl").read_text(encoding="utf-8")
+    assert "Status(attached=True" in capsys.readouterr().out
+
+
+def test_the_examples_of_the_page_for_those_who_extend_run(monkeypatch, capsys):
+    pipe = Quick(**make_pipe().components, expand_timesteps=True)
+    pipe.set_progress_bar_config(disable=True)
+    monkeypatch.setattr(unseen, "ClearConfig", lambda: SMALL_FIT)
+    monkeypatch.setattr(unseen, "fit", functools.partial(unseen.fit, config=SMALL_FIT, progress=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", unseen.FitWarning)
+        run_examples("extend.md", {"pipe": pipe}, count=3)
+    assert "['text_encoder']" in capsys.readouterr().out.replace("(", "[").replace(",)", "]").replace(")", "]")
+
+
+@pytest.mark.parametrize("page", ["quickstart.md", "cli.md", "reproduce.md", "judge.md", "app.md"])
+def test_the_commands_of_a_page_exist(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("unseen ")]
+    commands += re.findall(r"\| `(unseen [^`]+)` \|", text)
+    assert commands
+    for command in commands:
+        _, rest = build_parser().parse_known_args(shlex.split(command, comments=True)[1:])
+        assert rest == [], command
+
+
+def test_the_first_example_of_the_quick_start_is_that_of_the_readme():
+    shown = re.findall(r"^```python\n(.*?)^```$", (DOCS / "quickstart.md").read_text(), re.MULTILINE | re.DOTALL)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [example for example in shown if example.replace('horn")', 'horn", seed=0)') not in readme] == []
+
+
+def test_prose_is_active_and_tables_are_few():
+    prose = total(pages(generated=False))
+    assert prose.per_hundred <= 1.2, prose.passives
+    assert prose.table_words <= 0.4 * (prose.words + prose.table_words)
+
+
+def test_passives_are_counted():
+    counted = measure("The clip is then drawn. It was not seen.\n\n| a | is told |\n\n```sh\nis made\n```\nIt is open.")
+    assert counted.passives == ("is then drawn", "was not seen") and counted.table_words == 3

@@ -80,6 +80,14 @@ def test_the_core_needs_only_torch_transformers_and_safetensors() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_every_module_of_the_core_and_the_commands_imports_with_their_dependencies_alone() -> None:
+    """As continuous integration does in an environment that holds nothing else."""
+    script = Path(__file__).with_name("core_alone.py")
+    done = subprocess.run([sys.executable, str(script), "--hide"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 80
+
+
 def test_importing_the_library_does_not_import_the_extras() -> None:
     done = run(f"import sys, unseen; print([name for name in {EXTRAS} if name in sys.modules])")
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stdout + done.stderr

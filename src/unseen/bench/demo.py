@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from unseen import __version__
+from unseen.bench import plain_words
 from unseen.bench.controls import fit_table, invariants_table, unconcerned_table
 from unseen.bench.draw import slug, write_pair
 from unseen.bench.erased import Erased, measure
@@ -18,7 +20,7 @@ from unseen.bench.prompts import Prompt, absent_subjects, concept_kind, concept_
 from unseen.bench.report import PairGroup, Report, ShownPair
 from unseen.bench.scores import aspect_kept, kept, rate
 from unseen.bench.study import Settings, Study, floor_of, mean_floor
-from unseen.bench.tables import Cell, Table, percent, write_tables
+from unseen.bench.tables import Cell, Table, write_tables
 from unseen.diorama.model.networks import Which
 from unseen.diorama.world import captions, scenes
 from unseen.encoder.layers import layer_name
@@ -151,15 +153,14 @@ def demo_report(study: Study, result: Erased, tables: Sequence[Table], seconds: 
     fitted, rates = result.fitted, tables[0]
     name = concept_name(result.key)
     _, clips, before, after, *_ = rates.rows[0]
-    lead = (
-        f"“{name}” is shown in {percent(before.value)} of frames before and {percent(after.value)} after "
-        f"({clips} clips each, same prompts and seeds)."
-    )
+    stays = {row[0].removesuffix(" shown"): row[4] for row in rates.rows[1:] if row[0].endswith(" shown")}
     report = fitted.eraser.report
     steps, lines = preference_lines(report)
     return Report(
-        title=f"{name}, erased",
-        lead=lead,
+        title=plain_words.title(name, before, after),
+        lead=plain_words.paragraph(name, clips, before, after, stays),
+        model=plain_words.EMBEDDED,
+        glossary=plain_words.GLOSSARY,
         groups=[_group(study, result, role) for role in TITLES if role in result.before],
         tables=tables,
         rates=[(row[0], row[2], row[3]) for row in rates.rows if row[2] is not None],
@@ -171,6 +172,8 @@ def demo_report(study: Study, result: Erased, tables: Sequence[Table], seconds: 
         features=features_table(report),
         features_note="Sparse features that only this concept uses, and the tokens on which each fires most strongly.",
         facts=[
+            ("command", _command(study, name)),
+            ("version", f"unseen {__version__}, {time.strftime('%Y-%m-%d')}"),
             ("concept", repr(fitted.concept)),
             ("pipeline", f"{type(study.pipe).__name__}, SHA-256 of its weights {study.weights[:16]}…"),
             ("prompts", f"{study.settings.split} wording, seed {study.settings.seed}"),
@@ -179,6 +182,15 @@ def demo_report(study: Study, result: Erased, tables: Sequence[Table], seconds: 
             ("measured in", f"{seconds:.0f} s"),
         ],
     )
+
+
+def _command(study: Study, name: str) -> str:
+    """What makes this report again."""
+    settings = study.settings
+    options = [f"--seed {settings.seed}"] if settings.seed else []
+    options += [f"--model {settings.model}"] if settings.model != "wan" else []
+    options += ["--quick"] if settings.quick else []
+    return " ".join([f'unseen demo "{name}"', *options])
 
 
 def _group(study: Study, result: Erased, role: str) -> PairGroup:

@@ -29,13 +29,31 @@ PAGE = """<!doctype html>
            white-space: nowrap; }
   dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
   dd { margin: 0; overflow-wrap: anywhere; }
+  .model { border-left: .3rem solid var(--line); padding-left: .8rem; }
+  @media (max-width: 40rem) {
+    body { padding: 1rem .8rem 3rem; } h1 { font-size: 1.6rem; } .lead { font-size: 1.1rem; }
+    dl { grid-template-columns: 1fr; } dd { margin-bottom: .5rem; }
+  }
   code { background: var(--card); padding: .05rem .3rem; border-radius: .2rem; } svg { max-width: 100%; height: auto; }
 </style>
 </head>
 <body>
 <h1>{{ title }}</h1>
 <p class="lead">{{ lead }}</p>
+{% if model %}<p class="model">{{ model }}</p>{% endif %}
 {% if not_met %}<p><b>Targets missed or undecided:</b> {{ not_met | join("; ") }}</p>{% endif %}
+
+{% for group in groups %}
+<h2>{{ group.title }}</h2>
+<p class="note">{{ group.note }}</p>
+<div class="clips">
+{% for pair in group.pairs %}
+<figure><img src="{{ pair.source }}" loading="lazy"
+  alt="{{ pair.caption }}: before on the left, after on the right, in step">
+<figcaption><b>{{ pair.caption }}</b><br>{{ pair.reading }}</figcaption></figure>
+{% endfor %}
+</div>
+{% endfor %}
 
 {% if rates %}
 <h2>How often it is shown</h2>
@@ -51,17 +69,6 @@ PAGE = """<!doctype html>
 {% endfor %}
 {% endif %}
 
-{% for group in groups %}
-<h2>{{ group.title }}</h2>
-<p class="note">{{ group.note }}</p>
-<div class="clips">
-{% for pair in group.pairs %}
-<figure><img src="{{ pair.source }}" alt="{{ pair.caption }}: before on the left, after on the right" loading="lazy">
-<figcaption><b>{{ pair.caption }}</b><br>{{ pair.reading }}</figcaption></figure>
-{% endfor %}
-</div>
-{% endfor %}
-
 <h2>Numbers</h2>
 {% for table in tables %}{{ table.to_html() | safe }}{% endfor %}
 
@@ -75,6 +82,11 @@ PAGE = """<!doctype html>
 <h2>Features that are taken out</h2>
 <p class="note">{{ features_note }}</p>
 {{ features.to_html() | safe }}
+{% endif %}
+
+{% if glossary %}
+<h2>What the words mean</h2>
+<dl>{% for name, value in glossary %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
 {% endif %}
 
 <h2>How this was made</h2>

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from unseen.bench.charts import interval_chart, line_chart
 from unseen.bench.media import ENLARGE, enlarge, side_by_side, webp_data_uri
@@ -28,8 +29,9 @@ class ShownPair:
 
     @property
     def source(self) -> str:
-        """The pair as one looping picture."""
-        return webp_data_uri(enlarge(side_by_side(self.before, self.after, gap=2), ENLARGE))
+        """The pair as one looping picture, so that both play in step; which is which is written on it."""
+        both = enlarge(side_by_side(self.before, self.after, gap=2), ENLARGE)
+        return webp_data_uri(_written_on(both, ("before", "after")))
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Report:
 
     title: str
     lead: str
+    """The verdict in one paragraph of plain words."""
     groups: Sequence[PairGroup]
     tables: Sequence[Table]
     rates: Sequence[tuple[str, Estimate, Estimate]] = ()
@@ -64,6 +67,10 @@ class Report:
     features: Table | None = None
     features_note: str = ""
     facts: Sequence[tuple[str, str]] = ()
+    model: str = ""
+    """Which model this is about, and which it is not."""
+    glossary: Sequence[tuple[str, str]] = ()
+    """Words that a reader may not know, and what they mean."""
 
     def to_html(self) -> str:
         """The page, complete in one string."""
@@ -81,6 +88,8 @@ class Report:
         return template.render(
             title=self.title,
             lead=self.lead,
+            model=self.model,
+            glossary=self.glossary,
             not_met=not_met(self.tables),
             rates=interval_chart(rates) if rates else "",
             rates_note=self.rates_note,
@@ -100,6 +109,21 @@ class Report:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.to_html(), encoding="utf-8")
         return path
+
+
+def _written_on(frames: np.ndarray, words: Sequence[str]) -> np.ndarray:
+    """`frames` `[F, H, W, 3]` of clips side by side, a word at the foot of each, in letters that show on any ground."""
+    width, height = frames.shape[2] // len(words), frames.shape[1]
+    font = ImageFont.load_default(size=max(8, height // 14))
+    written = []
+    for frame in frames:
+        picture = Image.fromarray(frame)
+        pen = ImageDraw.Draw(picture)
+        for place, word in enumerate(words):
+            where = (place * width + height // 40, height - height // 30)
+            pen.text(where, word, fill="white", stroke_fill="black", stroke_width=2, anchor="ld", font=font)
+        written.append(np.asarray(picture))
+    return np.stack(written)
 
 
 def _ends(estimate: Estimate) -> tuple[float, float, float]:

@@ -120,6 +120,15 @@ class EditConfig:
     """Where the threshold lies between negatives (0) and positives (1); low values favor erasing."""
 
 
+_LEAST: Mapping[str, float] = {
+    **dict.fromkeys(("prompts.max_length", "prompts.batch_size", "sae.num_features", "sae.expansion", "sae.top_k"), 1),
+    **dict.fromkeys(("sae.batch_size", "sae.max_tokens"), 1),
+    **dict.fromkeys(("prompts.pairs", "prompts.retain", "sae.l1_coefficient", "search.steps"), 0),
+    **dict.fromkeys(("sae.lr", "search.lr", "search.tau_start", "search.tau_end"), 1e-12),
+}
+"""Below these a fit makes no sense, or divides by zero."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClearConfig:
     """Settings of a fit. The defaults are what measured best on Diorama; `ClearConfig.paper()` is the literal method.
@@ -140,6 +149,11 @@ class ClearConfig:
 
     def __post_init__(self) -> None:
         prompts, search, edit = self.prompts, self.search, self.edit
+        for name, least in _LEAST.items():
+            group, _, setting = name.partition(".")
+            value = getattr(getattr(self, group), setting)
+            if value is not None and not value >= least:
+                raise ValueError(f"expected {name} ≥ {least:g}, got {value}.")
         if prompts.held_out < 8 or search.rounds < 1 or not 0 <= search.warm_up < search.rounds:
             raise ValueError(
                 "expected prompts.held_out ≥ 8, search.rounds ≥ 1 and 0 ≤ search.warm_up < search.rounds, got "

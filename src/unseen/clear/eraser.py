@@ -27,26 +27,12 @@ from ..errors import DamagedFileError, NonFiniteError, UnseenError
 from ..files import read_pair, require_schema, write_pair
 from ..hub import fetched
 from . import validation
+from .stored import FILES as FILES
+from .stored import FORMAT_VERSION as FORMAT_VERSION
+from .stored import MAX_WEIGHTS, SCHEMA, STEM, TENSORS, WITNESS
+from .stored import METADATA_FILE as METADATA_FILE
+from .stored import WEIGHTS_FILE as WEIGHTS_FILE
 from .witness import edited_witness, failure_on_witness
-
-FORMAT_VERSION = 4
-_STEM = "unseen_eraser"
-METADATA_FILE, WEIGHTS_FILE = FILES = f"{_STEM}.json", f"{_STEM}.safetensors"
-_TENSORS = ("W_enc", "b_enc", "W_dec", "mask", "b_dec", "scale", "gate", "target", "mean_edit")
-_WITNESS = ("witness", "witness_edited")
-_SCHEMA: dict[str, type | tuple[type, ...]] = {
-    "concept": dict,
-    "layer": int,
-    "strength": (int, float),
-    "unit_firing": (int, float),
-    "max_length": int,
-    "encoder_fingerprint": str,
-    "encoder_architecture": str,
-    "mentions": bool,
-    "report": dict,
-}
-_MAX_WEIGHTS = 1 << 28
-"""Bytes of weights that an eraser may have: 4,096 features of the widest encoders are half of it."""
 
 
 class Delta(NamedTuple):
@@ -152,7 +138,7 @@ class ClearEraser:
         """Short digest of weights, layer, strength and the concept's names, which open the gate: two erasers with the
         same key make the same edit."""
         facts = [asdict(self.concept), self.layer, self.strength, self.unit_firing, self.mentions]
-        digest = hashlib.sha256(save(self._tensors(_TENSORS)) + json.dumps(facts, sort_keys=True).encode())
+        digest = hashlib.sha256(save(self._tensors(TENSORS)) + json.dumps(facts, sort_keys=True).encode())
         return digest.hexdigest()[:16]
 
     def replacement_at(self, gamma: float) -> Tensor:
@@ -245,7 +231,7 @@ class ClearEraser:
         """The tensors on `device`; carried there once."""
         if device not in self._copies:
             with torch.inference_mode(False):  # kept for calls that are not in inference mode
-                self._copies[device] = _Numbers(*(getattr(self, name).to(device) for name in _TENSORS))
+                self._copies[device] = _Numbers(*(getattr(self, name).to(device) for name in TENSORS))
         return self._copies[device]
 
     def with_strength(self, strength: float) -> ClearEraser:
@@ -264,10 +250,10 @@ class ClearEraser:
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What is stored: JSON-able facts, and tensors by name."""
-        facts = {name: getattr(self, name) for name in _SCHEMA} | {"concept": asdict(self.concept)}
-        tensors = self._tensors(_TENSORS)
+        facts = {name: getattr(self, name) for name in SCHEMA} | {"concept": asdict(self.concept)}
+        tensors = self._tensors(TENSORS)
         if self.witness is not None:
-            tensors |= zip(_WITNESS, (self.witness, cast(Tensor, edited_witness(self))), strict=True)
+            tensors |= zip(WITNESS, (self.witness, cast(Tensor, edited_witness(self))), strict=True)
         return facts, tensors
 
     @classmethod
@@ -277,9 +263,9 @@ class ClearEraser:
         Raises `DamagedFileError` for parts that make no eraser, or one that does not act.
         """
         try:
-            require_schema(where, facts, _SCHEMA)
-            if set(tensors) not in ({*_TENSORS}, {*_TENSORS, *_WITNESS}):
-                expected, found = ", ".join((*_TENSORS, *_WITNESS)), ", ".join(sorted(tensors))
+            require_schema(where, facts, SCHEMA)
+            if set(tensors) not in ({*TENSORS}, {*TENSORS, *WITNESS}):
+                expected, found = ", ".join((*TENSORS, *WITNESS)), ", ".join(sorted(tensors))
                 raise DamagedFileError(f"expected the tensors {expected}, got {found:.200}. Save it again.")
             numbers = {name: tensor for name, tensor in tensors.items() if name != "witness_edited"}
             edited = tensors.get("witness_edited")
@@ -301,7 +287,7 @@ class ClearEraser:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `unseen_eraser.json` and `unseen_eraser.safetensors` into `folder`, which is created if need be."""
-        write_pair(folder, _STEM, FORMAT_VERSION, *self.parts())
+        write_pair(folder, STEM, FORMAT_VERSION, *self.parts())
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> ClearEraser:
@@ -313,7 +299,7 @@ class ClearEraser:
             LoadError: there is no such repository, or it cannot be reached.
         """
         folder = fetched(source, (FILES,), revision=revision)
-        facts, tensors = read_pair(folder, _STEM, FORMAT_VERSION, _SCHEMA, _MAX_WEIGHTS)
+        facts, tensors = read_pair(folder, STEM, FORMAT_VERSION, SCHEMA, MAX_WEIGHTS)
         return cls.from_parts(facts, tensors, folder / METADATA_FILE)
 
     def _tensors(self, names: Sequence[str]) -> dict[str, Tensor]:

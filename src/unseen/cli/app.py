@@ -29,7 +29,7 @@ def add_to(known: Any) -> None:
     app.add_argument(
         "--open", action=argparse.BooleanOptionalAction, default=True, help="open a browser (default: yes)"
     )
-    app.set_defaults(run=serve)
+    app.set_defaults(run=serve, interrupted="the page is closed; erasers that were not downloaded are gone")
 
 
 def serve(options: argparse.Namespace) -> None:

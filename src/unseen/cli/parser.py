@@ -1,296 +1,88 @@
-"""What can be typed: every command with its options and help."""
+"""What can be typed: the commands, and how a wrong word is answered."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
 
-from unseen.cli import app, commands, score, serve
-from unseen.cli.settings import add_settings
+from unseen.cli.commands import complain, did_you_mean, hinted
+from unseen.cli.measuring import ENGINES as ENGINES
+from unseen.cli.measuring import EVALUATIONS as EVALUATIONS
 
-EVALUATIONS = {
-    "picture": "how good the video model's pictures are, before anything is erased",
-    "objects": "the ten objects: erased, neighbours and other subjects kept, what appears instead, controls",
-    "kinds": "a style, an identity and an attribute: erased, and the rest of those prompts kept",
-    "phrasings": "unseen synonyms, descriptions, languages, misspellings",
-    "sentences": "ordinary sentences that ask for a concept in other words: what is recognised, and still shown",
-    "configurations": "the default settings of a fit beside two readings of the paper, along γ",
-    "depth": "at which layer of the text encoder concepts can be told apart",
-    "together": "ten objects erased at once, from one set of autoencoders",
-    "methods": "CLEAR beside the other methods, each at its best setting",
-    "all": "picture, objects, kinds, phrasings and together",
-}
-ENGINES = ("inline", "processes", "ray")
-_DIORAMA = ("wan", "cogvideox")
-_DTYPES = ("float32", "float16", "bfloat16")
-_KINDS = ("object", "style", "identity", "attribute")
+COMMANDS = (
+    *("demo", "fit", "prompts", "generate", "app", "serve"),
+    *("score", "evaluate", "sweep", "ablate", "attack", "report"),
+    *("list", "inspect", "plan", "doctor", "completion", "train"),
+)
+"""Every command is the module of that name in this folder, with a function `add_to` that adds it to argparse's
+subparsers."""
+_EXIT_CODES = """\
+exit codes:
+  0    done
+  1    done, and something was found: doctor has a problem to tell, score could not read a file, a way past an eraser
+       worked, or an eraser that is inspected did not work by its own fit
+  2    nothing done: the command, or a file or package that it needs, has to be changed
+  3    the fit ran through, and by its held-out prompts it does not work
+  130  interrupted (Ctrl + C); the last line says what is kept
 
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of 1 or more")
-    return number
+Start with: unseen demo. Each command explains itself: unseen fit --help."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with all commands; `options.run(options)` carries out the chosen one."""
-    parser = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong word with one sentence and a hint."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with 2."""
+        complain(hinted(self._sentence(message), f"Try: {self.prog} --help"))
+        self.exit(2)
+
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """Say which words are not understood."""
+        word = words[0].partition("=")[0]
+        known = [flag for action in self._actions for flag in action.option_strings]
+        self.error(f"{word!r} is not understood{did_you_mean(word, known) if word.startswith('-') else ''}")
+
+    def _sentence(self, message: str) -> str:
+        wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)' \(", message)
+        if wrong:
+            return f"there is no command {wrong[1]!r}{did_you_mean(wrong[1], COMMANDS)}"
+        missing = re.match(r"the following arguments are required: (.*)", message)
+        if missing:
+            return f"expected {missing[1].upper()}, got nothing"
+        return message.removeprefix("argument ")
+
+
+def build_parser(only: str | None = None) -> Parser:
+    """The parser with all commands, or with no other than `only`; `options.run(options)` carries out the chosen one."""
+    parser = Parser(
         prog="unseen",
-        description="Erase concepts from text-to-video diffusion models without touching their weights.",
-        epilog="Start with: unseen demo. Each command explains itself: unseen fit --help.",
-    )
-    known = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    demo = known.add_parser(
-        "demo",
-        help="erase a concept from the small built-in video model, measure it, and write a report",
-        description="Fits an eraser for one concept, draws the same prompts from the same noise with and without it, "
-        "and writes report.html, clips (GIF, MP4) and a contact sheet. Takes a few minutes on two cores.",
-    )
-    demo.add_argument("concept", nargs="?", help='what to erase, for instance "church" (default: French horn)')
-    demo.add_argument("--concept", dest="concept_option", metavar="NAME", help="the same as naming it directly")
-    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder to write to (default: %(default)s)")
-    _add_which(demo)
-    demo.add_argument("--seed", type=int, default=0, help="seed of the fit and of the prompts (default: %(default)s)")
-    demo.add_argument("--quick", action="store_true", help="a few clips only: for a first look, not for numbers")
-    demo.set_defaults(run=commands.demo)
-
-    fit = known.add_parser(
-        "fit",
-        help="learn to erase a concept and keep the eraser in a folder",
-        description="Fits an eraser from the concept's name alone and writes it to a folder of some kilobytes. "
-        "The video model's weights are neither needed for it nor changed by it.",
-    )
-    fit.add_argument(
-        "name",
-        nargs="+",
-        help='what to erase, without an article: "French horn", "Tobias Inkwell", "burning"; several learn together',
-    )
-    _add_concept(fit)
-    fit.add_argument("--replace-with", metavar="NAME", help="put this concept in its place")
-    fit.add_argument(
-        "--pairs", type=Path, metavar="FILE", help="your own prompt pairs: CSV or JSONL with positive, negative"
-    )
-    fit.add_argument(
-        "--retain",
-        type=Path,
-        metavar="FILE",
-        help="prompts of your own that are to stay as they are: .txt, CSV or JSONL",
-    )
-    fit.add_argument("--seed", type=int, default=0, help="seed of the fit (default: %(default)s)")
-    fit.add_argument(
-        "--encoder", metavar="NAME", help='which text encoder, where a model has several: "text_encoder_2", ...'
-    )
-    fit.add_argument("--out", type=Path, metavar="FOLDER", help="where to keep the eraser (default: erasers/NAME)")
-    _add_model(fit)
-    add_settings(fit)
-    fit.set_defaults(run=commands.fit)
-
-    prompts = known.add_parser(
-        "prompts",
-        help="show the prompts that a fit would be made of",
-        description="Prints pairs of prompts, with the concept and without, and some of those that are to stay as they "
-        "are. Nothing is loaded.",
-    )
-    prompts.add_argument("name", help="a concept as for `unseen fit`; with --pack a concept pack or a .json file")
-    _add_concept(prompts)
-    prompts.add_argument(
-        "--use", metavar="USE", help='how the name is used: "theme", "worn", "activity", ... (default: guessed)'
-    )
-    prompts.add_argument("--count", type=_positive, default=10, metavar="N", help="pairs (default: %(default)s)")
-    prompts.add_argument("--seed", type=int, default=0, help="seed of the prompts (default: %(default)s)")
-    prompts.set_defaults(run=commands.prompts)
-
-    generate = known.add_parser(
-        "generate",
-        help="draw a clip, with or without erasers",
-        description="Draws a clip as GIF and MP4 and its frames as a PNG sheet. With --compare the same noise is drawn "
-        "without and with the erasers, side by side.",
-    )
-    generate.add_argument("prompt", help='what to draw: "a French horn drifts left over a green meadow"')
-    generate.add_argument(
-        "--eraser",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="an eraser from `unseen fit`; may be repeated",
-    )
-    generate.add_argument(
-        "--strength", type=float, metavar="X", help="erasure strength for all erasers (default: their own)"
-    )
-    generate.add_argument("--compare", action="store_true", help="write before and after")
-    generate.add_argument("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
-    generate.add_argument(
-        "--out", type=Path, default=Path("runs/generate"), help="folder to write to (default: %(default)s)"
-    )
-    _add_model(generate)
-    generate.add_argument(
-        "--offload",
-        choices=("model", "group", "sequential"),
-        help="keep components in main memory until they run",
-    )
-    generate.add_argument(
-        "--audit", type=Path, metavar="FILE", help="append a JSON line for each prompt: which erasers fired, on what"
-    )
-    generate.add_argument(
-        "--call", metavar="JSON", help="arguments of the pipeline call, for instance '{\"num_inference_steps\": 30}'"
-    )
-    generate.set_defaults(run=commands.generate)
-
-    app.add_to(known)
-    serve.add_to(known)
-
-    evaluate = known.add_parser(
-        "evaluate",
-        help="measure picture quality, erasure and what is kept",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Prints tables with numbers of clips, intervals and detector floors, and writes them as Markdown "
-        "and CSV.\nAn interrupted run goes on where it stopped.\n\n"
-        + "\n".join(f"  {n:<10} {t}" for n, t in EVALUATIONS.items()),
+        description="Erase concepts from text-to-video diffusion models without touching their weights.",
+        epilog=_EXIT_CODES,
     )
-    evaluate.add_argument("what", choices=tuple(EVALUATIONS), help="which tables")
-    evaluate.add_argument(
-        "--split", choices=("development", "test"), default="test", help="wording of the prompts (default: %(default)s)"
-    )
-    _add_measuring(evaluate)
-    evaluate.add_argument(
-        "--suite",
-        metavar="NAME",
-        help="methods: what to compare; quick, objects, styles, identity, attributes, attacks, paper, or a TOML file",
-    )
-    evaluate.add_argument(
-        "--dry-run", action="store_true", help="methods: only say how many clips, bytes and hours it takes at most"
-    )
-    evaluate.set_defaults(run=commands.evaluate)
-
-    sweep = known.add_parser(
-        "sweep",
-        help="erase at every layer and strength, and see whether the search found the best",
-        description="For each concept: an eraser at every candidate layer and strength, measured on video; what the "
-        "layer search and every other criterion would have chosen; a figure (PNG) per concept and all cells as CSV. "
-        "Strengths are chosen on development wording and scores reported on test wording. An interrupted run goes on "
-        "where it stopped.",
-    )
-    _add_measuring(sweep)
-    sweep.set_defaults(run=commands.evaluate, what="sweep", split="test")
-
-    ablate = known.add_parser(
-        "ablate",
-        help="change one part of the method at a time and measure what it was worth",
-        description="Per concept: fits that differ from the default in one setting, and two dense edits, on video.",
-    )
-    _add_measuring(ablate)
-    ablate.set_defaults(run=commands.evaluate, what="ablate", split="development")
-
-    plan = known.add_parser(
-        "plan",
-        help="say what a fit, a sweep and an evaluation of a model need, before anything is downloaded",
-        description="Reads a pipeline's configuration files alone and prints memory, disk and rough times.",
-    )
-    plan.add_argument("--model", required=True, metavar="ID", help="a hub id or a diffusers pipeline folder")
-    plan.add_argument("--revision", metavar="REF", help="branch, tag or commit on the hub")
-    plan.add_argument("--dtype", choices=_DTYPES, default="bfloat16", help="of the weights (default: %(default)s)")
-    _add_budget(plan)
-    plan.add_argument(
-        "--tflops", type=float, metavar="X", help="speed of the device meant, in TFLOP/s (default: this one, measured)"
-    )
-    plan.set_defaults(run=commands.plan)
-
-    score.add(known)
-
-    doctor = known.add_parser(
-        "doctor",
-        help="check the installation and say what to do",
-        description="Looks at versions known to be broken, the device, Diorama's parts and the local hub cache.",
-    )
-    doctor.set_defaults(run=commands.doctor)
-
-    train = known.add_parser(
-        "train",
-        help="train a part of the built-in video model (hours)",
-        description="Trains one part of Diorama; interrupted training goes on from its last checkpoint. Further "
-        "options are the part's own: unseen train vae --help.",
-        add_help=False,
-    )
-    train.add_argument("part", nargs="?", choices=tuple(commands.TRAINERS), help="which part")
-    train.add_argument("-h", "--help", action="store_true", help="show this help, or that of the part")
-    train.set_defaults(run=commands.train, parser=train)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print versions and leave")
+    known = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS if only is None else (only,):
+        import_module(f"unseen.cli.{name}").add_to(known)
+    for command in known.choices.values():
+        command.set_defaults(parser=command)
     return parser
 
 
-def _add_measuring(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument(
-        "--clips", type=_positive, metavar="N", help="clips per cell (default: enough for 300 per headline)"
-    )
-    evaluate.add_argument("--config", choices=("default", "paper"), default="default", help="settings of the fits")
-    evaluate.add_argument(
-        "--concepts", nargs="+", metavar="NAME", default=[], help='only these, for instance "French horn" church'
-    )
-    evaluate.add_argument("--seed", type=int, default=0, help="seed of fits and prompts (default: %(default)s)")
-    evaluate.add_argument(
-        "--out", type=Path, help="folder to write to (default: runs/evaluate, for cogvideox runs/evaluate-cogvideox)"
-    )
-    _add_which(evaluate)
-    evaluate.add_argument(
-        "--quick", action="store_true", help="a few clips per cell: for a first look, not for numbers"
-    )
-    evaluate.add_argument(
-        "--steps", type=_positive, metavar="N", help="denoising steps a clip, to measure faster (default: the model's)"
-    )
-    evaluate.add_argument(
-        "--listed", action="store_true", help="phrasings: give the fits some other names (none of those measured) too"
-    )
-    evaluate.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="inline",
-        help="who draws the clips: this process, several on this machine, or a Ray cluster; the results are the same "
-        "(default: %(default)s)",
-    )
-    evaluate.add_argument(
-        "--workers", type=_positive, metavar="N", default=2, help="of the other engines (default: %(default)s)"
-    )
-    evaluate.add_argument("--results", type=Path, metavar="FILE", help="also write all tables to this Markdown file")
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import platform
 
+        from unseen import __version__
+        from unseen.doctor import installed
 
-def _add_which(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", choices=_DIORAMA, default="wan", help="which of the two built-in models (default: %(default)s)"
-    )
-
-
-def _add_concept(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--kind", choices=_KINDS, default="object", help="what the name stands for (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--synonym", action="append", default=[], metavar="NAME", help="another word for it; may be repeated"
-    )
-    parser.add_argument("--pack", action="store_true", help="NAME is a concept pack: nudity, violence, ... or a file")
-    parser.add_argument(
-        "--languages", metavar="CODES", help='of a pack: which to write prompts in, such as "en,es" (default: all)'
-    )
-    parser.add_argument("--for", dest="person", metavar="NAME", help="whom a template such as `celebrity` is about")
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model",
-        metavar="ID",
-        help="a diffusers pipeline: a folder, a hub id, or one of the built-in diorama-wan (the default) and "
-        "diorama-cogvideox",
-    )
-    parser.add_argument("--revision", metavar="REF", help="branch, tag or commit on the hub")
-    parser.add_argument("--dtype", choices=_DTYPES, help="of the weights (default: as stored)")
-    parser.add_argument("--device", metavar="D", help='"cuda", "cpu", ... or "balanced" over all GPUs (default: cpu)')
-
-
-def _add_budget(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--memory-budget",
-        type=float,
-        metavar="GB",
-        help="most that a fit may use, the text encoder included; layers are then trained in groups",
-    )
+        others = ("torch", "transformers", "diffusers")
+        versions = [f"{name} {installed(name) or 'not installed'}" for name in others]
+        print(f"unseen {__version__} (Python {platform.python_version()}, {', '.join(versions)})")
+        parser.exit(0)

@@ -8,17 +8,41 @@ import importlib.util
 import inspect
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from unseen.cli.commands import UsageError, on_terminal, print_json, require_folder
+from unseen.cli.options import add_options, option, read_options
 
 METRICS = ("flicker", "smoothness", "motion")
 """Those of `unseen.metrics.streaming`, named here so that help needs nothing installed."""
 _NEEDS = {"av": "av", "cv2": "opencv-python-headless", "numpy": "numpy", "tqdm": "tqdm"}
 
 
-def add(known: Any) -> None:
-    """Add the command to the parser's commands."""
-    score = known.add_parser(
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Of the command."""
+
+    folder: Path = option(metavar="FOLDER")
+    """Where the videos are, in subfolders too."""
+    detector: tuple[str, ...] = option((), metavar="NAME")
+    """A detector of `unseen list detectors`, or MODULE:ATTRIBUTE for one of your own."""
+    metric: tuple[str, ...] = option((), metavar="NAME")
+    """flicker, smoothness or motion."""
+    prompts: Path | None = option(None, metavar="FILE")
+    """CSV or JSONL with the columns file, prompt and perhaps seed."""
+    out: Path | None = option(None, metavar="FOLDER")
+    """Folder to write to (default: runs/score/NAME)."""
+    chunk: int = 32
+    """Most frames held at a time."""
+    json: bool = False
+    """Print where the tables lie and how many files could be scored as JSON."""
+
+
+def add_to(known: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    parser = known.add_parser(
         "score",
         help="score a folder of videos with detectors and metrics",
         description="Decodes every MP4, WebM, GIF and folder of frames below FOLDER once, asks detectors and metrics,"
@@ -27,52 +51,37 @@ def add(known: Any) -> None:
         epilog="Exit code 0: every file was scored; 1: some were reported as unreadable or refused; 2: the command has"
         " to be changed.",
     )
-    score.add_argument("folder", type=Path, metavar="FOLDER", help="where the videos are, in subfolders too")
-    score.add_argument(
-        "--detector",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a detector that comes with unseen, or MODULE:ATTRIBUTE for one of your own; may be repeated",
-    )
-    score.add_argument(
-        "--metric", action="append", default=[], metavar="NAME", help=f"{', '.join(METRICS)}; may be repeated"
-    )
-    score.add_argument(
-        "--prompts", type=Path, metavar="FILE", help="CSV or JSONL with the columns file, prompt and perhaps seed"
-    )
-    score.add_argument("--out", type=Path, metavar="FOLDER", help="folder to write to (default: runs/score/NAME)")
-    score.add_argument(
-        "--chunk", type=int, default=32, metavar="N", help="most frames held at a time (default: %(default)s)"
-    )
-    score.set_defaults(run=run)
+    add_options(parser, Options)
+    parser.set_defaults(run=run, interrupted="nothing was scored yet")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(given: argparse.Namespace) -> int:
     """Score, and say what came out; 1 if a file could not be scored."""
     from unseen.names import file_name
 
+    options = read_options(Options, given)
     _require_packages()
     if options.chunk < 1:
-        raise ValueError(f"--chunk: expected a number of 1 or more, got {options.chunk}.")
+        raise UsageError(f"--chunk: expected a number of 1 or more, got {options.chunk}.")
     from unseen.score import score_folder
 
     out = options.out or Path("runs/score") / file_name(options.folder.resolve().name or "root")
-    try:
-        scores = score_folder(
-            options.folder,
-            detectors=[detector_of(name) for name in options.detector],
-            metrics=options.metric,
-            prompts=options.prompts,
-            out=out,
-            chunk=options.chunk,
-            progress=True,
-        )
-    except KeyboardInterrupt as stopped:
-        print(f"unseen: interrupted; {stopped or 'nothing was scored yet'}", file=sys.stderr)
-        return 130
-    print(scores.summary)
-    print(f"{scores.scored_now} files decoded now; {out / 'scores.csv'}, {out / 'summary.md'}")
+    require_folder(out, "--out")
+    scores = score_folder(
+        options.folder,
+        detectors=[detector_of(name) for name in options.detector],
+        metrics=options.metric,
+        prompts=options.prompts,
+        out=out,
+        chunk=options.chunk,
+        progress=on_terminal(),
+    )
+    if options.json:
+        files = {"table": str(out / "scores.csv"), "summary": str(out / "summary.md")}
+        print_json({**files, "statuses": dict(scores.statuses), "scored_now": scores.scored_now})
+    else:
+        print(scores.summary)
+        print(f"{scores.scored_now} files decoded now; {out / 'scores.csv'}, {out / 'summary.md'}")
     return int(any(status != "scored" for status in scores.statuses))
 
 

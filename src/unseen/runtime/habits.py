@@ -16,7 +16,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..clear.eraser import ClearEraser
-from ..clear.stored import load_erasers
+from ..clear.packs import load_erasers
 from ..errors import EraserBypassedError, UnseenError
 from .attach import attach
 from .call import EncodeCall

@@ -69,7 +69,7 @@ def report(results: Sequence[Result], seconds: float) -> str:
         for result in results:
             if result.way.family == family:
                 outcome = "as it should be" if result.outcome == "right" else f"**{result.outcome}**"
-                tried = result.way.tried.replace("|", "\\|")
+                tried = result.way.tried.replace("|", "\\|").replace("[", "\\[")  # no link
                 lines.append(f"| {result.way.name} | {tried} | {result.way.right} | {outcome} |")
     return "\n".join(lines) + "\n"
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ...clear.eraser import FILES, ClearEraser
-from ...clear.stored import PACK_FILES, load_erasers
+from ...clear.packs import PACK_FILES, load_erasers
 from ...hub import is_hub_id
 from ...runtime.audit import token_names
 from ...runtime.call import Record
