@@ -26,7 +26,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[diorama,dev]"
 	@# one file of it, Wan's native T5, is tried; what it depends on is not needed for that
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps diffsynth==1.1.9
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps diffsynth==1.1.9 \
+		|| echo "diffsynth could not be installed; the tests of Wan's native T5 are skipped" >&2
 	@touch $@
 
 demo: $(READY) ## erase a concept and measure it: make demo CONCEPT=church
