@@ -1,186 +1,446 @@
-"""From prompts to clips: base videos shared by all methods, erased ones only where the erasure changes the encoding."""
+"""Run a suite: its concepts one by one, from prompts to clips to rows; then its tables, which are asked of the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from tqdm import tqdm
+from unseen.bench.checks import CHECKS
+from unseen.bench.clips.job import UNEDITED, Method, draw
+from unseen.bench.clips.make import Clips
+from unseen.bench.clips.store import versions
+from unseen.bench.measure import MEASURES, ON_DIORAMA, look, rendered
+from unseen.bench.methods import Concerned, Made, Variant, Wanted, known_families, make, name_of, settings_of
+from unseen.bench.prompts.adversary import Found, Search, search
+from unseen.bench.prompts.recipes import RECIPES, Ask, listed_names, searched_on
+from unseen.bench.prompts.writer import Prompt, PromptWriter, concept_kind, concept_of
+from unseen.bench.results import SHOWN, Shown, write_results
+from unseen.bench.rows import Results, Row, Rows, Run
+from unseen.bench.study import Study
+from unseen.bench.suite import Cell, MethodSpec, Suite, read_suite, refuse_unknown
+from unseen.bench.views.query import others_kept, score
+from unseen.bench.views.tables import Table, not_met
+from unseen.bench.views.view import VIEWS, tables_of
+from unseen.concept import Concept
+from unseen.diorama.world import captions
+from unseen.encoder.layers import num_blocks
+from unseen.errors import FitError, SuiteError
+from unseen.pipelines import text_path
 
-import unseen
-from unseen.bench.cache import BASE, ClipCache, digest
-from unseen.bench.engines import Engine, Job
-from unseen.bench.prompts import Prompt
-from unseen.clear.eraser import ClearEraser
-from unseen.runtime.paraphrase import REWRITING_VERSION
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to change what the pipeline draws: an eraser, several, a control, or a baseline."""
-
-    name: str
-    """As it is called in tables."""
-    fingerprint: str
-    """Changes whenever the method would draw other clips; clips are kept under it."""
-    applied_to: Callable[[Any], AbstractContextManager[Any]]
-    """`with method.applied_to(pipe):` the pipeline draws with the method, afterwards without it. Workers in other
-    processes are sent it, so it should be one that `pickle` can send: `partial(unseen.attach, erasers=eraser)`."""
-    text_only: bool = True
-    """Whether it acts through the prompt encoding alone, so that an unchanged encoding means an unchanged clip."""
-
-
-def erased_by(name: str, *erasers: ClearEraser) -> Method:
-    """Erasers as a method called `name`. Which words of a prompt they act on is up to the rewriting, so its version
-    counts too."""
-    fingerprint = digest(erasers=sorted(eraser.key for eraser in erasers), rewriting=REWRITING_VERSION)
-    return Method(name, fingerprint, partial(unseen.attach, erasers=erasers))
+PRESERVING = 0.95
+"""Only settings that keep at least this share of the others are chosen while there are any."""
+RENDERS = ("exact renders", "renders without it")
+SEARCH = Search()
+ALL = "all"
+"""Stands for all concepts where one would be named."""
+_TIMED = ("a red thing in the snow", 8)
 
 
-def _as_it_is(pipe: Any) -> AbstractContextManager[None]:
-    return nullcontext()
+def load_suite(name: str | Path) -> Suite:
+    """The suite called `name`, or the one in the file `name`, everything that it names being known.
+
+    Raises:
+        SuiteError: there is no such suite, or it says something that is not understood.
+    """
+    return checked(read_suite(name))
 
 
-UNEDITED = Method("before", BASE, _as_it_is)
+def checked(suite: Suite) -> Suite:
+    """The suite, everything that it names being known.
 
-
-@dataclass(frozen=True)
-class Clips:
-    """What was drawn for some prompts by one method."""
-
-    prompts: tuple[Prompt, ...]
-    frames: np.ndarray
-    """uint8 `[prompts, frames, H, W, 3]`"""
-    identical: np.ndarray
-    """bool `[prompts]`: the method left the prompt's encoding bit-identical, so the clip is the base clip itself."""
-
-    def select(self, keep: np.ndarray) -> Clips:
-        """The clips where `keep` (bool `[prompts]`) is true."""
-        prompts = tuple(prompt for prompt, kept in zip(self.prompts, keep, strict=True) if kept)
-        return Clips(prompts, self.frames[keep], self.identical[keep])
-
-
-def encode(pipe: Any, texts: Sequence[str], *, max_sequence_length: int, batch_size: int = 64) -> torch.Tensor:
-    """What the video model is given for `texts`, `[prompts, positions, d]`; the pipeline's own encoding."""
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(texts), batch_size):
-            embeds, _ = pipe.encode_prompt(
-                list(texts[start : start + batch_size]),
-                do_classifier_free_guidance=False,
-                max_sequence_length=max_sequence_length,
+    Raises:
+        SuiteError: it names something that is not.
+    """
+    path = suite.name
+    refuse_unknown(path, "recipe", [cell.recipe for cell in suite.prompts], RECIPES)
+    refuse_unknown(path, "method", [spec.fit for spec in suite.methods], known_families())
+    refuse_unknown(path, "measure", (*suite.measures, *suite.reported), MEASURES)
+    refuse_unknown(path, "check", suite.once, CHECKS)
+    refuse_unknown(path, "view", [table.view for table in suite.tables], VIEWS)
+    if not suite.is_diorama:
+        own = [cell.role for cell in suite.prompts if not cell.file]
+        if own or set(ON_DIORAMA) & {*suite.measures, *suite.reported}:
+            raise SuiteError(
+                f"{path}: another model than Diorama needs prompts from a file for each role, detectors for any video,"
+                f" and no measure but rates and changed."
             )
-            parts.append(embeds)
-    return torch.cat(parts)
+    return suite
 
 
-def unchanged(pipe: Any, method: Method, texts: Sequence[str], *, max_sequence_length: int) -> np.ndarray:
-    """bool `[prompts]`: whether `method` leaves a prompt's encoding, and the empty prompt's, bit-identical."""
-    asked = [*texts, ""]
-    before = encode(pipe, asked, max_sequence_length=max_sequence_length)
-    with method.applied_to(pipe):
-        after = encode(pipe, asked, max_sequence_length=max_sequence_length)
-    same = (before == after).flatten(1).all(1).cpu().numpy()
-    return same[:-1] & same[-1]
+@dataclass(frozen=True)
+class Ran:
+    """A suite that was measured."""
+
+    rows: Rows
+    tables: tuple[Table, ...]
+    concerned: tuple[Concerned, ...]
+    number: int
+    """Of the run, in the folder's table of rows."""
+    seconds: float
 
 
-def _batches(things: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (things[start : start + size] for start in range(0, len(things), size))
+def run(study: Study) -> Ran:
+    """Measure the study's suite and add its rows to the folder's table."""
+    started, suite = time.perf_counter(), study.suite
+    concerned = concepts_of(study)
+    rows = Rows(measure_suite(study, concerned))
+    made = tables_of(suite.tables, rows, [spec.name for spec in suite.methods], "test" if suite.tune else "")
+    seconds = time.perf_counter() - started
+    facts = _circumstances(study)
+    number = Results(study.folder).add(Run(suite.name, suite.model, suite.seed, study.weights, facts, seconds), rows)
+    return Ran(rows, tuple(made), concerned, number, seconds)
 
 
-class Runner:
-    """Has clips drawn, for one pipeline, and keeps them in one cache."""
+def run_suite(study: Study, *, results: Path | None = None, command: str = "") -> Ran:
+    """`run`, and print the tables and write them; `results` is a page for all of them, `command` what wrote it."""
+    ran = run(study)
+    for table in ran.tables:
+        print(f"\n{table.to_text()}", flush=True)
+    shown = [one for concerned in ran.concerned for one in _shown(study.suite, concerned)]
+    written = write_results(study, ran.tables, ran.rows, ran.number, shown, page=results, command=command)
+    gaps = not_met(ran.tables)
+    print("\ntargets missed or undecided:" if gaps else "\nevery target is met")
+    for gap in gaps:
+        print(f"  {gap}")
+    took = f"{study.runner.drawn} clips drawn in {ran.seconds / 60:.1f} min"
+    print(f"\nrun {ran.number}: {len(ran.rows)} rows, {took}; {written}")
+    return ran
 
-    def __init__(
-        self,
-        pipe: Any,
-        cache: ClipCache,
-        engine: Engine,
-        *,
-        max_sequence_length: int,
-        batch_size: int = 8,
-        progress: bool = True,
-    ):
-        """`pipe` is asked for encodings; the clips are drawn by `engine`."""
-        self.pipe = pipe
-        self.cache = cache
-        self.engine = engine
-        self.max_sequence_length = max_sequence_length
-        self.batch_size = batch_size
-        self.progress = progress
-        self.drawn = 0
-        """Clips drawn by this runner so far, not counting those found in the cache or reused."""
-        self._identical: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
 
-    def clips(self, prompts: Sequence[Prompt], method: Method = UNEDITED) -> Clips:
-        """Clips of `prompts` under `method`, from the cache where they lie there; every finished batch is kept at once.
+def measure_suite(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """Every row of the study's suite, concept by concept."""
+    for one in concerned:
+        study.say(f"{name_of(one.key)} ({one.number + 1} of {len(concerned)})")
+        yield from _concept_rows(study, one, concerned)
+    cells = [cell for cell in study.suite.prompts if cell.together]
+    if cells:
+        yield from _rows_together(study, concerned, cells)
+    for name in study.suite.once:
+        yield from CHECKS[name](study, concerned)
 
-        A prompt that the method encodes bit-identically is not drawn again: its base clip is used.
-        """
-        self.prepare([(prompts, method)])
-        identical = self._unchanged(prompts, method)
-        frames = []
-        for prompt, same in zip(prompts, identical, strict=True):
-            clip = self.cache.load(self._address(prompt, UNEDITED if same else method))
-            assert clip is not None, "a clip that was just kept is gone"
-            frames.append(clip)
-        stacked = np.stack(frames) if frames else np.zeros((0, 0, 0, 0, 3), np.uint8)
-        return Clips(tuple(prompts), stacked, identical)
 
-    def prepare(self, asked: Iterable[tuple[Sequence[Prompt], Method]]) -> None:
-        """Draw what calls of `clips` with these arguments will ask for; all in one go, so that many workers are busy.
+def concepts_of(study: Study) -> tuple[Concerned, ...]:
+    """The suite's concepts, about which nothing is known yet."""
+    return tuple(_concerned(study, name, number) for number, name in enumerate(study.suite.concepts))
 
-        A call's batches are always composed in the same way, and one of which some clips are missing is drawn whole.
-        So an interrupted run ends with the same frames as one that was not interrupted.
-        """
-        jobs: list[Job] = []
-        missing: list[dict[str, int]] = []  # for each job, addresses of clips to keep, with their place in the batch
-        planned: set[str] = set()
-        for prompts, method in asked:
-            identical = self._unchanged(prompts, method)
-            for edit, members in ((UNEDITED, identical), (method, ~identical)):
-                # by address, so that a prompt asked for twice is drawn once
-                wanted = {self._address(prompts[i], edit): prompts[i] for i in map(int, np.flatnonzero(members))}
-                for batch in _batches(list(wanted.items()), self.batch_size):
-                    new = {
-                        address: place
-                        for place, (address, _) in enumerate(batch)
-                        if address not in planned and self.cache.load(address) is None
-                    }
-                    if new:
-                        planned |= set(new)
-                        missing.append(new)
-                        jobs.append(Job(edit, tuple(p.text for _, p in batch), tuple(p.seed for _, p in batch)))
-        self._draw(jobs, missing)
 
-    def _draw(self, jobs: Sequence[Job], missing: Sequence[dict[str, int]]) -> None:
-        names = sorted({job.method.name for job in jobs})
-        what = names[0] if len(names) == 1 else f"{len(names)} methods"
-        total = sum(len(job.texts) for job in jobs)
-        with (
-            tqdm(total=total, desc=f"clips, {what}", unit="clip", disable=not (self.progress and jobs)) as bar,
-            closing(self.engine.draw(jobs)) as drawing,
-        ):
-            for number, frames in drawing:
-                for address, place in missing[number].items():
-                    self.cache.save(address, frames[place])
-                self.drawn += len(frames)
-                bar.update(len(frames))
+def _concerned(study: Study, name: str, number: int) -> Concerned:
+    if not study.suite.is_diorama:
+        return Concerned(name, Concept(name), number)
+    key = captions.key_of(name)
+    return Concerned(key, concept_of(key, synonyms=listed_names(key) if study.suite.listed else ()), number)
 
-    def _address(self, prompt: Prompt, method: Method) -> str:
-        return self.cache.address(prompt.text, prompt.seed, method.fingerprint)
 
-    def _unchanged(self, prompts: Sequence[Prompt], method: Method) -> np.ndarray:
-        """bool `[prompts]`; remembered, since a call of `prepare` is followed by one of `clips`."""
-        if method is UNEDITED or not method.text_only or not prompts:
-            return np.zeros(len(prompts), bool)
-        texts = tuple(prompt.text for prompt in prompts)
-        key = (method.fingerprint, texts)
-        if key not in self._identical:
-            self._identical[key] = unchanged(self.pipe, method, texts, max_sequence_length=self.max_sequence_length)
-        return self._identical[key]
+def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], keys: Sequence[str]) -> None:
+    """Write the prompts of one concept and split."""
+    for cell in cells:
+        if cell.split not in ("", split) or (cell.kinds and concept_kind(one.key) not in cell.kinds):
+            continue
+        count, fewer = study.suite.count(cell, split)
+        ask = Ask(
+            one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
+            lambda: study.fit_texts(one.concept), lambda: searched_words(study, one.key), tuple(keys), one.number,
+            cell.file,
+        )  # fmt: skip
+        if made := RECIPES[cell.recipe](ask):
+            one.prompts[split, cell.role] = made
+
+
+def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -> Iterator[Row]:
+    suite, keys = study.suite, [other.key for other in everyone]
+    cells = [cell for cell in suite.prompts if not cell.together]
+    for split in suite.splits():
+        prompts_of(study, one, split, cells, keys)
+    study.prepare(
+        (prompts, UNEDITED) for (_, role), prompts in one.prompts.items() if _cell(suite, role).drawn != "none"
+    )
+    done: list[Row] = []
+    for split in suite.splits():
+        done += _base_rows(study, one, split)
+    yield from done
+    if any(cell.recipe == "searched words" for cell in suite.prompts):
+        words = searched_words(study, one.key)
+        yield Row("searched words", words.cosine, **one.common(text=f"{name_of(one.key)}: “{' '.join(words.words)}”"))
+    for spec in suite.methods:
+        try:
+            made = variants_of(study, one, spec, everyone)
+        except FitError as error:
+            yield Row("failed", method=spec.name, text=str(error).split(".")[0], **one.common())
+            continue
+        one.made[spec.name] = made
+        yield from _fact_rows(one, spec, made)
+        yield from _method_rows(study, one, spec, made, Rows(done))
+
+
+def _shown(suite: Suite, one: Concerned) -> Iterator[Shown]:
+    """The first prompts that name the concept, and those with searched words, with every method as it was measured."""
+    if suite.tune == "layer":  # all layers are too many to look at
+        return
+    for role in ("target", "searched words"):
+        prompts = one.prompts.get((suite.splits()[-1], role), [])[: 2 * SHOWN : 2]
+        title = name_of(one.key) if role == "target" else f"{name_of(one.key)}, attacked with {role}"
+        for name, variant in one.measured.items():
+            if prompts:
+                yield title, name, prompts, variant.method
+
+
+def variants_of(study: Study, one: Concerned, spec: MethodSpec, everyone: Sequence[Concerned]) -> Made:
+    """A method for one concept, at all its settings; fitted now, or found where it was fitted before."""
+    grid = settings_of(spec, tuned=bool(study.suite.tune))
+    concepts = tuple(other.concept for other in everyone)
+    return make(Wanted(study.fits, one.concept, spec, grid, concepts, study.suite.is_diorama))
+
+
+def _cell(suite: Suite, role: str) -> Cell:
+    return next(cell for cell in suite.prompts if cell.role == role)
+
+
+def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
+    """What the unedited model shows, and where a suite wants them exact renders of the same scenes."""
+    for (of, role), prompts in list(one.prompts.items()):
+        if of != split or _cell(study.suite, role).drawn == "none":
+            continue
+        clips = study.clips(prompts)
+        rows = list(_rows(study, one, split, role, clips, clips))
+        yield from rows
+        if _cell(study.suite, role).drawn == "base":  # what is drawn as the concept anyway is the concept to the model
+            taken = {row.place: row.value > 0.5 for row in rows if row.measure == "shown"}
+            tag = {True: ("drawn as the concept",), False: ("drawn otherwise",)}
+            one.prompts[split, role] = [replace(p, tags=p.tags + tag[taken[i]]) for i, p in enumerate(prompts)]
+        if study.suite.renders and split == study.suite.splits()[-1] and role in ("target", "others"):
+            for name in RENDERS if role == "target" else RENDERS[:1]:
+                shown = rendered(one.key, prompts, erased=name == RENDERS[1])
+                yield from _rows(
+                    study, one, split, role, shown, shown, Variant(Method(name, name, UNEDITED.applied_to))
+                )
+
+
+def _method_rows(study: Study, one: Concerned, spec: MethodSpec, made: Made, base: Rows) -> Iterator[Row]:
+    suite = study.suite
+    variants: Sequence[Variant] = made.variants
+    for split in suite.splits():
+        last = split == suite.splits()[-1]
+        drawn, encoded = _roles(suite, spec, one, split)
+        study.prepare((one.prompts[split, role], v.method) for v in variants for role in drawn)
+        rows = [
+            row
+            for variant in variants
+            for role in drawn
+            for clips in [study.clips(one.prompts[split, role], variant.method)]
+            for row in _rows(study, one, split, role, clips, study.clips(one.prompts[split, role]), variant, spec.name)
+        ]
+        yield from rows
+        for variant in variants:
+            for role in encoded:
+                yield from _encoded_rows(study, one, split, role, variant, spec.name)
+        if suite.tune and not last:
+            variants = chosen(Rows([*base, *rows]), made.variants, spec.name, one, suite.tune)
+            continue
+        one.measured[spec.name] = variants[0]
+        if suite.timed:
+            times = seconds(study, variants[0].method) / seconds(study, UNEDITED)
+            yield Row("clip's time, × none", times, method=spec.name, **one.common())
+
+
+def _roles(suite: Suite, spec: MethodSpec, one: Concerned, split: str) -> tuple[list[str], list[str]]:
+    """The roles that a method draws, and those that it only encodes."""
+    cells = [_cell(suite, role) for of, role in one.prompts if of == split]
+    mine = [
+        cell
+        for cell in cells
+        if (not cell.methods or spec.name in cell.methods) and (not spec.roles or cell.role in spec.roles)
+    ]
+    return [c.role for c in mine if c.drawn == "all"], [c.role for c in mine if c.drawn != "all"]
+
+
+def chosen(rows: Rows, variants: Sequence[Variant], method: str, one: Concerned, tune: str) -> list[Variant]:
+    """The best setting on development wording, or the best of each layer (the first of equally good ones)."""
+    groups: dict[int | None, list[Variant]] = {}
+    for variant in variants:
+        groups.setdefault(variant.layer if tune == "layer" else None, []).append(variant)
+    found = []
+    for members in groups.values():
+        asked = [dict(one.common(), method=method, setting=v.setting, split="development") for v in members]
+        for group in asked:
+            group.pop("kind")
+        scores = [score(rows, group) or 0.0 for group in asked]
+        enough = [i for i, group in enumerate(asked)
+                  if (kept := others_kept(rows, group)) is not None and kept.value >= PRESERVING]  # fmt: skip
+        usable = (enough if tune == "setting" else []) or range(len(members))
+        found.append(members[max(usable, key=lambda place: scores[place])])
+    return found
+
+
+def _rows(
+    study: Study, one: Concerned, split: str, role: str, clips: Clips, base: Clips, variant: Variant | None = None,
+    method: str = "",
+) -> Iterator[Row]:  # fmt: skip
+    """The rows of some clips of one role."""
+    suite = study.suite
+    groups = suite.measures + (suite.reported if split == suite.splits()[-1] else ())
+    looked = look(study, one.key, role, clips, base)
+    common = [
+        one.common(
+            method=(method or variant.method.name) if variant else "none",
+            setting=variant.setting if variant else "",
+            layer=variant.layer if variant else None,
+            strength=variant.strength if variant else None,
+            split=split, role=role, tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text,
+            noise=prompt.seed, clip=clips.names[place] if clips.names else "",
+        )
+        for place, prompt in enumerate(clips.prompts)
+    ]  # fmt: skip
+    for group in groups:
+        if group == "changed" and (variant is None or variant.method.name in RENDERS):
+            continue
+        for seen in MEASURES[group](looked):
+            for place, value in enumerate(seen.values):
+                if value != value:
+                    continue
+                key = seen.looked_for if isinstance(seen.looked_for, str) else seen.looked_for[place]
+                frames = seen.frames if isinstance(seen.frames, int) else int(seen.frames[place])
+                yield Row(
+                    seen.measure, float(value), detector=seen.detector, looked_for=name_of(key), frames=frames,
+                    floor=seen.floors.get(key), **common[place],
+                )  # fmt: skip
+
+
+def _tags(prompt: Prompt) -> str:
+    return f"|{'|'.join(prompt.tags)}|" if prompt.tags else ""
+
+
+def _encoded_rows(study: Study, one: Concerned, split: str, role: str, variant: Variant, method: str) -> Iterator[Row]:
+    """Which prompts the denoiser is given as without the method."""
+    prompts = one.prompts[split, role]
+    for place, (prompt, same) in enumerate(zip(prompts, study.runner.unchanged(prompts, variant.method), strict=True)):
+        yield Row(
+            "encoded as before", float(same), method=method, setting=variant.setting, split=split, role=role,
+            tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text, **one.common(),
+        )  # fmt: skip
+
+
+def _fact_rows(one: Concerned, spec: MethodSpec, made: Made) -> Iterator[Row]:
+    for name, value in made.facts.items():
+        yield Row(name, float(value), method=spec.name, **one.common())
+    for name, by_layer in made.by_layer.items():
+        for layer, value in by_layer.items():
+            yield Row(name, float(value), method=spec.name, layer=layer, **one.common())
+    if made.text:
+        yield Row("failed", method=spec.name, text=made.text, **one.common())
+
+
+def _rows_together(study: Study, concerned: Sequence[Concerned], cells: Sequence[Cell]) -> Iterator[Row]:
+    """What is about all concepts at once, by the methods that the cells name."""
+    suite, first = study.suite, concerned[0]
+    one = Concerned(first.key, first.concept, 0)
+    prompts_of(study, one, suite.split, cells, [other.key for other in concerned])
+    for row in _base_rows(study, one, suite.split):
+        yield replace(row, concept=ALL, kind="")
+    for spec in suite.methods:
+        if any(spec.name in cell.methods for cell in cells) and spec.name in first.made:
+            for row in _method_rows(study, one, spec, first.made[spec.name], Rows(())):
+                yield replace(row, concept=ALL, kind="")
+
+
+def searched_words(study: Study, key: str) -> Found:
+    """Words that mean `key` to the pipeline's text encoder, searched on development wording; kept, as fits are."""
+
+    def make() -> dict[str, Any]:
+        study.say(f"searching for words that mean {name_of(key)}")
+        named, bare = searched_on(key, study.suite.seed)
+        return asdict(search(study.pipe, named, bare, captions.names(key), seed=study.suite.seed, how=SEARCH))
+
+    facts = study.fits.kept("searched", key, make, key=key, search=asdict(SEARCH))
+    return Found(tuple(facts["words"]), facts["cosine"])
+
+
+def seconds(study: Study, method: Method) -> float:
+    """Time of one batch of clips; the faster of two."""
+    text, count = _TIMED
+    times = []
+    with method.applied_to(study.pipe):
+        for _ in range(2):
+            started = time.perf_counter()
+            draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
+            times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _circumstances(study: Study) -> Mapping[str, Any]:
+    """What a number depends on besides the code."""
+    import transformers
+
+    said = {name: value for name, value in vars(study.suite).items() if name not in ("prompts", "tables", "methods")}
+    return {
+        "suite": said,
+        "call": {name: str(value) for name, value in study.call.items()},
+        "detectors": [_card(detector) for detector in study.detectors],
+        "device": str(study.pipe.device),
+        "versions": {**versions(), "transformers": transformers.__version__},
+    }
+
+
+def _card(detector: Any) -> Any:
+    if not isinstance(detector.card, dict):
+        return asdict(detector.card)
+    card = {name: value for name, value in detector.card.items() if name != "measured"}
+    return {**card, "thresholds": dict(detector.thresholds)}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a suite takes at most; prompts that a method leaves alone are not drawn again."""
+
+    clips: int
+    bytes: int
+    seconds: float
+    """Of drawing, at the speed of the machine that was asked; fits come on top."""
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.clips} clips, {self.bytes / 1e9:.2f} GB, {self.seconds / 3600:.2f} h of drawing on this"
+            " machine; fits come on top"
+        )
+
+
+def needs(study: Study) -> Needs:
+    """What the study's suite takes at most; draws one batch to learn the speed."""
+    suite, total = study.suite, 0
+    concerned = concepts_of(study)
+    for one in concerned:
+        counts: dict[tuple[str, str], int] = {}
+        for split in suite.splits():
+            cells = [cell for cell in suite.prompts if not cell.together and cell.recipe != "searched words"]
+            prompts_of(study, one, split, cells, [other.key for other in concerned])
+        counts = {where: len(made) for where, made in one.prompts.items()}
+        counts |= {(split, cell.role): suite.count(cell, split)[0] for cell in suite.prompts for split in suite.splits()
+                   if cell.recipe == "searched words" and cell.split in ("", split)}  # fmt: skip
+        total += sum(count for (_, role), count in counts.items() if _cell(suite, role).drawn != "none")
+        for spec in suite.methods:
+            grid = len(settings_of(spec, tuned=bool(suite.tune)))
+            layers = 1 + num_blocks(text_path(study.pipe).encoder) if spec.fit == "layers" else 1
+            for split in suite.splits():
+                one.prompts = {where: [] for where in counts}
+                drawn, _ = _roles(suite, spec, one, split)
+                tuned = suite.tune and split == suite.splits()[-1]
+                total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in drawn)
+    text, count = _TIMED
+    started = time.perf_counter()
+    frames = draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
+    each = (time.perf_counter() - started) / count
+    return Needs(total, total * frames[0].nbytes, total * each)
+
+
+def evaluate(
+    suite: Suite, folder: Path, *, results: Path | None = None, dry_run: bool = False, command: str = ""
+) -> None:
+    """What `unseen evaluate` does."""
+    with closing(Study(checked(suite), folder)) as study:
+        if dry_run:
+            print(needs(study))
+        else:
+            run_suite(study, results=results, command=command)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from unseen.cli import commands
 from unseen.cli.commands import TRAINERS as TRAINERS
-from unseen.cli.parser import EVALUATIONS as EVALUATIONS
+from unseen.cli.measure import EVALUATIONS as EVALUATIONS
 from unseen.cli.parser import build_parser as build_parser
 from unseen.errors import UnseenError
 

@@ -9,7 +9,6 @@ import json
 import random
 import sys
 import warnings
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -206,39 +205,6 @@ def generate(options: argparse.Namespace) -> None:
         audit=options.audit,
     ):
         print(path)
-
-
-def evaluate(options: argparse.Namespace) -> None:
-    """Measure, print tables and write them."""
-    require_extra()
-    from unseen.bench.evaluate import run_evaluation
-    from unseen.bench.study import Settings, Study
-    from unseen.bench.suite import load_suite, needs
-
-    settings = Settings(
-        folder=options.out or Path("runs/evaluate" + ("" if options.model == "wan" else f"-{options.model}")),
-        model=options.model,
-        split=options.split,
-        seed=options.seed,
-        config=options.config,
-        concepts=tuple(options.concepts),
-        clips=options.clips,
-        quick=options.quick,
-        steps=options.steps,
-        listed=options.listed,
-        engine=options.engine,
-        workers=options.workers,
-    )
-    suite, dry_run = getattr(options, "suite", None), getattr(options, "dry_run", False)
-    if (suite or dry_run) and options.what != "methods":
-        raise ValueError("--suite and --dry-run belong to: unseen evaluate methods")
-    if suite:
-        settings = load_suite(suite).settings(settings, suite)
-    with closing(Study(settings)) as study:
-        if dry_run:
-            print(needs(study))
-        else:
-            run_evaluation(options.what, settings, results=options.results, study=study)
 
 
 def plan(options: argparse.Namespace) -> None:

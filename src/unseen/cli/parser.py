@@ -5,22 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unseen.cli import app, commands, score
+from unseen.cli import app, commands, measure, score
 from unseen.cli.settings import add_settings
 
-EVALUATIONS = {
-    "picture": "how good the video model's pictures are, before anything is erased",
-    "objects": "the ten objects: erased, neighbours and other subjects kept, what appears instead, controls",
-    "kinds": "a style, an identity and an attribute: erased, and the rest of those prompts kept",
-    "phrasings": "unseen synonyms, descriptions, languages, misspellings",
-    "sentences": "ordinary sentences that ask for a concept in other words: what is recognised, and still shown",
-    "configurations": "the default settings of a fit beside two readings of the paper, along γ",
-    "depth": "at which layer of the text encoder concepts can be told apart",
-    "together": "ten objects erased at once, from one set of autoencoders",
-    "methods": "CLEAR beside the other methods, each at its best setting",
-    "all": "picture, objects, kinds, phrasings and together",
-}
-ENGINES = ("inline", "processes", "ray")
 _DIORAMA = ("wan", "cogvideox")
 _DTYPES = ("float32", "float16", "bfloat16")
 _KINDS = ("object", "style", "identity", "attribute")
@@ -141,47 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     app.add_to(known)
 
-    evaluate = known.add_parser(
-        "evaluate",
-        help="measure picture quality, erasure and what is kept",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Prints tables with numbers of clips, intervals and detector floors, and writes them as Markdown "
-        "and CSV.\nAn interrupted run goes on where it stopped.\n\n"
-        + "\n".join(f"  {n:<10} {t}" for n, t in EVALUATIONS.items()),
-    )
-    evaluate.add_argument("what", choices=tuple(EVALUATIONS), help="which tables")
-    evaluate.add_argument(
-        "--split", choices=("development", "test"), default="test", help="wording of the prompts (default: %(default)s)"
-    )
-    _add_measuring(evaluate)
-    evaluate.add_argument(
-        "--suite",
-        metavar="NAME",
-        help="methods: what to compare; quick, objects, styles, identity, attributes, attacks, paper, or a TOML file",
-    )
-    evaluate.add_argument(
-        "--dry-run", action="store_true", help="methods: only say how many clips, bytes and hours it takes at most"
-    )
-    evaluate.set_defaults(run=commands.evaluate)
-
-    sweep = known.add_parser(
-        "sweep",
-        help="erase at every layer and strength, and see whether the search found the best",
-        description="For each concept: an eraser at every candidate layer and strength, measured on video; what the "
-        "layer search and every other criterion would have chosen; a figure (PNG) per concept and all cells as CSV. "
-        "Strengths are chosen on development wording and scores reported on test wording. An interrupted run goes on "
-        "where it stopped.",
-    )
-    _add_measuring(sweep)
-    sweep.set_defaults(run=commands.evaluate, what="sweep", split="test")
-
-    ablate = known.add_parser(
-        "ablate",
-        help="change one part of the method at a time and measure what it was worth",
-        description="Per concept: fits that differ from the default in one setting, and two dense edits, on video.",
-    )
-    _add_measuring(ablate)
-    ablate.set_defaults(run=commands.evaluate, what="ablate", split="development")
+    measure.add(known)
 
     plan = known.add_parser(
         "plan",
@@ -217,41 +164,6 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("-h", "--help", action="store_true", help="show this help, or that of the part")
     train.set_defaults(run=commands.train, parser=train)
     return parser
-
-
-def _add_measuring(evaluate: argparse.ArgumentParser) -> None:
-    evaluate.add_argument(
-        "--clips", type=_positive, metavar="N", help="clips per cell (default: enough for 300 per headline)"
-    )
-    evaluate.add_argument("--config", choices=("default", "paper"), default="default", help="settings of the fits")
-    evaluate.add_argument(
-        "--concepts", nargs="+", metavar="NAME", default=[], help='only these, for instance "French horn" church'
-    )
-    evaluate.add_argument("--seed", type=int, default=0, help="seed of fits and prompts (default: %(default)s)")
-    evaluate.add_argument(
-        "--out", type=Path, help="folder to write to (default: runs/evaluate, for cogvideox runs/evaluate-cogvideox)"
-    )
-    _add_which(evaluate)
-    evaluate.add_argument(
-        "--quick", action="store_true", help="a few clips per cell: for a first look, not for numbers"
-    )
-    evaluate.add_argument(
-        "--steps", type=_positive, metavar="N", help="denoising steps a clip, to measure faster (default: the model's)"
-    )
-    evaluate.add_argument(
-        "--listed", action="store_true", help="phrasings: give the fits some other names (none of those measured) too"
-    )
-    evaluate.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="inline",
-        help="who draws the clips: this process, several on this machine, or a Ray cluster; the results are the same "
-        "(default: %(default)s)",
-    )
-    evaluate.add_argument(
-        "--workers", type=_positive, metavar="N", default=2, help="of the other engines (default: %(default)s)"
-    )
-    evaluate.add_argument("--results", type=Path, metavar="FILE", help="also write all tables to this Markdown file")
 
 
 def _add_which(parser: argparse.ArgumentParser) -> None:
