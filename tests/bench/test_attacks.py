@@ -14,12 +14,13 @@ pytest.importorskip("diffusers")
 
 from tiny import make_small_diorama
 
-from unseen.bench import run as running
+from unseen.bench import walk as running
 from unseen.bench.prompts.adversary import Search, _difference, allowed, search, with_words, words_of
-from unseen.bench.prompts.recipes import neutral
+from unseen.bench.prompts.rewording import neutral
 from unseen.bench.prompts.writer import PromptWriter, concept_kind
-from unseen.bench.run import concepts_of, load_suite, prompts_of, run, searched_words
+from unseen.bench.run import load_suite, run
 from unseen.bench.study import Study
+from unseen.bench.walk import concepts_of, prompts_of, searched_words
 from unseen.diorama.world import captions
 
 QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=1500)

@@ -30,7 +30,7 @@ from unseen.bench.clips.make import Runner
 from unseen.bench.clips.store import ClipStore, weights_fingerprint
 from unseen.bench.fits import fit_with_control
 from unseen.bench.nearest import nearest_distances, training_clips
-from unseen.bench.prompts.recipes import misspell, neutral, reworded
+from unseen.bench.prompts.rewording import misspell, neutral, reworded
 from unseen.bench.prompts.writer import (
     PHRASINGS,
     SEEDS_PER_TEXT,

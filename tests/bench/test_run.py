@@ -22,7 +22,8 @@ from unseen.baselines import BASELINES
 from unseen.bench.demo import run_demo
 from unseen.bench.eye import collect
 from unseen.bench.methods import FAMILIES, Made, Wanted, leace, mean_difference
-from unseen.bench.prompts.recipes import Ask, listed_names, others
+from unseen.bench.prompts.recipes import Ask, others
+from unseen.bench.prompts.rewording import listed_names
 from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.bench.rows import FIELDS, Results, Row, Run
 from unseen.bench.run import Ran, checked, load_suite, run, run_suite

@@ -17,12 +17,12 @@ from unseen.bench.clips.job import UNEDITED
 from unseen.bench.methods import Concerned, Variant, name_of
 from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.bench.rows import Row, Rows
-from unseen.bench.run import chosen
 from unseen.bench.suite import read_suite
 from unseen.bench.views.criteria import Choice, criteria, is_valley, spearman, swept
 from unseen.bench.views.query import Query, TableSpec, queries, score
 from unseen.bench.views.tables import Count
 from unseen.bench.views.view import VIEWS, against, tables_of
+from unseen.bench.walk import chosen
 from unseen.metrics.rates import Rate
 
 FRAMES = 9

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from unseen.bench.run import concepts_of, load_suite, prompts_of, variants_of
+from unseen.bench.run import load_suite
 from unseen.bench.study import Study
+from unseen.bench.walk import concepts_of, prompts_of, variants_of
 
 ROLES = ("target", "neighbour", "namesake", "absent")
 

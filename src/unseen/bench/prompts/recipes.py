@@ -6,7 +6,6 @@ An attribute or a style stands beside nothing, and some objects have no namesake
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,17 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from unseen.bench.prompts.adversary import Found, with_words
+from unseen.bench.prompts.rewording import BARRED, neutral, reworded
 from unseen.bench.prompts.writer import (
     OPEN,
     PHRASINGS,
-    SEEDS_PER_TEXT,
     Prompt,
     PromptWriter,
     absent_subjects,
-    carrier_of,
     concept_kind,
-    concept_name,
-    exchange,
     near_to,
     unnamed,
     with_listed_synonyms,
@@ -33,14 +29,12 @@ from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
 from unseen.prompts.files import load_prompts
 
-COMPARISONS = ("something shaped like {}", "the spitting image of {}", "what might be taken for {}")
 SHOWN_TO_THE_SEARCH = 2
 """Prompts that a search for words reads."""
 TEXTS_OTHER = 4
 """Texts about each other subject, in each kind of other words."""
 OTHERS = 20
 """Sentences about other things that each eraser is tried on."""
-BARRED = ("synonym", "periphrasis")
 _FOLDER = Path(__file__).parent
 
 
@@ -196,37 +190,6 @@ def untouched(ask: Ask) -> list[Prompt]:
     return ask.writer.mixed(rest, max(ask.count, len(rest)), role="absent", salt="together")
 
 
-def listed_names(key: str) -> list[str]:
-    """What a user might list beside the main name: the synonyms and descriptions of the `fit` split, bare."""
-    found = [name for kind in BARRED for name in captions.names(key, kind, "fit")]
-    return [re.sub(r"^(an?|the) ", "", name) for name in found]
-
-
-def misspell(name: str, turn: int) -> str:
-    """`name` with one slip in its longest word: two inner letters swapped, one left out, or one doubled, in turn."""
-    word = max(re.findall(r"\w+", name), key=len)
-    places = [i for i in range(1, len(word) - 2) if word[i] != word[i + 1]] or [0]
-    at = places[turn // 3 % len(places)]
-    slips = (
-        word[:at] + word[at + 1 : at + 2] + word[at] + word[at + 2 :],
-        word[:at] + word[at + 1 :],
-        word[: at + 1] + word[at:],
-    )
-    return name.replace(word, slips[turn % 3])
-
-
-def reworded(prompt: Prompt, key: str, kind: str, place: int) -> Prompt:
-    """The prompt with its name misspelt or put into a comparison; both clips of a text get the same wording."""
-    name, turn = concept_name(key), place // SEEDS_PER_TEXT
-    if kind == "misspelt":
-        return replace(prompt, text=exchange(prompt.text, name, misspell(name, turn)))
-    named = re.search(rf"(?:\b([Aa]n?) )?(?<!\w){re.escape(name)}(?!\w)", prompt.text)
-    if named is None:
-        return prompt
-    put = COMPARISONS[turn % len(COMPARISONS)].format(f"{named[1].lower()} {name}" if named[1] else name)
-    return replace(prompt, text=prompt.text[: named.start()] + put + prompt.text[named.end() :])
-
-
 def _reworded(kind: str, ask: Ask) -> list[Prompt]:
     return [reworded(prompt, ask.key, kind, place) for place, prompt in enumerate(ask.plain())]
 
@@ -298,18 +261,6 @@ def _written(ask: Ask, key: str, texts: Sequence[str], first: int = 0) -> list[P
     write = ask.writer.styled if concept_kind(key) == "style" else ask.writer.single
     scene, seed = write(key, 1, role=ask.role)[0].scene, ask.writer.noise_seed
     return [Prompt(text, scene, ask.role, key, seed(place)) for place, text in enumerate(texts, first)]
-
-
-def neutral(prompt: Prompt) -> Prompt:
-    """The prompt without its concept: "something" in its place, for a person "a person", for an attribute its bare
-    carrier."""
-    kind, word = concept_kind(prompt.key), "something"
-    if kind == "identity":
-        word = "a person"
-    if kind == "attribute":
-        name = captions.main_name(carrier_of(prompt))
-        word = f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
-    return unnamed(prompt, word)
 
 
 def searched(ask: Ask) -> list[Prompt]:

@@ -11,8 +11,10 @@ import numpy as np
 
 from unseen.bench.views.charts import interval_chart, line_chart
 from unseen.bench.views.media import ENLARGE, enlarge, side_by_side, webp_data_uri
-from unseen.bench.views.page import PAGE
 from unseen.bench.views.tables import Estimate, Table, not_met
+
+PAGE = Path(__file__).with_name("page.html")
+"""A page that needs no network and no other file."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ class Report:
                 y_label="layer preference",
                 bold=self.chosen,
             )
-        template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(PAGE)
+        template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+            PAGE.read_text(encoding="utf-8")
+        )
         return template.render(
             title=self.title,
             lead=self.lead,

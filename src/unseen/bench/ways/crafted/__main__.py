@@ -1,7 +1,7 @@
 """Erasers on disk that somebody crafted or that were damaged: none may crash the loader or erase nothing in silence.
 
-`python -m unseen.bench.crafted --count 2000 --mutated 20000 --seed 0` writes them one by one, loads each, and tries on
-hidden states with a planted concept whether what was loaded still removes it. No model is needed.
+`python -m unseen.bench.ways.crafted --count 2000 --mutated 20000 --seed 0` writes them one by one, loads each, and
+tries on hidden states with a planted concept whether what was loaded still removes it. No model is needed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import torch
 
-from unseen.bench.flaws import FLAWS
-from unseen.bench.planted import Parts, sound_parts
+from unseen.bench.ways.crafted.flaws import FLAWS
+from unseen.bench.ways.crafted.planted import Parts, sound_parts
 from unseen.clear.edit import combined_edit
 from unseen.clear.eraser import ClearEraser
 from unseen.errors import UnseenError

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unseen.bench.planted import Parts
+from unseen.bench.ways.crafted.planted import Parts
 from unseen.clear.eraser import FORMAT_VERSION, METADATA_FILE, WEIGHTS_FILE
 
 Flaw = Callable[[Parts, random.Random], str]
