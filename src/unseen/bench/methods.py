@@ -44,6 +44,7 @@ GRID: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "video_eraser": tuple({"scale": value} for value in (0.5, 2.0, 10.0, 5000.0)),
     "t2v_unlearning": tuple({"strength": value} for value in (0.5, 1.0, 1.5, 2.0)),
     "concept_steerer": tuple({"strength": value} for value in (0.5, 1.0, 2.0, 4.0)),
+    "cgce": tuple({"step": value} for value in (0.5, 1.0, 2.0, 4.0)),
     "uce": tuple({"keep": value} for value in (1.0, 0.1, 0.01, 0.001)),
     "layers": tuple({"strength": value} for value in (0.5, 1.0, 1.5, 2.0, 3.0)),
 }
