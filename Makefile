@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## erase a concept and measure it: make demo CONCEPT=church
 	@$(BIN)/unseen demo "$(CONCEPT)"
 
-bench: $(READY) ## measure everything that docs/results.md reports (hours; can be interrupted)
+bench: $(READY) ## measure everything that docs/results-*.md report (hours; can be interrupted)
 	@$(BIN)/unseen evaluate all --results docs/results.md
 
 guard: $(READY) ## every known way past attached erasers

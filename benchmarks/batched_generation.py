@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from unseen.bench.prompts import Prompt, PromptWriter
+from unseen.bench.clips.make import Clips
+from unseen.bench.prompts.writer import Prompt, PromptWriter
 from unseen.bench.readings import Readings, read_clips
-from unseen.bench.run import Clips
 from unseen.diorama.detector.detector import load_detector
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, as_uint8, generate, load_pipeline

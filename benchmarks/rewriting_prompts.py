@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from unseen.bench.prompts import PromptWriter, concept_of
+from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
 from unseen.diorama.world import scenes

@@ -9,35 +9,43 @@ import hashlib
 import json
 import sys
 from contextlib import closing
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 from conftest import SMALLEST_FIT
 from tiny import make_small_diorama
 
-from unseen.bench.compare import evaluate_methods
-from unseen.bench.study import Settings, Study
-from unseen.bench.suite import load_suite
+from unseen.bench.rows import load
+from unseen.bench.run import load_suite, run
+from unseen.bench.study import Study
 
-SUITE = 'title = "Small"\nconcepts = ["church"]\nmethods = ["clear", "safree"]\nclips = 4\nsteps = 1\n'
-TIMES = ("fit, seconds", "clip's time, × none")
-"""Columns that are never the same twice."""
-
-
-class SmallStudy(Study):
-    config = SMALLEST_FIT  # type: ignore[assignment]
+SUITE = """
+like = "methods"
+title = "Small"
+concepts = ["church"]
+methods = ["clear", "safree"]
+clips = 4
+steps = 1
+renders = false
+reported = ["changed"]
+"""
+TIMES = ("seconds of the fit", "clip's time, × none")
+"""Measures that are never the same twice."""
 
 
 def main(folder: Path, engine: str) -> None:
-    """Writes `results.json`: the tables without times, and the digest of every clip."""
+    """Writes `results.json`: the rows and the tables without times, and the digest of every clip."""
     folder.mkdir(exist_ok=True)
-    suite = folder / "small.toml"
-    suite.write_text(SUITE, encoding="utf-8")
-    settings = load_suite(suite).settings(Settings(folder / "out", engine=engine, progress=False), str(suite))
-    with closing(SmallStudy(settings, load=make_small_diorama, cache_folder=folder / "clips")) as study:
-        tables = list(evaluate_methods(study))
-    rows = [
-        [str(cell) for name, cell in zip(table.columns, row, strict=True) if name not in TIMES]
+    path = folder / "small.toml"
+    path.write_text(SUITE, encoding="utf-8")
+    suite = load_suite(path).with_options(engine=engine)
+    how = {"load": make_small_diorama, "clips": folder / "clips", "config": SMALLEST_FIT, "progress": False}
+    with closing(Study(suite, folder / "out", **how)) as study:
+        tables = run(study).tables
+    rows = [[str(value) for value in astuple(row)] for row in load(folder / "out").rows() if row.measure not in TIMES]
+    cells = [
+        [str(cell) for name, cell in zip(table.columns, row, strict=True) if name not in ("fit, s", *TIMES)]
         for table in tables
         for row in table.rows
     ]
@@ -45,7 +53,7 @@ def main(folder: Path, engine: str) -> None:
         path.name: hashlib.sha256(np.load(path)["frames"].tobytes()).hexdigest()
         for path in sorted((folder / "clips").rglob("*.npz"))
     }
-    (folder / "results.json").write_text(json.dumps({"rows": rows, "clips": clips}), encoding="utf-8")
+    (folder / "results.json").write_text(json.dumps({"rows": rows, "cells": cells, "clips": clips}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from tiny import make_cogvideox, make_text_part, make_wan
 
 import unseen
-from unseen.baselines import BASELINES, FittedBaseline, safree, t2v_unlearning, uce, video_eraser
+from unseen.baselines import BASELINES, FittedBaseline, cgce, safree, t2v_unlearning, uce, video_eraser
 from unseen.baselines.encoding import Reader, projector
 from unseen.concept import Concept
 from unseen.errors import (
@@ -23,11 +23,12 @@ TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "max_sequence_length": 24}
 QUICK = {
     "concept_steerer": {"steps": 20, "pairs": 40, "retain": 40},
+    "cgce": {"pairs": 40, "retain": 40, "steps": 150},
     "uce": {"pairs": 40, "retain": 40},
     "t2v_unlearning": {"iterations": 4, "rank": 4, "pairs": 10, "call": CALL, "learning_rate": 0.05},
 }
 ACTING = [name for name in BASELINES if name != "none"]
-EMBEDDING = ["blocklist", "negative_prompt", "safree", "video_eraser", "concept_steerer"]
+EMBEDDING = ["blocklist", "negative_prompt", "safree", "video_eraser", "concept_steerer", "cgce"]
 
 
 def generate(pipe, prompt=TARGET, **options):
@@ -130,6 +131,39 @@ def test_negative_prompts_are_added_to(pipe):
     ]
     for own, expected in zip(made, plain, strict=True):
         assert torch.equal(own[0], expected[0]) and torch.equal(own[1], expected[1])
+
+
+# ---- CGCE
+
+
+def test_cgce_moves_what_it_finds_until_it_does_not_find_it_and_nothing_else(pipe):
+    made = fitted("cgce", pipe, "zeppelin", step=0.5, iterations=100)
+    reader = Reader(pipe, 24)
+
+    def surely(embedding, prompt):
+        count = int(reader.ids(prompt)[1].sum())
+        return float(cgce.logits(embedding[:, :count].float(), torch.ones(1, count, dtype=torch.bool), made.tensors))
+
+    plain = {prompt: embed(pipe, prompt)[0] for prompt in (TARGET, UNRELATED)}
+    with unseen.attach(pipe, made):
+        moved = {prompt: embed(pipe, prompt)[0] for prompt in (TARGET, UNRELATED)}
+    assert surely(plain[TARGET], TARGET) > 0 >= surely(moved[TARGET], TARGET)
+    assert surely(plain[UNRELATED], UNRELATED) < 0 and torch.equal(moved[UNRELATED], plain[UNRELATED])
+
+
+def test_cgce_takes_no_step_where_it_may_take_none(pipe):
+    plain = embed(pipe, TARGET)[0]
+    with unseen.attach(pipe, fitted("cgce", pipe, "zeppelin", iterations=0)):
+        assert torch.equal(embed(pipe, TARGET)[0], plain)
+
+
+def test_cgces_classifier_does_not_look_at_padding(pipe):
+    made = fitted("cgce", pipe)
+    tokens = torch.randn(2, 6, made.tensors["query"].shape[1])
+    real = torch.arange(6).expand(2, 6) < 4
+    before = cgce.logits(tokens, real, made.tensors)
+    assert torch.equal(before, cgce.logits(torch.where(real[..., None], tokens, 7.0), real, made.tensors))
+    assert not torch.equal(before, cgce.logits(torch.where(real[..., None], 7.0, tokens), real, made.tensors))
 
 
 # ---- SAFREE

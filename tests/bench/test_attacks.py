@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from conftest import make_pipe
@@ -17,18 +14,14 @@ pytest.importorskip("diffusers")
 
 from tiny import make_small_diorama
 
-from unseen.bench import attacks, compare
-from unseen.bench.adversary import Search, _difference, allowed, search, with_words, words_of
-from unseen.bench.attacks import SEARCHED, attack, attack_clips, attack_table, neutral, searched
-from unseen.bench.comparison import write_cells
-from unseen.bench.phrasings import phrased
-from unseen.bench.prompts import PromptWriter
-from unseen.bench.run import Method
-from unseen.bench.study import Settings, Study
-from unseen.bench.suite import needs
-from unseen.bench.sweep import SweepCell
+from unseen.bench import walk as running
+from unseen.bench.prompts.adversary import Search, _difference, allowed, search, with_words, words_of
+from unseen.bench.prompts.rewording import neutral
+from unseen.bench.prompts.writer import PromptWriter, concept_kind
+from unseen.bench.run import load_suite, run
+from unseen.bench.study import Study
+from unseen.bench.walk import concepts_of, prompts_of, searched_words
 from unseen.diorama.world import captions
-from unseen.metrics.rates import Rate
 
 QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=1500)
 
@@ -41,11 +34,12 @@ def pipe():
 @pytest.fixture
 def study(tmp_path: Path, pipe, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Diorama's text encoder before a tiny video model with random weights."""
-    monkeypatch.setattr(attacks, "SEARCH", QUICK)
-    settings = Settings(
-        tmp_path / "out", concepts=("church",), methods=("safree",), clips=2, steps=1, attacks=True, progress=False
+    monkeypatch.setattr(running, "SEARCH", QUICK)
+    suite = load_suite("attacks").with_options(concepts=["church"], methods=["safree"], clips=2, steps=1)
+    suite = replace(
+        suite, reported=(), renders=False, timed=False, methods=(replace(suite.methods[0], settings=({},)),)
     )
-    return Study(settings, pipe=pipe, load=make_small_diorama, cache_folder=tmp_path / "clips")
+    return Study(suite, tmp_path / "out", pipe=pipe, load=make_small_diorama, clips=tmp_path / "clips", progress=False)
 
 
 def test_a_name_in_any_form_is_no_word_of_the_search() -> None:
@@ -80,7 +74,8 @@ def test_prompts_that_do_not_differ_are_refused(pipe) -> None:
 
 @pytest.mark.parametrize("key", [key for key in captions.KEYS if key != "plain"])
 def test_a_neutral_prompt_does_not_name_its_concept(key: str) -> None:
-    for prompt in phrased(PromptWriter("test"), key, "main", 6):
+    writer = PromptWriter("test")
+    for prompt in (writer.styled if concept_kind(key) == "style" else writer.single)(key, 6, role="target"):
         bare = neutral(prompt).text
         assert bare != prompt.text and not re.search(rf"(?<!\w){captions.main_name(key)}(?!\w)", bare, re.IGNORECASE)
 
@@ -108,65 +103,41 @@ def test_a_search_works_on_other_text_encoders() -> None:
     assert -1 <= found.cosine <= 1 and words[0] not in found.words
 
 
-def method(study: Study, name: str) -> compare.Compared:
-    one = Rate(1.0, 1.0, 1.0, 2, 1, 18)
-    best = Method(name, name, nullcontext, text_only=False)
-    return compare.Compared(name, "–", 1.0, SweepCell(0, 1.0, one, one, 1.0), np.ones((2, 9), bool), 1.0, best=best)
+ATTACKS = ("synonym", "periphrasis", "fr", "de", "es", "misspelt", "compared", "pair", "searched words")
 
 
 def test_every_attack_is_measured_before_and_after_and_words_are_searched_once(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = attack(study, "church", [method(study, "safree")])
-    assert [r.attack for r in found] == [*attacks._LABELS.values(), SEARCHED]
-    by_name = {r.attack: r for r in found}
-    assert all(len(r.prompts) == 2 and set(r.after) == {"safree"} for r in found)
-    assert all((r.after["safree"] == r.before).all() for r in found)  # this method changes nothing
-    main = phrased(PromptWriter("test"), "church", "main", 2)
-    assert [p.text for p in by_name["plain name"].prompts] == [p.text for p in main]
-    words = searched(study, "church")
-    for prompt, plain in zip(by_name[SEARCHED].prompts, main, strict=True):
-        assert prompt.text == with_words(neutral(plain).text, words.words) and prompt.seed == plain.seed
+    ran = run(study)
+    shown = ran.rows.where(measure="shown", role=ATTACKS)
+    assert {row.role for row in shown} == set(ATTACKS) and {row.split for row in shown} == {"test"}
+    counted = {
+        (role, method): len(shown.where(role=role, method=method)) for role in ATTACKS for method in ("none", "safree")
+    }
+    assert set(counted.values()) == {2}
+    words = searched_words(study, "church")
+    plain = PromptWriter("test").single("church", 2, role="target")
+    attacked = ran.concerned[0].prompts["test", "searched words"]
+    for prompt, own in zip(attacked, plain, strict=True):
+        assert prompt.text == with_words(neutral(own).text, words.words) and prompt.seed == own.seed
         assert not any(name.lower() in prompt.text.lower() for name in captions.names("church"))
-    texts = {p.text for r in found for p in r.prompts}
-    table = attack_table(study, found)
-    assert [row[0] for row in table.rows] == list(by_name) and table.columns[-1] == "safree"
-    assert " ".join(words.words) in table.note and f"{words.cosine:.2f}" in table.note
+    tables = {table.title: table for table in ran.tables}
+    table = tables["Attacks: church"]
+    assert [row[0] for row in table.rows] == ["target", *ATTACKS] and table.columns[-1] == "safree"
+    assert {row[1] for row in table.rows} == {2} and "Attacks: all concepts" in tables
+    [row] = tables["Attacks: the words that were searched for"].rows
+    assert row[0] == "church" and " ".join(words.words) in row[1] and row[2] == pytest.approx(words.cosine)
 
-    path = write_cells(study, {}, attacked=found)
-    with closing(sqlite3.connect(path)) as stored:
-        rows = stored.execute("SELECT attack, method, clips, before, after_high FROM attacks").fetchall()
-    assert [row[:3] for row in rows] == [(name, "safree", 2) for name in by_name]
-    assert [row[3] for row in rows] == [row[3].value for row in table.rows]
-    write_cells(study, {})
-    with closing(sqlite3.connect(path)) as stored:  # a comparison without attacks leaves none of an earlier one
-        assert stored.execute("SELECT count(*) FROM attacks").fetchone() == (0,)
-
-    monkeypatch.setattr(attacks, "search", None)  # nothing is searched or drawn again
+    monkeypatch.setattr(running, "search", None)  # nothing is searched or drawn again
     drawn = study.runner.drawn
-    assert {p.text for r in attack(study, "church", [method(study, "safree")]) for p in r.prompts} == texts
-    assert study.runner.drawn == drawn
+    assert list(run(study).rows) == list(ran.rows) and study.runner.drawn == drawn
 
 
 def test_styles_and_attributes_stand_beside_nothing(study: Study) -> None:
-    for key in ("burning", "inkwell"):
-        found = attack(study, key, [])
-        assert "beside another" not in {r.attack for r in found} and len(found) == len(attacks._LABELS)
-        assert sum(len(r.prompts) for r in found[1:]) == attack_clips(study, key)
-    assert attack_clips(study, "church") == attack_clips(study, "burning") + 2
-
-
-def test_attacks_are_counted_before_they_are_begun(study: Study) -> None:
-    without = Study(
-        replace(study.settings, attacks=False), pipe=study.pipe, load=make_small_diorama, detectors=study.detectors
-    )
-    assert needs(study).clips - needs(without).clips == 2 * attack_clips(study, "church")
-
-
-@pytest.mark.slow
-def test_a_comparison_can_end_with_attacks(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "GRID", {"safree": compare.GRID["safree"][:1]})
-    titles = [table.title for table in compare.evaluate_methods(study)]
-    assert titles.count("Methods: attacks on church") == 1 and titles[-1] == "Methods: CLEAR against the best other"
-    page = (study.settings.folder / "methods.html").read_text()
-    assert "attacks on church" in page and "church, attacked with searched words" in page
+    study.suite = replace(study.suite, concepts=("burning", "Tobias Inkwell", "church"))
+    everyone = concepts_of(study)
+    for one in everyone:
+        prompts_of(study, one, "test", study.suite.prompts, [other.key for other in everyone])
+        roles = {role for _, role in one.prompts}
+        assert ("pair" in roles) == (one.key == "church") and roles >= set(ATTACKS) - {"pair"}

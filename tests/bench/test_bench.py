@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,16 @@ pytest.importorskip("diffusers")
 from diffusers import WanPipeline
 from tiny import make_small_diorama
 
-from unseen.bench.attacks import neutral
-from unseen.bench.cache import BASE, ClipCache, weights_fingerprint
 from unseen.bench.card import measured_targets
-from unseen.bench.engines import Inline
-from unseen.bench.evaluate import _file_name
+from unseen.bench.clips import make as clip_making
+from unseen.bench.clips.engines import Inline
+from unseen.bench.clips.job import UNEDITED, Method, draw
+from unseen.bench.clips.make import Runner
+from unseen.bench.clips.store import ClipStore, weights_fingerprint
 from unseen.bench.fits import fit_with_control
 from unseen.bench.nearest import nearest_distances, training_clips
-from unseen.bench.phrasings import misspell, reworded
-from unseen.bench.prompts import (
+from unseen.bench.prompts.rewording import misspell, neutral, reworded
+from unseen.bench.prompts.writer import (
     PHRASINGS,
     SEEDS_PER_TEXT,
     Prompt,
@@ -43,16 +44,16 @@ from unseen.bench.prompts import (
     with_listed_synonyms,
 )
 from unseen.bench.readings import Readings, what_appears
-from unseen.bench.run import UNEDITED, Method, Runner, unchanged
-from unseen.bench.scores import aspect_kept, rate
-from unseen.bench.study import Settings
-from unseen.bench.tables import JUDGED_COLUMNS, Table, Target, judged, write_tables
-from unseen.diorama.model.pipeline import generate
+from unseen.bench.rows import Results, Row, Rows, Run
+from unseen.bench.views.query import excess, kept, paired, rate_of
 from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.scenes import Scene
+from unseen.errors import StoreError
+from unseen.metrics import rates
 from unseen.prompts.writer import write_prompts
 
-CALL = {"num_inference_steps": 1, "height": 32, "width": 32, "num_frames": 5, "guidance_scale": 2.0}
+CALL = {"num_inference_steps": 1, "height": 32, "width": 32, "num_frames": 5, "guidance_scale": 2.0,
+        "max_sequence_length": 32}  # fmt: skip
 SCENE = Scene(("french_horn",), "meadow", "left")
 
 
@@ -72,12 +73,12 @@ class Counting:
         if self.limit is not None and len(self.drawn) >= self.limit:
             raise KeyboardInterrupt
         self.drawn += zip(prompts, seeds, strict=True)
-        return generate(pipe, prompts, seeds, batch_size=batch_size, **CALL)
+        return draw(pipe, prompts, seeds, batch_size=batch_size, call=CALL)
 
 
-def runner(pipe: Any, folder: Path, counting: Counting, fingerprint: str = "p") -> Runner:
-    cache = ClipCache(folder, pipe_fingerprint=fingerprint, call=CALL)
-    return Runner(pipe, cache, Inline(pipe, counting), max_sequence_length=32, batch_size=2, progress=False)
+def runner(pipe: Any, folder: Path, counting: Counting, weights: str = "p") -> Runner:
+    store = ClipStore(folder, weights=weights, call=CALL)
+    return Runner(pipe, store, Inline(pipe, counting), CALL, batch_size=2, progress=False)
 
 
 def asked(*texts: str) -> list[Prompt]:
@@ -85,7 +86,7 @@ def asked(*texts: str) -> list[Prompt]:
 
 
 @contextmanager
-def halved_on_horns(pipe: Any):
+def scaled_on_horns(factor: float, pipe: Any):
     """An edit that touches only prompts with the word "horn"."""
     horn = pipe.tokenizer.convert_tokens_to_ids("horn")
     seen: dict[str, torch.Tensor] = {}
@@ -96,7 +97,7 @@ def halved_on_horns(pipe: Any):
     def edit(module: Any, args: Any, output: Any) -> Any:
         hidden = output[0] if isinstance(output, tuple) else output
         hit = (seen["ids"] == horn).any(1)[:, None, None]
-        changed = torch.where(hit, hidden * 0.5, hidden)
+        changed = torch.where(hit, hidden * factor, hidden)
         return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
     handles = [
@@ -110,6 +111,7 @@ def halved_on_horns(pipe: Any):
             handle.remove()
 
 
+halved_on_horns, quartered_on_horns = (partial(scaled_on_horns, factor) for factor in (0.5, 0.25))
 HALVED = Method("halved", "halved-1", halved_on_horns)
 
 
@@ -141,7 +143,7 @@ def test_a_batch_that_was_kept_in_part_is_drawn_whole_as_it_was_before(pipe: Wan
     prompts = asked("a horn", "a cat", "a bus")
     run = runner(pipe, tmp_path, Counting())
     first = run.clips(prompts).frames
-    lost = run.cache.address("a cat", 1, BASE)
+    [lost] = run.names(prompts[1:2])
     (path,) = tmp_path.rglob(f"{lost}.npz")
     path.unlink()
     again = Counting()
@@ -171,7 +173,7 @@ def test_only_prompts_that_the_method_changes_are_drawn_again(pipe: WanPipeline,
     assert same == [False, True, False, True]
 
 
-def test_an_edit_of_the_empty_prompt_leaves_no_clip_as_it_was(pipe: WanPipeline) -> None:
+def test_an_edit_of_the_empty_prompt_leaves_no_clip_as_it_was(pipe: WanPipeline, tmp_path: Path) -> None:
     @contextmanager
     def everything(pipe: Any):
         handle = pipe.text_encoder.embeddings.register_forward_hook(lambda m, a, out: out * 1.5)
@@ -180,21 +182,54 @@ def test_an_edit_of_the_empty_prompt_leaves_no_clip_as_it_was(pipe: WanPipeline)
         finally:
             handle.remove()
 
-    assert not unchanged(pipe, Method("all", "all", everything), ["a cat"], max_sequence_length=32).any()
-    assert unchanged(pipe, UNEDITED, ["a cat"], max_sequence_length=32).all()
+    run = runner(pipe, tmp_path, Counting())
+    assert not run.unchanged(["a cat"], Method("all", "all", everything)).any()
+    assert run.unchanged(["a cat"], UNEDITED).all()
 
 
-def test_the_address_of_a_clip_changes_with_everything_that_shapes_it(tmp_path: Path) -> None:
-    cache = ClipCache(tmp_path, pipe_fingerprint="p", call=CALL)
-    others = [
-        cache.address("b", 1, "base"),
-        cache.address("a", 2, "base"),
-        cache.address("a", 1, "eraser"),
-        ClipCache(tmp_path, pipe_fingerprint="q", call=CALL).address("a", 1, "base"),
-        ClipCache(tmp_path, pipe_fingerprint="p", call={**CALL, "guidance_scale": 3.0}).address("a", 1, "base"),
-    ]
-    own = cache.address("a", 1, "base")
-    assert own == cache.address("a", 1, "base") and len({own, *others}) == 6
+def test_the_name_of_a_clip_changes_with_everything_that_shapes_it(
+    pipe: WanPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def name(weights: str = "p", call: dict[str, Any] = CALL, given: str = "a", seed: int = 1) -> str:
+        return ClipStore(tmp_path, weights=weights, call=call).name(given, seed)
+
+    own = name()
+    others = [name("q"), name(call={**CALL, "guidance_scale": 3.0}), name(given="b"), name(seed=2)]
+    assert own == name() and len({own, *others}) == 5
+    monkeypatch.setattr("torch.__version__", "0.0")
+    assert name() != own
+
+
+def test_a_clip_is_named_by_what_the_denoiser_is_given_not_by_what_a_method_calls_itself(
+    pipe: WanPipeline, tmp_path: Path
+) -> None:
+    prompts, counting = asked("a horn", "a cat"), Counting()
+    run = runner(pipe, tmp_path, counting)
+    run.clips(prompts, HALVED)
+    renamed = Method("other", "other-key", halved_on_horns)
+    assert run.names(prompts, renamed) == run.names(prompts, HALVED)
+    drawn = len(counting.drawn)
+    run.clips(prompts, renamed)
+    assert len(counting.drawn) == drawn
+    # the code of the method changes and its key does not: a new process sees other embeddings, and so other clips
+    again = runner(pipe, tmp_path, counting)
+    changed = Method("halved", HALVED.key, quartered_on_horns)
+    names = again.names(prompts, changed)
+    assert names[0] not in run.names(prompts, HALVED) and names[1] == run.names(prompts)[1]
+    again.clips(prompts, changed)
+    assert len(counting.drawn) == drawn + 1
+
+
+def test_what_acts_in_the_denoiser_is_named_by_its_key_and_its_code_too(
+    pipe: WanPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, prompts = runner(pipe, tmp_path, Counting()), asked("a cat")
+    inside = Method("uce", "key", nullcontext, text_only=False)
+    base, first = run.names(prompts), run.names(prompts, inside)
+    assert base != first and not run.unchanged(prompts, inside).any()
+    assert run.names(prompts, Method("uce", "other", nullcontext, text_only=False)) != first
+    monkeypatch.setattr(clip_making, "acting_code", lambda: "changed")
+    assert run.names(prompts, inside) != first and run.names(prompts) == base
 
 
 def test_one_changed_bit_in_a_weight_changes_the_fingerprint(pipe: WanPipeline) -> None:
@@ -212,7 +247,7 @@ def test_one_changed_bit_in_a_weight_changes_the_fingerprint(pipe: WanPipeline) 
 def test_every_process_gives_a_pipeline_the_same_fingerprint() -> None:
     code = (
         "from types import SimpleNamespace as S\n"
-        "from unseen.bench.cache import weights_fingerprint\n"
+        "from unseen.bench.clips.store import weights_fingerprint\n"
         "from unseen.diorama.model.networks import build_scheduler, build_vae\n"
         "import torch; torch.manual_seed(0)\n"
         "print(weights_fingerprint(S(components={'scheduler': build_scheduler('wan'), 'vae': build_vae('wan')})))"
@@ -228,7 +263,7 @@ def test_every_process_gives_a_pipeline_the_same_fingerprint() -> None:
 
 
 def test_a_damaged_file_counts_as_missing_and_a_half_written_one_never_appears(tmp_path: Path) -> None:
-    cache = ClipCache(tmp_path, pipe_fingerprint="p", call={})
+    cache = ClipStore(tmp_path, weights="p", call={})
     clip = np.arange(5 * 4 * 4 * 3, dtype=np.uint8).reshape(5, 4, 4, 3)
     cache.save("abc", clip)
     assert np.array_equal(cache.load("abc"), clip)
@@ -351,11 +386,6 @@ def test_a_training_clip_is_drawn_again_wherever_the_count_ends() -> None:
     assert np.array_equal(few, more[:2]) and few.shape == (2, scenes.FRAMES, scenes.SIZE, scenes.SIZE, 3)
 
 
-def test_tables_of_both_models_have_names_of_their_own(tmp_path: Path) -> None:
-    names = {_file_name("objects", Settings(tmp_path, model=which)) for which in ("wan", "cogvideox")}
-    assert names == {"objects-test-default-0", "objects-test-default-0-cogvideox"}
-
-
 def test_the_companion_is_named_and_may_stand_on_either_side() -> None:
     prompts = PromptWriter("test").pairs("church", 40)
     assert {p.scene.subjects.index("church") for p in prompts} == {0, 1}
@@ -428,19 +458,35 @@ def test_what_appears_needs_both_detectors() -> None:
     ]
 
 
-def test_kept_backgrounds_count_only_prompts_that_say_them() -> None:
-    prompts = [replace(p, said=frozenset(said)) for p, said in zip(asked("a", "b"), ({"background"}, ()), strict=True)]
-    subject = np.zeros((2, 3, 3))
-    wrong = np.tile(np.eye(5)[1], (2, 3, 1))
-    wrong[0] = np.eye(5)[0]  # only the prompt that leaves it open lost the meadow
-    share = aspect_kept(readings(prompts, subject, wrong), readings(prompts, subject), "background")
-    assert share is not None and (share.value, share.clips) == (1.0, 1)
+def rows_of(hits: np.ndarray, prompts: list[Prompt], **said: Any) -> Rows:
+    return Rows(
+        Row("shown", float(hit.mean()), prompt=p.text, noise=p.seed, frames=len(hit), place=place, **said)
+        for place, (hit, p) in enumerate(zip(hits, prompts, strict=True))
+    )
 
 
 def test_a_rate_counts_frames_and_knows_its_clips() -> None:
     hits = np.asarray([[True, True, False], [False, False, False]])
-    found = rate(hits, asked("a", "b"))
+    found = rate_of(rows_of(hits, asked("a", "b")))
     assert found.value == pytest.approx(1 / 3) and found.clips == 2 and found.low <= found.value <= found.high
+    assert found.frames == 6
+    assert rate_of(rows_of(hits, asked("a", "b")), "videos").value == 0.5
+
+
+def test_rows_say_what_the_arrays_of_hits_would() -> None:
+    rng = np.random.default_rng(0)
+    prompts = PromptWriter("test").single("church", 40, role="target")
+    before, after = rng.random((40, 9)) < 0.9, rng.random((40, 9)) < 0.3
+    texts, seeds = [p.text for p in prompts], [p.seed for p in prompts]
+    rows = Rows([*rows_of(before, prompts), *rows_of(after, prompts, method="clear")])
+    early, late = rows.where(method="none"), rows.where(method="clear")
+    assert rate_of(late) == rates.rate(after, texts, seeds)
+    assert (
+        rate_of(late, "videos", mostly=True).value == rates.rate(after, texts, seeds, unit="videos", at_least=0.5).value
+    )
+    assert kept(late, early) == rates.ratio(after, before, texts, seeds)
+    assert paired(late, early) == rates.paired(after, before, texts, seeds)
+    assert excess(late, early, 0.01).value == rates.excess(after, before, texts, seeds, floor=0.01).value
 
 
 def test_a_copied_clip_is_found_at_distance_zero() -> None:
@@ -454,15 +500,18 @@ def test_a_copied_clip_is_found_at_distance_zero() -> None:
 
 
 def test_the_card_repeats_the_targets_that_were_measured(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="unseen evaluate picture"):
-        measured_targets(tmp_path, "picture")
-    rows = (judged("subject shown", 30, 0.5, Target(0.92), 0.002), judged("motion right", 28, 0.91, Target(0.9)))
-    write_tables([Table("Picture: targets", JUDGED_COLUMNS, rows)], tmp_path, "picture")
-    (tmp_path / "picture.json").write_text(json.dumps({"pipeline_sha256": "ab", "settings": {"split": "test"}}))
-    card = measured_targets(tmp_path, "picture")
-    assert card["pipeline_sha256"] == "ab"
-    assert [(row["measured"], row["value"], row["verdict"]) for row in card["targets"]] == [
-        ("subject shown", "0.5", "MISSED"),
-        ("motion right", "0.91", "met"),
-    ]
-    assert "detector floor" not in card["targets"][1]
+    with pytest.raises(StoreError, match="unseen evaluate NAME"):
+        measured_targets(tmp_path)
+    prompts = [replace(p, seed=place) for place, p in enumerate(asked(*(f"{n} horns" for n in range(30))))]
+    hits = np.arange(30)[:, None] < np.full(9, 15)
+    rows = rows_of(hits, prompts, role="target", kind="object", concept="church", looked_for="church", floor=0.002)
+    moved = [replace(row, measure="motion", value=1.0, frames=1, floor=None) for row in rows]
+    Results(tmp_path).add(Run("picture", "wan", 0, "ab", {"suite": {"split": "test"}}, 1.0), [*rows, *moved])
+    card = measured_targets(tmp_path)
+    assert card["pipeline_sha256"] == "ab" and card["settings"] == {"model": "wan", "split": "test"}
+    told = {row["measured"]: (row["value"], row["verdict"].split(" (")[0]) for row in card["targets"]}
+    assert told["subject shown, over subjects"] == ("0.5", "MISSED")
+    assert told["motion right (clips)"] == ("1.0", "met")
+    by_name = {row["measured"]: row for row in card["targets"]}
+    assert by_name["lowest subject: church"]["detector floor"] == "0.002"
+    assert "detector floor" not in by_name["motion right (clips)"]

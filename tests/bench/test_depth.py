@@ -44,11 +44,3 @@ def test_only_captions_by_name_say_the_name(key):
 
 def test_the_same_captions_come_again():
     assert depth.sample("owl", "synonym", "test", 5) == depth.sample("owl", "synonym", "test", 5)
-
-
-def test_concepts_of_every_kind_are_probed():
-    kinds = {
-        "style" if key in scenes.STYLES else "attribute" if key in scenes.ATTRIBUTES else
-        "identity" if key in scenes.CHARACTERS else "object" for key in depth.CONCEPTS
-    }  # fmt: skip
-    assert kinds == {"style", "attribute", "identity", "object"}

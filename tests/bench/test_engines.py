@@ -22,23 +22,25 @@ from conftest import make_eraser
 from tiny import make_wan
 
 from unseen.baselines import BASELINES
-from unseen.bench.cache import ClipCache, weights_fingerprint
-from unseen.bench.engines import ENGINES, Inline, Job, open_engine
-from unseen.bench.processes import Processes
-from unseen.bench.prompts import Prompt
-from unseen.bench.run import UNEDITED, Method, Runner
-from unseen.bench.workers import DEATHS, Pool, Recipe
-from unseen.cli import parser
-from unseen.diorama.model.pipeline import generate
+from unseen.bench.clips.engines import ENGINES, Inline, open_engine
+from unseen.bench.clips.job import UNEDITED, Job, Method
+from unseen.bench.clips.job import draw as draw_clips
+from unseen.bench.clips.make import Runner
+from unseen.bench.clips.processes import Processes
+from unseen.bench.clips.store import ClipStore, weights_fingerprint
+from unseen.bench.clips.workers import DEATHS, Pool, Recipe
+from unseen.bench.prompts.writer import Prompt
+from unseen.cli import measure
 from unseen.diorama.world.scenes import Scene
 from unseen.errors import EngineError, GuidanceNeededError
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed; `make test-ray` installs it"
 )
-CALL = {"num_inference_steps": 2, "height": 32, "width": 32, "num_frames": 5, "guidance_scale": 2.0}
+CALL = {"num_inference_steps": 2, "height": 32, "width": 32, "num_frames": 5, "guidance_scale": 2.0,
+        "max_sequence_length": 16}  # fmt: skip
 TEXTS = ("a zeppelin near the river", "a red chair", "a dog in the garden", "a zeppelin and a wolf", "a lemon")
-draw = partial(generate, **CALL)
+draw = partial(draw_clips, call=CALL)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +65,8 @@ def methods(pipe: Any) -> list[Method]:
 
 
 def runner(pipe: Any, folder: Path, engine: Any) -> Runner:
-    cache = ClipCache(folder, pipe_fingerprint="p", call=CALL)
-    return Runner(pipe, cache, engine, max_sequence_length=16, batch_size=2, progress=False)
+    store = ClipStore(folder, weights="p", call=CALL)
+    return Runner(pipe, store, engine, CALL, batch_size=2, progress=False)
 
 
 def prompts() -> list[Prompt]:
@@ -98,7 +100,7 @@ def local_processes(recipe: Recipe) -> Iterator[Pool]:
 def local_ray(recipe: Recipe) -> Iterator[Pool]:
     import ray
 
-    from unseen.bench.on_ray import OnRay
+    from unseen.bench.clips.on_ray import OnRay
 
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv(
@@ -177,7 +179,7 @@ def test_an_idle_worker_that_died_is_replaced(recipe: Recipe, pipe: Any, expecte
 
 
 def unguided(pipe: Any, texts: list[str], seeds: list[int], **options: Any) -> Any:
-    return draw(pipe, texts, seeds, guidance_scale=1.0, **options)
+    return draw_clips(pipe, texts, seeds, call={**CALL, "guidance_scale": 1.0}, **options)
 
 
 def test_an_error_in_a_worker_is_the_one_that_drawing_here_would_raise(recipe: Recipe, pipe: Any) -> None:
@@ -218,7 +220,7 @@ def test_closing_the_drawing_ends_its_workers(recipe: Recipe) -> None:
 
 
 def test_the_command_line_offers_all_engines(pipe: Any, recipe: Recipe) -> None:
-    assert parser.ENGINES == ENGINES
+    assert measure.ENGINES == ENGINES
     with pytest.raises(ValueError, match="no engine 'threads'; choose among inline, processes, ray"):
         open_engine("threads", pipe, recipe, 2)
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unseen.bench.charts import interval_chart, line_chart
-from unseen.bench.media import contact_sheet, side_by_side, webp_data_uri, write_gif, write_mp4
-from unseen.bench.report import PairGroup, Report, ShownPair
-from unseen.bench.tables import (
+from unseen.bench.views.charts import interval_chart, line_chart
+from unseen.bench.views.media import contact_sheet, side_by_side, webp_data_uri, write_gif, write_mp4
+from unseen.bench.views.report import PairGroup, Report, ShownPair
+from unseen.bench.views.tables import (
     JUDGED_COLUMNS,
     Count,
     Measure,
@@ -97,7 +97,7 @@ def test_what_is_missed_or_undecided_is_named_with_its_number_and_what_is_met_is
     )
     columns = ("what", "first", "difference", "target", "met")
     target = Target(0.02, at_least=False)
-    other = Table("T", columns, (("x", after, 0.5, target, target.verdict(0.5)),), "", "difference")
+    other = Table("T", columns, (("x", after, 0.5, target, target.verdict(0.5)),), "")
     assert not_met([other]) == ["T, x: 50 %, target ≤ 2 %"]
     assert not_met([Table("T", ("what", "kB", "met"), (("x", 3, False), ("y", 2, True)))]) == ["T, x: kB 3"]
     kept = judged("others", 40, rate(np.ones((400, 9)), range(400), range(400)), Target(0.98))
@@ -214,5 +214,7 @@ def test_a_contact_sheet_has_a_row_per_pair() -> None:
 def test_tables_are_written_as_one_markdown_file_and_a_csv_each(tmp_path: Path, table: Table) -> None:
     other = Table("Second", ("a",), ((1,),))
     paths = write_tables([table, other], tmp_path, "objects")
-    assert [p.name for p in paths] == ["objects.md", "objects-erased-kept.csv", "objects-second.csv"]
+    assert [p.name for p in paths] == [
+        "objects.md", "objects-erased-kept.csv", "objects-erased-kept.tex", "objects-second.csv", "objects-second.tex",
+    ]  # fmt: skip
     assert paths[0].read_text(encoding="utf-8").count("###") == 2

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from unseen.bench.crafted import crafted_erasers, main, mutated_files, outcomes
-from unseen.bench.flaws import FLAWS
+from unseen.bench.ways.crafted.__main__ import crafted_erasers, main, mutated_files, outcomes
+from unseen.bench.ways.crafted.flaws import FLAWS
 
 
 @pytest.mark.parametrize("seed", [1, 2])

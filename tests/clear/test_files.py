@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from unseen import ClearEraser, DamagedFileError
-from unseen.bench.planted import sound_parts
+from unseen.bench.ways.crafted.planted import sound_parts
 from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE
 from unseen.files import MAX_JSON, write_pair
 

@@ -52,7 +52,7 @@ def test_no_other_name_of_an_evaluation_split_is_in_the_retain_bank(split):
 
 
 def test_names_listed_for_a_fit_are_none_that_are_measured() -> None:
-    from unseen.bench.phrasings import listed
+    from unseen.bench.prompts.rewording import listed_names as listed
 
     for key in (*scenes.OBJECTS, *scenes.NEIGHBOURS):
         measured = {

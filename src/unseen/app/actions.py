@@ -209,7 +209,7 @@ def neighbour_prompts(model: Model, concept: Concept) -> list[str]:
     """Prompts about what is easily confused with a concept and has to stay: from Diorama's world where it knows the
     concept, else prompts that the fit is to leave alone."""
     if model.is_diorama:
-        from unseen.bench.demo import neighbours_of
+        from unseen.bench.prompts.recipes import neighbours_of
         from unseen.diorama.world import captions
 
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from unseen.app.actions import Comparison, Token
-from unseen.bench.media import enlarge, webp_data_uri, write_mp4
+from unseen.bench.views.media import enlarge, webp_data_uri, write_mp4
 from unseen.clear.search import Progress
 from unseen.encoder.layers import layer_name
 
@@ -150,7 +150,7 @@ def framed(page: str, title: str) -> str:
 def save_pair(found: Comparison, folder: Path) -> Path:
     """Before and after side by side as MP4 in `folder`; returns its path."""
     from unseen.bench.draw import slug
-    from unseen.bench.media import side_by_side
+    from unseen.bench.views.media import side_by_side
 
     target = folder / f"{slug(found.prompt)}-{found.seed}.mp4"
     write_mp4(target, side_by_side(_at_page_size(found.before), _at_page_size(found.after)))

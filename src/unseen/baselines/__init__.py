@@ -8,6 +8,7 @@ from __future__ import annotations
 from .base import Baseline as Baseline
 from .base import FittedBaseline as FittedBaseline
 from .blocklist import BLOCKLIST
+from .cgce import CGCE
 from .concept_steerer import CONCEPT_STEERER
 from .negative_prompt import NEGATIVE_PROMPT
 from .none import NONE
@@ -21,6 +22,6 @@ BASELINES_VERSION = 1
 
 BASELINES = {
     method.name: method
-    for method in (NONE, BLOCKLIST, NEGATIVE_PROMPT, SAFREE, VIDEO_ERASER, T2V_UNLEARNING, CONCEPT_STEERER, UCE)
+    for method in (NONE, BLOCKLIST, NEGATIVE_PROMPT, SAFREE, VIDEO_ERASER, T2V_UNLEARNING, CONCEPT_STEERER, CGCE, UCE)
 }
 """By name. CLEAR itself is `unseen.fit`."""

@@ -9,31 +9,40 @@ The card is a copy of what `unseen evaluate picture` measured; nothing is typed.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from pathlib import Path
 from typing import Any
 
+from unseen.bench.rows import load
+from unseen.bench.suite import read_suite
+from unseen.bench.views.tables import Estimate, cell_text
+from unseen.bench.views.view import tables_of
 from unseen.diorama.stored import WEIGHTS, write_card
 
 CARD = {"wan": "picture.json", "cogvideox": "picture_cogvideox.json"}
 """By model."""
+SUITE = "picture"
 
 
-def measured_targets(folder: Path, name: str) -> dict[str, Any]:
-    """The targets of the evaluation called `name` in `folder`, and the pipeline that they are about.
+def measured_targets(folder: Path) -> dict[str, Any]:
+    """The targets of the last run of the suite "picture" in `folder`, and the pipeline that they are about.
 
     Raises:
-        FileNotFoundError: that evaluation has not been run, or not to its end.
+        StoreError: that suite has not been run, or not to its end.
     """
-    facts, table = folder / f"{name}.json", folder / f"{name}-picture-targets.csv"
-    for path in (facts, table):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing; run `unseen evaluate picture --out {folder}` first.")
-    measured = json.loads(facts.read_text(encoding="utf-8"))
-    with table.open(encoding="utf-8", newline="") as lines:
-        rows = [{key: value for key, value in row.items() if value not in ("", "–")} for row in csv.DictReader(lines)]
-    return {"pipeline_sha256": measured["pipeline_sha256"], "settings": measured["settings"], "targets": rows}
+    results = load(folder)
+    rows = results.rows(suite=SUITE)
+    run = [run for run in results.runs().values() if run.suite == SUITE][-1]
+    table = next(tables_of(read_suite(SUITE).tables, rows, ()))
+    kept = []
+    for row in table.rows:
+        cells = dict(zip(table.columns, row, strict=True))
+        value = cells["value"]
+        ends = {"value": value.value, "value low": value.low, "value high": value.high}
+        said = {name: cell_text(cells[name]) for name in ("measured", "clips", "target", "verdict")}
+        floor = {} if cells["detector floor"] is None else {"detector floor": str(cells["detector floor"])}
+        numbers = {name: str(end) for name, end in ends.items()} if isinstance(value, Estimate) else {}
+        kept.append({**said, **numbers, **floor})
+    return {"pipeline_sha256": run.weights, "settings": {"model": run.model, **run.facts["suite"]}, "targets": kept}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,12 +50,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--from", dest="folder", type=Path, default=Path("runs/evaluate"), help="the evaluation's --out"
     )
-    parser.add_argument("--name", default="picture-test-default-0", help="which evaluation (default: %(default)s)")
     options = parser.parse_args(argv)
-    card = measured_targets(options.folder, options.name)
+    card = measured_targets(options.folder)
     path = WEIGHTS / CARD[card["settings"]["model"]]
     write_card(path, card)
-    print(f"targets of {options.name} in {path}")
+    print(f"targets of the picture in {path}")
 
 
 if __name__ == "__main__":

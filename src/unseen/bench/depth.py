@@ -15,32 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unseen.bench.methods import Concerned
+from unseen.bench.rows import Row
 from unseen.bench.study import Study
-from unseen.bench.tables import Measure, Table
 from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.sampling import sample_scene
 from unseen.diorama.world.scenes import Scene
 from unseen.encoder.activations import encode_by_length
-from unseen.encoder.layers import layer_name, num_blocks
-from unseen.metrics import intervals
-from unseen.metrics.intervals import Levels
+from unseen.encoder.layers import num_blocks
 from unseen.pipelines import text_path
 
-CONCEPTS = (
-    *("golf_ball", "parachute", "tench", "english_springer", "windmill", "owl"),
-    *("maple_thorn", "sable_finch", "harbor", "ember", "wounded", "armed"),
-)
-"""Twelve, of every kind."""
 KINDS = ("main", "synonym", "periphrasis", "indirect")
 LEARNED, ASKED = 160, 60
 """Captions with a concept to learn from, and of each kind to be asked about; as many without it."""
 RIDGE = 0.1
 """Weight of the probe's penalty, relative to the features' variance."""
-READ = (
-    " The probe has not seen this wording, but the text encoder has: it was trained on the phrases of all splits, and "
-    "to find captions of the same scene alike. So this says where meaning is built, not how well it carries over."
-)
-"""What a reader has to know of Diorama-CogVideoX's T5."""
 SEED = 90_000_000
 """Scenes from here on are seen by no training."""
 
@@ -128,39 +117,12 @@ def separability(study: Study, key: str) -> np.ndarray:
     return areas
 
 
-def _mean(values: np.ndarray) -> Measure:
-    """Mean over concepts with a 95 % interval."""
-    return Measure(*(float(end) for end in intervals.mean(values, Levels.of(range(len(values))))))
-
-
-def evaluate_depth(study: Study) -> Iterator[Table]:
-    """How well concepts are told apart after each layer, and where each is told apart best."""
-    keys = tuple(captions.key_of(name) for name in study.settings.concepts) or CONCEPTS
-    areas = np.stack([separability(study, key) for key in keys])
+def depth(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """How well each concept is told from others after each layer, by its name and in other words."""
     layers = range(num_blocks(text_path(study.pipe).encoder))
-    said = {"main": "by name", "synonym": "by synonym", "periphrasis": "described", "indirect": "by what it does"}
-    yield Table(
-        f"How well a concept is told from others after each layer ({study.settings.model})",
-        ("layer", *(said[kind] for kind in KINDS)),
-        tuple((layer_name(layer), *(_mean(areas[:, layer, i]) for i in range(len(KINDS)))) for layer in layers),
-        note=(
-            f"Area under the ROC curve of a linear probe, 0.5 is chance; mean over {len(keys)} concepts with a 95 % "
-            f"interval over these. Learned from {2 * LEARNED} captions in fit wording, asked about {2 * ASKED} in test "
-            "wording for each column. No clip is generated." + (READ if study.settings.model == "cogvideox" else "")
-        ),
-    )
-    yield Table(
-        "Each concept: the layer after which it is told apart best in other words, and what is lost at the others",
-        ("concept", "best layer", "there", "first layer", "last layer"),
-        tuple(
-            (
-                captions.main_name(key),
-                layer_name(int(words.argmax())),
-                round(float(words.max()), 3),
-                round(float(words[0]), 3),
-                round(float(words[-1]), 3),
-            )
-            for key, words in zip(keys, areas[:, :, 1:].mean(-1), strict=True)
-        ),
-        note="Mean of the three columns that do not say the name. Chosen and read on the same captions, so generous.",
-    )
+    for one in concerned:
+        areas = separability(study, one.key)
+        for layer in layers:
+            for column, kind in enumerate(KINDS):
+                yield Row("told apart", float(areas[layer, column]), role=kind, layer=layer,
+                          prompt=one.common()["concept"], **one.common())  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from unseen import attach
-from unseen.bench.media import contact_sheet, enlarge, side_by_side, write_gif, write_mp4
+from unseen.bench.views.media import contact_sheet, enlarge, side_by_side, write_gif, write_mp4
 from unseen.diorama.model.pipeline import GENERATION, as_uint8
 
 _ENLARGED_SIDE = 288

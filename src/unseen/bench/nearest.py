@@ -8,24 +8,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from unseen.bench.run import Clips
-from unseen.bench.study import Study
-from unseen.bench.tables import Table
 from unseen.diorama.stored import to_uint8
 from unseen.diorama.training.clips import Plan, compose_clips, plan_clips
 from unseen.diorama.training.layers import LAYER_SEED, LayerRows, Layers, layer_rows
-from unseen.diorama.world.render import PHASES, draw_sprite, draw_stage, render
+from unseen.diorama.world.render import PHASES, draw_sprite, draw_stage
 from unseen.diorama.world.scenes import ATTRIBUTE_OF
 
 POOL_CLIPS = 2048
-_QUICK_POOL = 64
+QUICK_POOL = 64
 _GRID = 16
 """Candidates are looked up on frames averaged to 16 × 16 pixels; the distance itself is taken at full size."""
 _CANDIDATES = 8
 INDIVIDUALS = 96
 """Of each subject in the layers that the committed weights were trained on (`unseen train layers --individuals`)."""
 _BATCH = 64
-_RENDER_SEED = 77_000_000
 
 
 def _small(clips: np.ndarray) -> np.ndarray:
@@ -70,22 +66,4 @@ def nearest_distances(clips: np.ndarray, references: np.ndarray) -> np.ndarray:
             min(float(np.sqrt(((clip.astype(np.float32) - references[k]) ** 2).mean())) for k in row)
             for clip, row in zip(clips, near, strict=True)
         ]
-    )
-
-
-def nearest_table(study: Study, clips: Clips) -> Table:
-    """Distances of generated clips, and of fresh renders of the same scenes, to the nearest of some training clips."""
-    references = training_clips(_QUICK_POOL if study.settings.quick else POOL_CLIPS, progress=study.settings.progress)
-    fresh = np.stack([render(p.scene, _RENDER_SEED + place) for place, p in enumerate(clips.prompts)])
-    rows = []
-    for label, frames in (("generated, never trained on", clips.frames), ("fresh renders of the same scenes", fresh)):
-        distances = nearest_distances(frames, references)
-        low, median = float(distances.min()), float(np.median(distances))
-        rows.append((label, len(distances), low, float(np.quantile(distances, 0.05)), median))
-    return Table(
-        "Picture: distance to the nearest training clip",
-        ("clips of", "clips", "smallest", "5 % quantile", "median"),
-        tuple(rows),
-        f"Root mean square difference in levels of 255, to the nearest of {len(references)} training clips. Clips "
-        "copied from training would lie much nearer than fresh renders do.",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from unseen.bench.tables import Estimate, percent
+from collections.abc import Mapping
+
+from unseen.bench.views.tables import Estimate, percent
 
 SHOWN_AT_ALL = 0.3
 """Below this rate before, there is too little to erase."""
@@ -51,7 +53,7 @@ _MEANS = {
 }
 
 
-def paragraph(name: str, clips: int, before: Estimate, after: Estimate, kept: dict[str, Estimate | None]) -> str:
+def paragraph(name: str, clips: int, before: Estimate, after: Estimate, kept: Mapping[str, Estimate | None]) -> str:
     """What came out: how often the concept is shown, what that means, and how much of other things is kept.
 
     `kept` has, by what is to stay ("neighbours"), its rate after as a share of that before.

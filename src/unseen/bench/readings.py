@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from unseen.bench.prompts import Prompt
-from unseen.bench.run import Clips
+from unseen.bench.clips.make import Clips
+from unseen.bench.prompts.writer import Prompt
 from unseen.diorama.detector.detector import Detector, claims, similarity_logits
 from unseen.diorama.world import scenes
 from unseen.metrics.replacement import Reading, outcomes
@@ -35,7 +35,7 @@ class Readings:
                 return self.read[name][..., keys.index(key)] >= 0.5
         raise ValueError(f"The detector does not read {key!r}.")
 
-    def _each(self, keys: Sequence[str]) -> np.ndarray:
+    def each(self, keys: Sequence[str]) -> np.ndarray:
         """`shows` of one key per clip."""
         answers = {key: self.shows(key) for key in set(keys)}
         frames = next(iter(self.read.values())).shape[1]
@@ -50,19 +50,19 @@ class Readings:
         )
         if any("" in side for side in pairs):
             raise ValueError("A prompt about an empty scene asks for no subject.")
-        return self._each(pairs[0]) & self._each(pairs[1])
+        return self.each(pairs[0]) & self.each(pairs[1])
 
     def asked_background(self) -> np.ndarray:
         """Frames with the background of their prompt."""
-        return self._each([p.scene.background for p in self.prompts])
+        return self.each([p.scene.background for p in self.prompts])
 
     def asked_style(self) -> np.ndarray:
         """Frames in the style of their prompt."""
-        return self._each([p.scene.style for p in self.prompts])
+        return self.each([p.scene.style for p in self.prompts])
 
     def companion(self) -> np.ndarray:
         """Frames of two-subject prompts that show the subject beside the prompt's `key`."""
-        return self._each([next(s for s in p.scene.subjects if s != p.key) for p in self.prompts])
+        return self.each([next(s for s in p.scene.subjects if s != p.key) for p in self.prompts])
 
     def both_in_place(self) -> np.ndarray:
         """Frames of two-subject prompts with the first subject in the left half and the second in the right."""
@@ -76,11 +76,11 @@ class Readings:
 
     def carrier(self) -> np.ndarray:
         """Frames that show the prompt's (first) subject, with its attribute or without."""
-        return self._each([p.scene.subjects[0] for p in self.prompts])
+        return self.each([p.scene.subjects[0] for p in self.prompts])
 
     def asked_attribute(self) -> np.ndarray:
         """Frames that show the attribute their prompt is about."""
-        return self._each([p.key for p in self.prompts])
+        return self.each([p.key for p in self.prompts])
 
     def face(self) -> np.ndarray:
         """Frames that show a person's face."""

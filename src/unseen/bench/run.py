@@ -1,186 +1,192 @@
-"""From prompts to clips: base videos shared by all methods, erased ones only where the erasure changes the encoding."""
+"""Run a suite: rows first (`unseen.bench.walk`), then its tables, which are asked of the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from tqdm import tqdm
-
-import unseen
-from unseen.bench.cache import BASE, ClipCache, digest
-from unseen.bench.engines import Engine, Job
-from unseen.bench.prompts import Prompt
-from unseen.clear.eraser import ClearEraser
-from unseen.runtime.paraphrase import REWRITING_VERSION
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to change what the pipeline draws: an eraser, several, a control, or a baseline."""
-
-    name: str
-    """As it is called in tables."""
-    fingerprint: str
-    """Changes whenever the method would draw other clips; clips are kept under it."""
-    applied_to: Callable[[Any], AbstractContextManager[Any]]
-    """`with method.applied_to(pipe):` the pipeline draws with the method, afterwards without it. Workers in other
-    processes are sent it, so it should be one that `pickle` can send: `partial(unseen.attach, erasers=eraser)`."""
-    text_only: bool = True
-    """Whether it acts through the prompt encoding alone, so that an unchanged encoding means an unchanged clip."""
+from unseen.bench.checks import CHECKS
+from unseen.bench.clips.job import draw
+from unseen.bench.clips.store import versions
+from unseen.bench.measure import MEASURES, ON_DIORAMA
+from unseen.bench.methods import Concerned, known_families, name_of, settings_of
+from unseen.bench.prompts.recipes import RECIPES
+from unseen.bench.results import SHOWN, Shown, write_results
+from unseen.bench.rows import Results, Rows, Run
+from unseen.bench.study import Study
+from unseen.bench.suite import Suite, read_suite, refuse_unknown
+from unseen.bench.views.tables import Table, not_met
+from unseen.bench.views.view import VIEWS, tables_of
+from unseen.bench.walk import TIMED, cell_of, concepts_of, measure_suite, prompts_of, roles_of
+from unseen.encoder.layers import num_blocks
+from unseen.errors import SuiteError
+from unseen.pipelines import text_path
 
 
-def erased_by(name: str, *erasers: ClearEraser) -> Method:
-    """Erasers as a method called `name`. Which words of a prompt they act on is up to the rewriting, so its version
-    counts too."""
-    fingerprint = digest(erasers=sorted(eraser.key for eraser in erasers), rewriting=REWRITING_VERSION)
-    return Method(name, fingerprint, partial(unseen.attach, erasers=erasers))
+def load_suite(name: str | Path) -> Suite:
+    """The suite called `name`, or the one in the file `name`, everything that it names being known.
+
+    Raises:
+        SuiteError: there is no such suite, or it says something that is not understood.
+    """
+    return checked(read_suite(name))
 
 
-def _as_it_is(pipe: Any) -> AbstractContextManager[None]:
-    return nullcontext()
+def checked(suite: Suite) -> Suite:
+    """The suite, everything that it names being known.
 
-
-UNEDITED = Method("before", BASE, _as_it_is)
-
-
-@dataclass(frozen=True)
-class Clips:
-    """What was drawn for some prompts by one method."""
-
-    prompts: tuple[Prompt, ...]
-    frames: np.ndarray
-    """uint8 `[prompts, frames, H, W, 3]`"""
-    identical: np.ndarray
-    """bool `[prompts]`: the method left the prompt's encoding bit-identical, so the clip is the base clip itself."""
-
-    def select(self, keep: np.ndarray) -> Clips:
-        """The clips where `keep` (bool `[prompts]`) is true."""
-        prompts = tuple(prompt for prompt, kept in zip(self.prompts, keep, strict=True) if kept)
-        return Clips(prompts, self.frames[keep], self.identical[keep])
-
-
-def encode(pipe: Any, texts: Sequence[str], *, max_sequence_length: int, batch_size: int = 64) -> torch.Tensor:
-    """What the video model is given for `texts`, `[prompts, positions, d]`; the pipeline's own encoding."""
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(texts), batch_size):
-            embeds, _ = pipe.encode_prompt(
-                list(texts[start : start + batch_size]),
-                do_classifier_free_guidance=False,
-                max_sequence_length=max_sequence_length,
+    Raises:
+        SuiteError: it names something that is not.
+    """
+    path = suite.name
+    refuse_unknown(path, "recipe", [cell.recipe for cell in suite.prompts], RECIPES)
+    refuse_unknown(path, "method", [spec.fit for spec in suite.methods], known_families())
+    refuse_unknown(path, "measure", (*suite.measures, *suite.reported), MEASURES)
+    refuse_unknown(path, "check", suite.once, CHECKS)
+    refuse_unknown(path, "view", [table.view for table in suite.tables], VIEWS)
+    if not suite.is_diorama:
+        own = [cell.role for cell in suite.prompts if not cell.file]
+        if own or set(ON_DIORAMA) & {*suite.measures, *suite.reported}:
+            raise SuiteError(
+                f"{path}: another model than Diorama needs prompts from a file for each role, detectors for any video,"
+                f" and no measure but rates and changed."
             )
-            parts.append(embeds)
-    return torch.cat(parts)
+    return suite
 
 
-def unchanged(pipe: Any, method: Method, texts: Sequence[str], *, max_sequence_length: int) -> np.ndarray:
-    """bool `[prompts]`: whether `method` leaves a prompt's encoding, and the empty prompt's, bit-identical."""
-    asked = [*texts, ""]
-    before = encode(pipe, asked, max_sequence_length=max_sequence_length)
-    with method.applied_to(pipe):
-        after = encode(pipe, asked, max_sequence_length=max_sequence_length)
-    same = (before == after).flatten(1).all(1).cpu().numpy()
-    return same[:-1] & same[-1]
+@dataclass(frozen=True)
+class Ran:
+    """A suite that was measured."""
+
+    rows: Rows
+    tables: tuple[Table, ...]
+    concerned: tuple[Concerned, ...]
+    number: int
+    """Of the run, in the folder's table of rows."""
+    seconds: float
 
 
-def _batches(things: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (things[start : start + size] for start in range(0, len(things), size))
+def run(study: Study) -> Ran:
+    """Measure the study's suite and add its rows to the folder's table."""
+    started, suite = time.perf_counter(), study.suite
+    concerned = concepts_of(study)
+    rows = Rows(measure_suite(study, concerned))
+    made = tables_of(suite.tables, rows, [spec.name for spec in suite.methods], "test" if suite.tune else "")
+    seconds = time.perf_counter() - started
+    facts = _circumstances(study)
+    number = Results(study.folder).add(Run(suite.name, suite.model, suite.seed, study.weights, facts, seconds), rows)
+    return Ran(rows, tuple(made), concerned, number, seconds)
 
 
-class Runner:
-    """Has clips drawn, for one pipeline, and keeps them in one cache."""
+def run_suite(study: Study, *, results: Path | None = None, command: str = "") -> Ran:
+    """`run`, and print the tables and write them; `results` is a page for all of them, `command` what wrote it."""
+    ran = run(study)
+    for table in ran.tables:
+        print(f"\n{table.to_text()}", flush=True)
+    shown = [one for concerned in ran.concerned for one in _shown(study.suite, concerned)]
+    written = write_results(study, ran.tables, ran.rows, ran.number, shown, page=results, command=command)
+    gaps = not_met(ran.tables)
+    print("\ntargets missed or undecided:" if gaps else "\nevery target is met")
+    for gap in gaps:
+        print(f"  {gap}")
+    took = f"{study.runner.drawn} clips drawn in {ran.seconds / 60:.1f} min"
+    print(f"\nrun {ran.number}: {len(ran.rows)} rows, {took}; {written}")
+    return ran
 
-    def __init__(
-        self,
-        pipe: Any,
-        cache: ClipCache,
-        engine: Engine,
-        *,
-        max_sequence_length: int,
-        batch_size: int = 8,
-        progress: bool = True,
-    ):
-        """`pipe` is asked for encodings; the clips are drawn by `engine`."""
-        self.pipe = pipe
-        self.cache = cache
-        self.engine = engine
-        self.max_sequence_length = max_sequence_length
-        self.batch_size = batch_size
-        self.progress = progress
-        self.drawn = 0
-        """Clips drawn by this runner so far, not counting those found in the cache or reused."""
-        self._identical: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
 
-    def clips(self, prompts: Sequence[Prompt], method: Method = UNEDITED) -> Clips:
-        """Clips of `prompts` under `method`, from the cache where they lie there; every finished batch is kept at once.
+def _shown(suite: Suite, one: Concerned) -> Iterator[Shown]:
+    """The first prompts that name the concept, and those with searched words, with every method as it was measured."""
+    if suite.tune == "layer":  # all layers are too many to look at
+        return
+    for role in ("target", "searched words"):
+        prompts = one.prompts.get((suite.splits()[-1], role), [])[: 2 * SHOWN : 2]
+        title = name_of(one.key) if role == "target" else f"{name_of(one.key)}, attacked with {role}"
+        for name, variant in one.measured.items():
+            if prompts:
+                yield title, name, prompts, variant.method
 
-        A prompt that the method encodes bit-identically is not drawn again: its base clip is used.
-        """
-        self.prepare([(prompts, method)])
-        identical = self._unchanged(prompts, method)
-        frames = []
-        for prompt, same in zip(prompts, identical, strict=True):
-            clip = self.cache.load(self._address(prompt, UNEDITED if same else method))
-            assert clip is not None, "a clip that was just kept is gone"
-            frames.append(clip)
-        stacked = np.stack(frames) if frames else np.zeros((0, 0, 0, 0, 3), np.uint8)
-        return Clips(tuple(prompts), stacked, identical)
 
-    def prepare(self, asked: Iterable[tuple[Sequence[Prompt], Method]]) -> None:
-        """Draw what calls of `clips` with these arguments will ask for; all in one go, so that many workers are busy.
+def _circumstances(study: Study) -> Mapping[str, Any]:
+    """What a number depends on besides the code."""
+    import transformers
 
-        A call's batches are always composed in the same way, and one of which some clips are missing is drawn whole.
-        So an interrupted run ends with the same frames as one that was not interrupted.
-        """
-        jobs: list[Job] = []
-        missing: list[dict[str, int]] = []  # for each job, addresses of clips to keep, with their place in the batch
-        planned: set[str] = set()
-        for prompts, method in asked:
-            identical = self._unchanged(prompts, method)
-            for edit, members in ((UNEDITED, identical), (method, ~identical)):
-                # by address, so that a prompt asked for twice is drawn once
-                wanted = {self._address(prompts[i], edit): prompts[i] for i in map(int, np.flatnonzero(members))}
-                for batch in _batches(list(wanted.items()), self.batch_size):
-                    new = {
-                        address: place
-                        for place, (address, _) in enumerate(batch)
-                        if address not in planned and self.cache.load(address) is None
-                    }
-                    if new:
-                        planned |= set(new)
-                        missing.append(new)
-                        jobs.append(Job(edit, tuple(p.text for _, p in batch), tuple(p.seed for _, p in batch)))
-        self._draw(jobs, missing)
+    said = {name: value for name, value in vars(study.suite).items() if name not in ("prompts", "tables", "methods")}
+    return {
+        "suite": said,
+        "call": {name: str(value) for name, value in study.call.items()},
+        "detectors": [_card(detector) for detector in study.detectors],
+        "device": str(study.pipe.device),
+        "versions": {**versions(), "transformers": transformers.__version__},
+    }
 
-    def _draw(self, jobs: Sequence[Job], missing: Sequence[dict[str, int]]) -> None:
-        names = sorted({job.method.name for job in jobs})
-        what = names[0] if len(names) == 1 else f"{len(names)} methods"
-        total = sum(len(job.texts) for job in jobs)
-        with (
-            tqdm(total=total, desc=f"clips, {what}", unit="clip", disable=not (self.progress and jobs)) as bar,
-            closing(self.engine.draw(jobs)) as drawing,
-        ):
-            for number, frames in drawing:
-                for address, place in missing[number].items():
-                    self.cache.save(address, frames[place])
-                self.drawn += len(frames)
-                bar.update(len(frames))
 
-    def _address(self, prompt: Prompt, method: Method) -> str:
-        return self.cache.address(prompt.text, prompt.seed, method.fingerprint)
+def _card(detector: Any) -> Any:
+    if not isinstance(detector.card, dict):
+        return asdict(detector.card)
+    card = {name: value for name, value in detector.card.items() if name != "measured"}
+    return {**card, "thresholds": dict(detector.thresholds)}
 
-    def _unchanged(self, prompts: Sequence[Prompt], method: Method) -> np.ndarray:
-        """bool `[prompts]`; remembered, since a call of `prepare` is followed by one of `clips`."""
-        if method is UNEDITED or not method.text_only or not prompts:
-            return np.zeros(len(prompts), bool)
-        texts = tuple(prompt.text for prompt in prompts)
-        key = (method.fingerprint, texts)
-        if key not in self._identical:
-            self._identical[key] = unchanged(self.pipe, method, texts, max_sequence_length=self.max_sequence_length)
-        return self._identical[key]
+
+@dataclass(frozen=True)
+class Needs:
+    """What a suite takes at most; prompts that a method leaves alone are not drawn again."""
+
+    clips: int
+    bytes: int
+    seconds: float
+    """Of drawing, at the speed of the machine that was asked; fits come on top."""
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.clips} clips, {self.bytes / 1e9:.2f} GB, {self.seconds / 3600:.2f} h of drawing on this"
+            " machine; fits come on top"
+        )
+
+
+def needs(study: Study) -> Needs:
+    """What the study's suite takes at most; draws one batch to learn the speed."""
+    suite, total = study.suite, 0
+    concerned = concepts_of(study)
+    for one in concerned:
+        counts: dict[tuple[str, str], int] = {}
+        for split in suite.splits():
+            cells = [cell for cell in suite.prompts if not cell.together and cell.recipe != "searched words"]
+            prompts_of(study, one, split, cells, [other.key for other in concerned])
+        counts = {where: len(made) for where, made in one.prompts.items()}
+        counts |= {(split, cell.role): suite.count(cell, split)[0] for cell in suite.prompts for split in suite.splits()
+                   if cell.recipe == "searched words" and cell.split in ("", split)}  # fmt: skip
+        total += sum(count for (_, role), count in counts.items() if cell_of(suite, role).drawn != "none")
+        for spec in suite.methods:
+            grid = len(settings_of(spec, tuned=bool(suite.tune)))
+            layers = 1 + num_blocks(text_path(study.pipe).encoder) if spec.fit == "layers" else 1
+            for split in suite.splits():
+                one.prompts = {where: [] for where in counts}
+                drawn, _ = roles_of(suite, spec, one, split)
+                tuned = suite.tune and split == suite.splits()[-1]
+                total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in drawn)
+    text, count = TIMED
+    started = time.perf_counter()
+    frames = draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
+    each = (time.perf_counter() - started) / count
+    return Needs(total, total * frames[0].nbytes, total * each)
+
+
+def evaluate(
+    suite: Suite,
+    folder: Path,
+    *,
+    results: Path | None = None,
+    dry_run: bool = False,
+    command: str = "",
+    progress: bool = True,
+) -> tuple[Table, ...]:
+    """What `unseen evaluate` does; the tables, none of a dry run."""
+    with closing(Study(checked(suite), folder, progress=progress)) as study:
+        if dry_run:
+            print(needs(study))
+            return ()
+        return run_suite(study, results=results, command=command).tables

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from unseen.cli.measuring import INTERRUPTED, Asked, MeasuringOptions, measure
+from unseen.cli.measuring import INTERRUPTED, MeasuringOptions, measure
 from unseen.cli.options import add_options, read_options
 
 
@@ -20,7 +20,8 @@ def add_to(known: Any) -> None:
     parser = known.add_parser(
         "ablate",
         help="change one part of the method at a time and measure what it was worth",
-        description="Per concept: fits that differ from the default in one setting, and two dense edits, on video.",
+        description="`unseen evaluate ablate`. Per concept: fits that differ from the default in one setting, and two "
+        "dense edits, on video.",
     )
     add_options(parser, Options)
     parser.set_defaults(run=run, interrupted=INTERRUPTED)
@@ -28,4 +29,4 @@ def add_to(known: Any) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Measure."""
-    measure(read_options(Options, given), Asked(what="ablate", split="development"))
+    measure(read_options(Options, given), ["ablate"])

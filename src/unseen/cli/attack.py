@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from unseen.cli.commands import refuse_idle, require_extra
-from unseen.cli.measuring import INTERRUPTED, Asked, MeasuringOptions, measure
+from unseen.cli.measuring import INTERRUPTED, MeasuringOptions, measure
 from unseen.cli.options import add_options, changed, option, read_options
 
 _WHAT = {
@@ -25,8 +25,6 @@ class Options(MeasuringOptions):
     """Which attacks: words or guard."""
     suite: str | None = option(None, metavar="NAME")
     """Words: what to attack; one of `unseen list suites`, or a TOML file (default: attacks)."""
-    dry_run: bool = False
-    """Words: only say how many clips, bytes and hours it takes at most."""
     only: str = option("", metavar="TEXT")
     """Guard: part of a way's name, to try those alone."""
 
@@ -50,10 +48,10 @@ def run(given: argparse.Namespace) -> int:
     options = read_options(Options, given)
     if options.what == "words":
         refuse_idle(changed(options, "only"), "unseen attack guard")
-        measure(options, Asked(what="methods", suite=options.suite or "attacks", dry_run=options.dry_run))
+        measure(options, [options.suite or "attacks"])
         return 0
-    words = ("suite", "dry_run", "clips", "config", "concepts", "seed", "out", "model", "quick", "steps", "engine")
-    refuse_idle(changed(options, *words, "workers", "json"), "unseen attack words")
+    words = [one.name for one in fields(options) if one.name not in ("what", "only", "results")]
+    refuse_idle(changed(options, *words), "unseen attack words")
     require_extra()
     from unseen.bench.ways.__main__ import main
 

@@ -1,4 +1,4 @@
-"""`unseen evaluate`: tables of how well erasure works on the built-in models."""
+"""`unseen evaluate`: suites, from prompts to clips to tables."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import argparse
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from unseen.cli.commands import refuse_idle
-from unseen.cli.measuring import EVALUATIONS, INTERRUPTED, Asked, MeasuringOptions, measure
-from unseen.cli.options import add_options, changed, option, read_options
+from unseen.cli.measuring import EVALUATIONS, INTERRUPTED, MeasuringOptions, measure
+from unseen.cli.options import add_options, option, read_options
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(MeasuringOptions):
     """Of the command."""
 
-    what: str = option(metavar="WHAT", choices=tuple(EVALUATIONS))
-    """Which tables."""
-    split: Literal["development", "test"] = "test"
-    """Wording of the prompts."""
-    listed: bool = False
-    """Phrasings: give the fits some other names (none of those measured) too."""
-    suite: str | None = option(None, metavar="NAME")
-    """Methods: what to compare; one of `unseen list suites`, or a TOML file."""
-    dry_run: bool = False
-    """Methods: only say how many clips, bytes and hours it takes at most."""
+    names: tuple[str, ...] = option(metavar="SUITE")
+    """Which, by name or by file."""
+    split: Literal["development", "test"] | None = None
+    """Wording of the prompts (default: test)."""
 
 
 def add_to(known: Any) -> None:
@@ -33,9 +26,10 @@ def add_to(known: Any) -> None:
         "evaluate",
         help="measure picture quality, erasure and what is kept",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Prints tables with numbers of clips, intervals and detector floors, and writes them as Markdown "
-        "and CSV.\nAn interrupted run goes on where it stopped.\n\n"
-        + "\n".join(f"  {name:<14} {about}" for name, about in EVALUATIONS.items()),
+        description="Measures what a suite says: one of these, or a TOML file of your own (docs/measuring.md). Prints "
+        "tables with\nnumbers of clips, intervals and detector floors, writes them as Markdown, CSV and LaTeX, and "
+        "adds every row to rows.sqlite.\nWhat is said here wins over the suite. An interrupted run goes on where it "
+        "stopped.\n\n" + "\n".join(f"  {name:<18} {about}" for name, about in EVALUATIONS.items()),
     )
     add_options(parser, Options)
     parser.set_defaults(run=run, interrupted=INTERRUPTED)
@@ -44,15 +38,4 @@ def add_to(known: Any) -> None:
 def run(given: argparse.Namespace) -> None:
     """Measure."""
     options = read_options(Options, given)
-    if options.what != "methods":
-        refuse_idle(changed(options, "suite", "dry_run"), "unseen evaluate methods")
-    if options.what != "phrasings":
-        refuse_idle(changed(options, "listed"), "unseen evaluate phrasings")
-    asked = Asked(
-        what=options.what,
-        split=options.split,
-        suite=options.suite,
-        listed=options.listed,
-        dry_run=options.dry_run,
-    )
-    measure(options, asked)
+    measure(options, options.names, options.split)

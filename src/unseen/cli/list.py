@@ -125,8 +125,8 @@ def detectors() -> Rows:
 
 
 def suites() -> Rows:
-    """What `unseen evaluate methods --suite` takes."""
+    """What `unseen evaluate` takes."""
     return [
-        {"name": path.stem, "about": tomllib.loads(path.read_text(encoding="utf-8"))["title"]}
+        {"name": path.stem, "about": tomllib.loads(path.read_text(encoding="utf-8"))["about"]}
         for path in sorted(_SUITES.glob("*.toml"))
     ]

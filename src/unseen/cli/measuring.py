@@ -1,127 +1,143 @@
-"""What `evaluate`, `sweep`, `ablate` and `attack` share: their options, and carrying a measurement out."""
+"""What `evaluate`, `sweep`, `ablate` and `attack` share: their options, and carrying suites out."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from contextlib import closing, redirect_stdout
-from dataclasses import dataclass, field
+import tomllib
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from unseen.cli.commands import on_terminal, print_json, refuse_idle, require_extra, require_file, require_folder
+import unseen
+from unseen.cli.commands import (
+    UsageError,
+    did_you_mean,
+    on_terminal,
+    print_json,
+    refuse_idle,
+    require_extra,
+    require_file,
+    require_folder,
+)
 from unseen.cli.options import changed, option
 
-EVALUATIONS = {
-    "picture": "how good the video model's pictures are, before anything is erased",
-    "objects": "the ten objects: erased, neighbours and other subjects kept, what appears instead, controls",
-    "kinds": "a style, an identity and an attribute: erased, and the rest of those prompts kept",
-    "phrasings": "unseen synonyms, descriptions, languages, misspellings",
-    "sentences": "ordinary sentences that ask for a concept in other words: what is recognised, and still shown",
-    "configurations": "the default settings of a fit beside two readings of the paper, along γ",
-    "depth": "at which layer of the text encoder concepts can be told apart",
-    "together": "ten objects erased at once, from one set of autoencoders",
-    "methods": "CLEAR beside the other methods, each at its best setting",
-    "all": "picture, objects, kinds, phrasings and together",
-}
 ENGINES = ("inline", "processes", "ray")
+ALL = ("picture", "objects", "kinds", "phrasings", "together")
+"""What "all" stands for; the methods, the sweep and the ablations are studies of their own."""
 INTERRUPTED = (
     "finished clips and fits are kept below --out and in the folder clips beside it; the same command goes on there"
 )
+_SUITES = Path(unseen.__file__).parent / "bench" / "suites"
+_DIORAMA = ("wan", "cogvideox")
+
+
+def evaluations() -> dict[str, str]:
+    """The suites that come with the library, with a line about each; nothing has to be installed to know them."""
+    found = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(_SUITES.glob("*.toml"))}
+    return {**{name: data["about"] for name, data in found.items()}, "all": f"{', '.join(ALL[:-1])} and {ALL[-1]}"}
+
+
+EVALUATIONS = evaluations()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuringOptions:
-    """Of every measurement."""
+    """Of every measurement; what is said wins over the suite."""
 
     clips: int | None = option(None, least=1)
-    """Clips per cell (default: enough for 300 per headline)."""
-    config: Literal["default", "paper"] = "default"
-    """Settings of the fits."""
+    """Clips per cell (default: what the suite says)."""
     concepts: tuple[str, ...] = option((), metavar="NAME", together=True)
     """Only these, for instance "French horn" church."""
-    seed: int = option(0, least=0, most=2**63 - 1)
-    """Seed of fits and prompts."""
-    out: Path | None = option(None, metavar="FOLDER")
-    """Folder to write to (default: runs/evaluate, for cogvideox runs/evaluate-cogvideox)."""
-    model: Literal["wan", "cogvideox"] = "wan"
-    """Which of the two built-in models."""
+    methods: tuple[str, ...] = option((), metavar="NAME", together=True)
+    """Only these of the suite's methods."""
+    config: Literal["default", "paper"] | None = None
+    """Settings of the fits (default: default)."""
+    seed: tuple[int, ...] = option((), metavar="N", least=0, most=2**63 - 1, together=True)
+    """Seed of fits and prompts; with several, one run for each (default: 0)."""
+    model: str | None = option(None, metavar="ID")
+    """Which model: wan, cogvideox, or what another model's suite is about (default: wan)."""
+    steps: int | None = option(None, least=1)
+    """Denoising steps a clip, to measure faster."""
     quick: bool = False
     """A few clips per cell: for a first look, not for numbers."""
-    steps: int | None = option(None, least=1)
-    """Denoising steps a clip, to measure faster (default: the model's)."""
-    engine: str = option("inline", choices=ENGINES)
-    """Who generates the clips: this process, several on this machine, or a Ray cluster; the results are the same."""
+    listed: bool = False
+    """Give the fits some other names (none of those measured) too."""
+    engine: str | None = option(None, choices=ENGINES)
+    """Who generates the clips: this process, several on this machine, or a Ray cluster; the results are the same
+    (default: inline)."""
     workers: int | None = option(None, least=1)
     """Of the engines processes and ray (default: 2)."""
+    out: Path | None = option(None, metavar="FOLDER")
+    """Folder to write to (default: runs/evaluate, for cogvideox runs/evaluate-cogvideox)."""
     results: Path | None = option(None, metavar="FILE")
-    """Also write all tables to this Markdown file."""
+    """Also write figures and tables to this Markdown file."""
+    dry_run: bool = False
+    """Only say how many clips, bytes and hours it takes at most."""
     json: bool = False
     """Print the tables as JSON, once all are there."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What is measured beside the options that all measurements share."""
-
-    what: str
-    split: str = "test"
-    suite: str | None = None
-    listed: bool = False
-    dry_run: bool = False
-    without_suite: tuple[str, ...] = field(default=("concepts", "clips", "seed", "steps", "quick"))
-    """Options that a suite decides."""
-
-
-def measure(options: MeasuringOptions, asked: Asked) -> None:
-    """Measure, print tables and write them."""
-    require_extra()
-    if options.engine == "inline":
+def measure(options: MeasuringOptions, names: Sequence[str], split: str | None = None) -> None:
+    """Measure suites, print their tables and write them."""
+    for name in names:
+        if name not in EVALUATIONS and not Path(name).is_file():
+            known = ", ".join(EVALUATIONS)
+            raise UsageError(
+                f"{name!r} is neither a suite ({known}) nor a TOML file of your own{did_you_mean(name, EVALUATIONS)}"
+            )
+    if options.workers is not None and options.engine in (None, "inline"):
         refuse_idle(changed(options, "workers"), "--engine processes or --engine ray")
-    if asked.suite is not None:
-        refuse_idle(changed(options, *asked.without_suite), "a measurement without --suite, which says it itself")
-    from unseen.diorama.world.captions import key_of
-
-    for name in options.concepts:  # an unknown one is refused before anything is loaded
-        key_of(name)
-    folder = options.out or Path("runs/evaluate" + ("" if options.model == "wan" else f"-{options.model}"))
-    require_folder(folder, "--out")
+    if options.out is not None:
+        require_folder(options.out, "--out")
     if options.results is not None:
         require_file(options.results, "--results")
+    require_extra()
     if options.json:
         with redirect_stdout(sys.stderr):
-            tables = _measured(options, asked, folder)
+            tables = _measured(options, names, split)
         print_json([_as_json(table) for table in tables])
     else:
-        _measured(options, asked, folder)
+        _measured(options, names, split)
 
 
-def _measured(options: MeasuringOptions, asked: Asked, folder: Path) -> list[Any]:
-    from unseen.bench.evaluate import run_evaluation
-    from unseen.bench.study import Settings, Study
-    from unseen.bench.suite import load_suite, needs
+def _measured(options: MeasuringOptions, names: Sequence[str], split: str | None) -> list[Any]:
+    from unseen.bench.run import evaluate, load_suite
 
-    settings = Settings(
-        folder=folder,
-        model=options.model,
-        split=asked.split,
-        seed=options.seed,
-        config=options.config,
-        concepts=options.concepts,
-        clips=options.clips,
-        quick=options.quick,
-        steps=options.steps,
-        listed=asked.listed,
-        engine=options.engine,
-        workers=options.workers or 2,
-        progress=on_terminal(),
-    )
-    if asked.suite:
-        settings = load_suite(asked.suite).settings(settings, asked.suite)
-    with closing(Study(settings)) as study:
-        if asked.dry_run:
-            print(needs(study))
-            return []
-        return run_evaluation(asked.what, settings, results=options.results, study=study)
+    names = [one for name in names for one in (ALL if name == "all" else (name,))]
+    said = ("clips", "concepts", "methods", "config", "model", "steps", "engine", "workers")
+    given = {name: getattr(options, name) for name in said} | {"split": split}
+    given |= {name: True for name in ("quick", "listed") if getattr(options, name)}
+    suites = [
+        load_suite(name).with_options(**given, seed=seed) for name in names for seed in (options.seed or (None,))
+    ]  # all before the first, so that a mistake costs no time
+    tables: list[Any] = []
+    for suite in suites:
+        model = "" if suite.model == "wan" else f"-{suite.model}"
+        folder = options.out or Path("runs") / f"evaluate{model if suite.model in _DIORAMA else ''}"
+        page = options.results
+        if page is not None and len(suites) > 1:
+            seed = f"-{suite.seed}" if len(suites) > len(names) else ""
+            page = page.with_stem(f"{page.stem}-{Path(suite.name).stem}{seed}")
+        command = _command(options, suite.name, split)
+        tables += evaluate(
+            suite, folder, results=page, dry_run=options.dry_run, command=command, progress=on_terminal()
+        )
+    return tables
+
+
+def _command(options: MeasuringOptions, name: str, split: str | None) -> str:
+    """The command as it could be typed again."""
+    said = [f"unseen evaluate {shlex.quote(name)}"] + ([f"--split {split}"] if split else [])
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if one.name in ("names", "split", "out", "results", "dry_run", "json") or value in (None, False, ()):
+            continue
+        words = [] if value is True else value if isinstance(value, tuple) else [value]
+        said.append(" ".join([f"--{one.name}", *(shlex.quote(str(word)) for word in words)]))
+    return " ".join(said)
 
 
 def _as_json(table: Any) -> dict[str, Any]:

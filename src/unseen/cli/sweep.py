@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from unseen.cli.measuring import INTERRUPTED, Asked, MeasuringOptions, measure
+from unseen.cli.measuring import INTERRUPTED, MeasuringOptions, measure
 from unseen.cli.options import add_options, read_options
 
 
@@ -20,10 +20,9 @@ def add_to(known: Any) -> None:
     parser = known.add_parser(
         "sweep",
         help="erase at every layer and strength, and see whether the search found the best",
-        description="For each concept: an eraser at every candidate layer and strength, measured on video; what the "
-        "layer search and every other criterion would have chosen; a figure (PNG) per concept and all cells as CSV. "
-        "Strengths are chosen on development wording and scores reported on test wording. An interrupted run goes on "
-        "where it stopped.",
+        description="`unseen evaluate sweep`. For each concept: an eraser at every candidate layer and strength, "
+        "measured on video; what the layer search and every other criterion would have chosen; a figure (PNG) per "
+        "concept. Strengths are chosen on development wording and scores reported on test wording.",
     )
     add_options(parser, Options)
     parser.set_defaults(run=run, interrupted=INTERRUPTED)
@@ -31,4 +30,4 @@ def add_to(known: Any) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Measure."""
-    measure(read_options(Options, given), Asked(what="sweep"))
+    measure(read_options(Options, given), ["sweep"])

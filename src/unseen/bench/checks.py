@@ -1,0 +1,160 @@
+"""What is measured once for a whole suite, beside its clips: claims that must hold exactly, speed, memory, text."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import unseen
+from unseen.bench.clips.job import draw
+from unseen.bench.clips.make import embeddings
+from unseen.bench.depth import depth
+from unseen.bench.methods import Concerned, name_of
+from unseen.bench.nearest import POOL_CLIPS, QUICK_POOL, nearest_distances, training_clips
+from unseen.bench.prompts.recipes import sentences
+from unseen.bench.prompts.writer import Prompt
+from unseen.bench.rows import Row
+from unseen.bench.study import Study
+from unseen.diorama.world.render import render
+from unseen.metrics import motion
+from unseen.runtime.matching import as_matched
+from unseen.runtime.paraphrase import Rewrite, Rewriter
+
+_RENDER_SEED = 77_000_000
+
+
+def invariants(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """What must hold exactly: detaching restores every bit, and the weights never change."""
+    one = next((one for one in concerned if one.made), None)
+    if one is None:
+        return
+    method = next(iter(one.made.values())).variants[0].method
+    identical = study.detached_is_identical(next(iter(one.prompts.values()))[0], method)
+    with method.applied_to(study.pipe):
+        during = study.weights_unchanged()
+    for claim, holds in (
+        ("the pipeline's weights are bit-identical while the eraser is attached", during),
+        ("a clip drawn after detaching is bit-identical", identical),
+        ("the pipeline's weights are bit-identical after everything above", study.weights_unchanged()),
+    ):
+        yield Row("claim", float(holds), tags="|exactly as before|", text=claim, prompt=claim)
+
+
+def together(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """What fits from one bank cost, and whether the order in which erasers are attached changes any bit."""
+    many = study.fits.together([one.concept for one in concerned])
+    ratio = many.seconds / many.seconds_of_one
+    yield Row("time of all fits over that of one", ratio, method="all at once")
+    texts = [next(iter(one.prompts.values()))[0].text for one in concerned]
+    encoded = []
+    for erasers in (list(many.erasers), list(reversed(many.erasers))):
+        with unseen.attach(study.pipe, erasers):
+            encoded.append([e.cpu().numpy() for text in texts for e in embeddings(study.pipe, text, study.call)])
+    same = all(np.array_equal(a, b) for a, b in zip(*encoded, strict=True))
+    layers = len({eraser.layer for eraser in many.erasers})
+    claim = f"{len(texts)} erasers at {layers} layers, attached in either order, encode the same bits"
+    yield Row("claim", float(same), tags="|order|", text=claim, prompt=claim)
+
+
+def speed(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """How long eight clips take, drawn in one batch."""
+    prompts = next(iter(concerned[0].prompts.values()))
+    chosen = [prompts[place % len(prompts)] for place in range(8)]
+    texts, seeds = [p.text for p in chosen], [p.seed for p in chosen]
+    times = []
+    for _ in range(1 if study.suite.quick else 3):
+        start = time.perf_counter()
+        draw(study.pipe, texts, seeds, batch_size=len(texts), call=study.call)
+        times.append(time.perf_counter() - start)
+    yield Row("seconds of eight clips", float(np.median(times)))
+
+
+def registration(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """How often image registration reads the motion of fresh renders wrongly."""
+    error, _ = motion.check(4 if study.suite.quick else 300)
+    yield Row("motion of renders misread", error)
+
+
+def nearest(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """How far clips, and fresh renders of the same scenes, are from the nearest of some training clips."""
+    references = training_clips(QUICK_POOL if study.suite.quick else POOL_CLIPS, progress=study.progress)
+    role = "held out"
+    prompts = [p for one in concerned for (_, of), made in one.prompts.items() if of == role for p in made]
+    fresh = np.stack([render(p.scene, _RENDER_SEED + place) for place, p in enumerate(prompts)])
+    generated, renders = "generated, never trained on", "fresh renders of the same scenes"
+    for label, frames in ((generated, study.clips(prompts).frames), (renders, fresh)):
+        for place, distance in enumerate(nearest_distances(frames, references)):
+            yield Row("distance to the nearest training clip", float(distance), role=role, tags=f"|of: {label}|",
+                      place=place, prompt=prompts[place].text, noise=prompts[place].seed)  # fmt: skip
+
+
+class Understood(NamedTuple):
+    """What the rewriting makes of one sentence."""
+
+    rewrite: Rewrite
+    recognised: bool
+    """Whether every place that means the concept was touched."""
+    lost: int
+    """Other words that matter and are gone."""
+
+
+def understood(pipe: Any, rewriter: Rewriter, entries: Sequence[dict[str, Any]], length: int) -> list[Understood]:
+    """What `rewriter` makes of sentences that ask for its concept."""
+    rewrites = rewriter.rewrite([entry["text"] for entry in entries], length)
+    made = []
+    for entry, rewrite in zip(entries, rewrites, strict=True):
+        text = as_matched(pipe, entry["text"]).lower()
+        phrases = [as_matched(pipe, phrase).lower() for phrase in entry.get("phrases", [entry.get("phrase")])]
+        places = [m.span() for phrase in phrases for m in re.finditer(re.escape(phrase), text)]
+        found = [(phrase.start, phrase.end) for _, phrase in rewrite.mentions]
+        hit = bool(places) and all(any(s < end and start < e for s, e in found) for start, end in places)
+        lost = [word for word in entry["keep"] if word not in rewrite.text.lower()] if found else []
+        made.append(Understood(rewrite, hit, len(lost)))
+    return made
+
+
+def rewriting(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """The text level of ordinary sentences: what the rewriting recognises, and what else it changes."""
+    split, length = study.suite.split, study.call["max_sequence_length"]
+    listed = sentences(split)
+    by_text = {entry["text"]: entry for entry in listed["asked"]}
+    for one in concerned:
+        rewriter = Rewriter(study.pipe, [one.concept])
+        prompts = one.prompts.get((split, "sentence"), [])
+        entries = [by_text[prompt.text] for prompt in prompts]
+        for place, (prompt, entry, made) in enumerate(
+            zip(prompts, entries, understood(study.pipe, rewriter, entries, length), strict=True)
+        ):
+            row = _row_of(one, prompt, "sentence", place, split)
+            yield replace(row, measure="recognised", value=float(made.recognised))
+            yield replace(row, measure="words lost", value=float(made.lost))
+            yield replace(row, measure="words", value=float(len(entry["keep"])))
+        near = [entry["text"] for entry in listed["neighbours"] if entry["neighbour_of"] == one.key]
+        for role, texts in (("near sentence", near), ("other sentence", listed["unrelated"])):
+            for place, (text, rewrite) in enumerate(zip(texts, rewriter.rewrite(texts, length), strict=True)):
+                row = Row("left alone", float(rewrite.text == text), role=role, place=place, prompt=text, split=split)
+                yield replace(row, **one.common())
+
+
+def _row_of(one: Concerned, prompt: Prompt, role: str, place: int, split: str) -> Row:
+    tags = f"|{'|'.join(prompt.tags)}|"
+    return Row(
+        "", role=role, place=place, prompt=prompt.text, tags=tags, split=split, about=name_of(one.key), **one.common()
+    )
+
+
+CHECKS: Mapping[str, Callable[[Study, Sequence[Concerned]], Iterator[Row]]] = {
+    "invariants": invariants,
+    "together": together,
+    "speed": speed,
+    "registration": registration,
+    "nearest": nearest,
+    "rewriting": rewriting,
+    "depth": depth,
+}
+"""By the name that a suite gives them."""

@@ -1,0 +1,1 @@
+"""Clips: what names one, who draws it, where it is kept."""

@@ -1,0 +1,81 @@
+"""What is drawn, and under which condition: methods, and batches of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+import unseen
+from unseen.bench.clips.store import digest
+from unseen.clear.eraser import ClearEraser
+
+Generate = Callable[..., np.ndarray]
+"""`(pipe, prompts, seeds, *, batch_size) -> uint8 [n, frames, H, W, 3]`, as `unseen.diorama.generate`."""
+Drawing = Generator[tuple[int, np.ndarray], None, None]
+"""Number of a job and its frames, uint8 `[n, frames, H, W, 3]`, as soon as they are there, in any order."""
+
+
+def draw(
+    pipe: Any, texts: Sequence[str], seeds: Sequence[int], *, batch_size: int, call: Mapping[str, Any]
+) -> np.ndarray:
+    """Clips of any text-to-video pipeline, called with `call`, each from noise of its own; see `Generate`."""
+    if len(texts) != len(seeds):
+        raise ValueError(f"expected one seed per prompt, but got {len(texts)} prompts and {len(seeds)} seeds")
+    made = []
+    for start in range(0, len(texts), batch_size):
+        generators = [torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds[start : start + batch_size]]
+        batch = list(texts[start : start + batch_size])
+        frames = pipe(batch, generator=generators, **{**call, "output_type": "np"}).frames
+        made.append((np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8))
+    return np.concatenate(made)
+
+
+class Applied(Protocol):
+    """What puts a method on a pipeline."""
+
+    def __call__(self, pipe: Any, /) -> AbstractContextManager[Any]: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to change what the pipeline draws: an eraser, several, a control, or a baseline."""
+
+    name: str
+    """As it is called in tables."""
+    key: str
+    """Two methods with one key do the same while this process runs."""
+    applied_to: Applied
+    """`with method.applied_to(pipe):` the pipeline draws with the method, afterwards without it. Workers in other
+    processes are sent it, so it should be one that `pickle` can send: `partial(unseen.attach, erasers=eraser)`."""
+    text_only: bool = True
+    """Whether it acts through the embeddings alone. Then these name its clips; else also its key, and its code."""
+
+
+def erased_by(name: str, *erasers: ClearEraser) -> Method:
+    """Erasers as a method called `name`."""
+    return Method(
+        name, digest(erasers=sorted(eraser.key for eraser in erasers)), partial(unseen.attach, erasers=erasers)
+    )
+
+
+def _as_it_is(pipe: Any) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+UNEDITED = Method("none", "", _as_it_is)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch of clips to be drawn together by one method."""
+
+    method: Method
+    texts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    """One a text."""

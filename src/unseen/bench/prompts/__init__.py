@@ -1,0 +1,1 @@
+"""What is asked of the video model: evaluation prompts by role, other words, attacks."""

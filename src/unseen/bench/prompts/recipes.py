@@ -1,0 +1,320 @@
+"""Recipes: what the prompts of a role are, by name. A suite says which it asks for.
+
+An attribute or a style stands beside nothing, and some objects have no namesake: a recipe gives no prompts then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unseen.bench.prompts.adversary import Found, with_words
+from unseen.bench.prompts.rewording import BARRED, neutral, reworded
+from unseen.bench.prompts.writer import (
+    OPEN,
+    PHRASINGS,
+    Prompt,
+    PromptWriter,
+    absent_subjects,
+    concept_kind,
+    near_to,
+    unnamed,
+    with_listed_synonyms,
+)
+from unseen.concept import Concept
+from unseen.diorama.world import captions, scenes
+from unseen.prompts.files import load_prompts
+
+SHOWN_TO_THE_SEARCH = 2
+"""Prompts that a search for words reads."""
+TEXTS_OTHER = 4
+"""Texts about each other subject, in each kind of other words."""
+OTHERS = 20
+"""Sentences about other things that each eraser is tried on."""
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a recipe is told."""
+
+    key: str
+    """The concept, a key of Diorama's world."""
+    concept: Concept
+    writer: PromptWriter
+    role: str
+    count: int
+    """Prompts that are wanted."""
+    fewer: int
+    """As many of them would be all if there were no more on test wording than on development wording."""
+    fit_texts: Callable[[], list[str]]
+    """Every prompt that a fit of the concept reads."""
+    words: Callable[[], Found]
+    """Words that mean the concept, searched."""
+    keys: tuple[str, ...]
+    """All concepts of the suite."""
+    number: int
+    """Which of them this one is, counted from 0."""
+    file: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Of the concept."""
+        return concept_kind(self.key)
+
+    def plain(self, count: int | None = None, role: str = "target") -> list[Prompt]:
+        """Prompts that name the concept."""
+        write = self.writer.styled if self.kind == "style" else self.writer.single
+        return write(self.key, self.count if count is None else count, role=role)
+
+
+def target(ask: Ask) -> list[Prompt]:
+    """Prompts that name the concept; where synonyms are listed, these take turns with its name."""
+    return with_listed_synonyms(ask.plain(), ask.concept)
+
+
+def companion(ask: Ask) -> list[Prompt]:
+    """The concept and another subject."""
+    if ask.key not in scenes.SUBJECTS:
+        return []
+    return ask.writer.pairs(ask.key, ask.count, role=ask.role)
+
+
+def _only(near: Mapping[str, str], ask: Ask) -> list[Prompt]:
+    return ask.writer.single(near[ask.key], ask.count, role=ask.role) if ask.key in near else []
+
+
+def absent(ask: Ask) -> list[Prompt]:
+    """Subjects that the fit never read about; each concept starts elsewhere in their list, so that all have a turn."""
+    known = absent_subjects(ask.fit_texts(), without=(ask.key, *near_to(ask.key)))
+    start = (scenes.SUBJECTS.index(ask.key) if ask.key in scenes.SUBJECTS else ask.number) * ask.count
+    turn = [known[(start + place) % len(known)] for place in range(min(ask.count, len(known)))]
+    return ask.writer.mixed(turn, ask.count, role="absent", salt=ask.key) if turn else []
+
+
+def bare(ask: Ask) -> list[Prompt]:
+    """The target prompts with "something" in the concept's place, or "a person" in that of a person."""
+    if ask.kind not in ("object", "identity"):
+        return []
+    word = "a person" if ask.kind == "identity" else "something"
+    return [unnamed(prompt, word) for prompt in ask.plain()]
+
+
+def kin(ask: Ask) -> list[Prompt]:
+    """Others of the concept's kind: styles, attributes, characters or objects."""
+    if ask.kind == "style":
+        styles = [style for style in scenes.STYLES if style != ask.key]
+        each = max(1, ask.count // len(styles))
+        return [p for style in styles for p in ask.writer.styled(style, each, role="others")]
+    families = {"attribute": scenes.ATTRIBUTES, "identity": scenes.CHARACTERS, "object": scenes.OBJECTS}
+    others = [key for key in families[ask.kind] if key != ask.key]
+    return ask.writer.mixed(others, ask.count, role="others", salt=ask.key)
+
+
+def carrier(ask: Ask) -> list[Prompt]:
+    """What carries an attribute, without it."""
+    if ask.kind != "attribute":
+        return []
+    return ask.writer.mixed(scenes.CARRIERS_OF[ask.key], ask.count, role="carrier")
+
+
+def others(ask: Ask) -> list[Prompt]:
+    """The near neighbour or others of the kind, and any other subjects, half of each.
+
+    On test wording there may be more; what fewer would have been is among them.
+    """
+    half, first = max(1, ask.count // 2), max(1, ask.fewer // 2)
+    subjects = [k for k in scenes.SUBJECTS if k not in (ask.key, scenes.STRANGER)]
+    start = (scenes.SUBJECTS + scenes.STYLES + scenes.ATTRIBUTES).index(ask.key)
+    turn = [subjects[(start + 7 * place) % len(subjects)] for place in range(half)]
+
+    def spread(keys: Sequence[str], later: Sequence[str], salt: str) -> list[Prompt]:
+        made = ask.writer.mixed(list(dict.fromkeys(keys)), first, role="others", salt=salt)
+        if half > first:  # drawn apart, or a larger share for each key would give all others different seeds
+            more = ask.writer.mixed(list(dict.fromkeys(later)), half - first, role="others", salt=f"{salt}, more")
+            made += [replace(p, seed=ask.writer.noise_seed(first + place)) for place, p in enumerate(more)]
+        return made
+
+    far = spread(turn[:first], turn[first:], f"far {ask.key}")
+    if ask.kind == "style":
+        styles = [style for style in scenes.STYLES if style != ask.key]
+        each = max(1, half // len(styles))
+        return [p for s in styles for p in ask.writer.styled(s, each, role="others")] + far
+    if ask.kind == "attribute":
+        same = [a for a in scenes.ATTRIBUTES if a != ask.key]
+    elif ask.kind == "identity":
+        same = [c for c in scenes.CHARACTERS if c != ask.key]
+    else:
+        pairs = {**scenes.NEIGHBOUR_OF, **{near: o for o, near in scenes.NEIGHBOUR_OF.items()}}
+        same = [pairs[ask.key]] if ask.key in pairs else [o for o in scenes.OBJECTS if o != ask.key]
+    return spread(same, same, f"near {ask.key}") + far
+
+
+def neighbours_of(key: str) -> tuple[str, ...]:
+    """What is easily confused with `key`: an object's near neighbour and namesake (or for these the object), others of
+    its kind, or an attribute's carriers."""
+    if key in scenes.OBJECTS:
+        return near_to(key)
+    for near in (scenes.NEIGHBOUR_OF, scenes.NAMESAKE_OF):
+        if key in near.values():
+            return (next(k for k, v in near.items() if v == key),)
+    if key in scenes.ATTRIBUTES:
+        return scenes.CARRIERS_OF[key]
+    families = (scenes.STYLES, scenes.CHARACTERS, scenes.OTHERS)
+    family = next((family for family in families if key in family), scenes.CARRIERS)
+    return tuple(other for other in family if other not in (key, "plain"))
+
+
+def confusable(ask: Ask) -> list[Prompt]:
+    """What is easily confused with the concept (`neighbours_of`)."""
+    near = neighbours_of(ask.key)
+    if ask.kind == "style":
+        each = max(1, ask.count // len(near))
+        return [p for key in near for p in ask.writer.styled(key, each, role=ask.role)]
+    return ask.writer.mixed(near, ask.count, role=ask.role)
+
+
+def unrelated(ask: Ask) -> list[Prompt]:
+    """Subjects that the fit never read about, the first of them."""
+    known = absent_subjects(ask.fit_texts(), without=(ask.key, *neighbours_of(ask.key)))
+    return ask.writer.mixed(known[: ask.count], ask.count, role=ask.role, salt=ask.key)
+
+
+def untouched(ask: Ask) -> list[Prompt]:
+    """All subjects that are none of the suite's concepts, however few prompts are wanted."""
+    rest = [key for key in scenes.SUBJECTS if key not in ask.keys and key != scenes.STRANGER]
+    return ask.writer.mixed(rest, max(ask.count, len(rest)), role="absent", salt="together")
+
+
+def _reworded(kind: str, ask: Ask) -> list[Prompt]:
+    return [reworded(prompt, ask.key, kind, place) for place, prompt in enumerate(ask.plain())]
+
+
+def _said(kind: str, ask: Ask) -> list[Prompt]:
+    write = ask.writer.styled if ask.kind == "style" else ask.writer.single
+    return write(ask.key, ask.count, role=ask.role, kind=kind)
+
+
+def neighbour_reworded(ask: Ask) -> list[Prompt]:
+    """An object's near neighbour, by its synonyms and descriptions."""
+    if ask.key not in scenes.NEIGHBOUR_OF:
+        return []
+    near = scenes.NEIGHBOUR_OF[ask.key]
+    return [p for kind in BARRED for p in ask.writer.single(near, ask.count, role=f"neighbour {kind}", kind=kind)]
+
+
+def others_reworded(ask: Ask) -> list[Prompt]:
+    """All other subjects, by their synonyms and descriptions."""
+    if ask.key not in scenes.NEIGHBOUR_OF:
+        return []
+    return [
+        prompt
+        for other in scenes.SUBJECTS
+        if other not in (ask.key, scenes.NEIGHBOUR_OF[ask.key])
+        for kind in BARRED
+        if captions.names(other, kind, ask.writer.split)
+        for prompt in ask.writer.single(other, TEXTS_OTHER, role=f"other {kind}", kind=kind)
+    ]
+
+
+def same_word(ask: Ask) -> list[Prompt]:
+    """Phrases that share a word with an object's name, or are about things of its sort."""
+    texts = json.loads((_FOLDER / "same_word.json").read_text(encoding="utf-8"))[ask.writer.split].get(ask.key, [])
+    return _written(ask, ask.key, texts)
+
+
+def sentences(split: str) -> dict[str, list[Any]]:
+    """The ordinary sentences of "development" or "test": "asked", "neighbours" and "unrelated".
+
+    Each that asks for a concept says which of its words mean it and which others matter.
+    """
+    return json.loads((_FOLDER / "sentences.json").read_text(encoding="utf-8"))[split]
+
+
+def asking(ask: Ask) -> list[Prompt]:
+    """Ordinary sentences that ask for the concept in other words, the first of them."""
+    mine = [e for e in sentences(ask.writer.split)["asked"] if e["key"] == ask.key][: ask.count]
+    prompts = _written(ask, ask.key, [entry["text"] for entry in mine])
+    return [replace(p, tags=(f"kind: {e['kind']}", f"form: {e['form']}")) for p, e in zip(prompts, mine, strict=True)]
+
+
+def near_sentences(ask: Ask) -> list[Prompt]:
+    """Ordinary sentences that ask for what is near to the concept."""
+    listed = sentences(ask.writer.split)["neighbours"]
+    mine = [(place, entry) for place, entry in enumerate(listed) if entry["neighbour_of"] == ask.key]
+    # each from noise of its own: an interval over one noise would be a point
+    return [p for place, entry in mine for p in _written(ask, entry["key"], [entry["text"]], place)]
+
+
+def other_sentences(ask: Ask) -> list[Prompt]:
+    """Ordinary sentences about other things; each concept has others of them."""
+    listed = sentences(ask.writer.split)["unrelated"]
+    texts = listed[(ask.number + 1) % 5 :: max(1, len(listed) // OTHERS)]
+    return _written(ask, ask.key, texts)
+
+
+def _written(ask: Ask, key: str, texts: Sequence[str], first: int = 0) -> list[Prompt]:
+    write = ask.writer.styled if concept_kind(key) == "style" else ask.writer.single
+    scene, seed = write(key, 1, role=ask.role)[0].scene, ask.writer.noise_seed
+    return [Prompt(text, scene, ask.role, key, seed(place)) for place, text in enumerate(texts, first)]
+
+
+def searched(ask: Ask) -> list[Prompt]:
+    """Prompts that do not name the concept, with words behind them that a search found."""
+    words = ask.words().words
+    return [replace(p, text=with_words(p.text, words), said=frozenset()) for p in map(neutral, ask.plain())]
+
+
+def held_out(ask: Ask) -> list[Prompt]:
+    """Combinations that the video model never saw."""
+    return ask.writer.single(ask.key, ask.count, role=ask.role, held_out=True)
+
+
+def from_file(ask: Ask) -> list[Prompt]:
+    """Prompts of the user's own, the first `count` of them, each from noise of its own."""
+    texts = load_prompts(ask.file)[: ask.count]
+    return [Prompt(text, OPEN, ask.role, ask.key, ask.writer.noise_seed(place)) for place, text in enumerate(texts)]
+
+
+RECIPES: Mapping[str, Callable[[Ask], list[Prompt]]] = {
+    "target": target,
+    "companion": companion,
+    "pair": companion,
+    "neighbour": partial(_only, scenes.NEIGHBOUR_OF),
+    "namesake": partial(_only, scenes.NAMESAKE_OF),
+    "absent": absent,
+    "empty": lambda ask: ask.writer.empty(ask.count),
+    "unnamed": bare,
+    "kin": kin,
+    "carrier": carrier,
+    "others": others,
+    "confusable": confusable,
+    "unrelated": unrelated,
+    "untouched": untouched,
+    "main": lambda ask: ask.plain(),
+    **{kind: partial(_said, kind) for kind in PHRASINGS},
+    "misspelt": partial(_reworded, "misspelt"),
+    "compared": partial(_reworded, "compared"),
+    "neighbour reworded": neighbour_reworded,
+    "others reworded": others_reworded,
+    "same word": same_word,
+    "sentence": asking,
+    "near sentence": near_sentences,
+    "other sentence": other_sentences,
+    "searched words": searched,
+    "held out": held_out,
+    "file": from_file,
+}
+"""By the name that a suite gives them."""
+
+
+def searched_on(key: str, seed: int, kind_of: Callable[[str], str] = concept_kind) -> tuple[list[str], list[str]]:
+    """What a search for words reads: prompts of the development wording with the concept, and the same without."""
+    writer = PromptWriter("development", seed)
+    write = writer.styled if kind_of(key) == "style" else writer.single
+    named = write(key, 2 * SHOWN_TO_THE_SEARCH, role="target")[::2]
+    return [p.text for p in named], [neutral(p).text for p in named]

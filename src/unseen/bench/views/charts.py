@@ -1,0 +1,188 @@
+"""Small drawings as inline SVG: lines over training steps, and before/after rates with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+_COLOURS = (
+    "#1b6ca8",
+    "#d1495b",
+    "#2e8b57",
+    "#e09f3e",
+    "#7b4fa3",
+    "#3d8b99",
+    "#8c5e3c",
+    "#6b7280",
+    "#b5179e",
+    "#4361ee",
+)
+_FONT = 'font-family="system-ui, sans-serif" font-size="12"'
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def line_chart(
+    series: Mapping[str, Sequence[float]],
+    steps: Sequence[float],
+    *,
+    x_label: str,
+    y_label: str,
+    bold: str | None = None,
+    width: int = 640,
+    height: int = 280,
+) -> str:
+    """Draw one line per series over `steps` (all of one length); the series named `bold` is drawn thicker."""
+    if not series or not len(steps):
+        raise ValueError("A line chart needs at least one series and one step.")
+    for name, values in series.items():
+        if len(values) != len(steps):
+            raise ValueError(f"Series {name!r} has {len(values)} values for {len(steps)} steps.")
+    left, right, top, bottom = 56, 130, 14, 42
+    low = min(0.0, min(min(values) for values in series.values()))
+    high = max(max(values) for values in series.values())
+    high = high if high > low else low + 1.0
+    first, last = float(steps[0]), float(steps[-1])
+    span = last - first or 1.0
+
+    def x(step: float) -> float:
+        return left + (step - first) / span * (width - left - right)
+
+    def y(value: float) -> float:
+        return top + (high - value) / (high - low) * (height - top - bottom)
+
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
+    for tick in range(5):
+        value = low + (high - low) * tick / 4
+        parts.append(
+            f'<line x1="{left}" x2="{width - right}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e5e7eb"/>'
+            f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value)}</text>'
+        )
+    for step in (first, (first + last) / 2, last):
+        parts.append(f'<text x="{x(step):.1f}" y="{height - 22}" text-anchor="middle">{_number(step)}</text>')
+    # labels at the line ends are pushed apart, else lines that end together could not be told apart
+    ends = sorted((y(values[-1]), name) for name, values in series.items())
+    label_at: dict[str, float] = {}
+    floor = float("-inf")
+    for place, name in ends:
+        floor = max(place, floor + 14)
+        label_at[name] = floor
+    overflow = max(0.0, floor - (height - 8))
+    for index, (name, values) in enumerate(series.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        points = " ".join(f"{x(float(step)):.1f},{y(value):.1f}" for step, value in zip(steps, values, strict=True))
+        thick = 3 if name == bold else 1.3
+        weight = ' font-weight="bold"' if name == bold else ""
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="{thick}" points="{points}"/>')
+        parts.append(
+            f'<text x="{width - right + 6}" y="{label_at[name] - overflow + 4:.1f}" fill="{colour}"{weight}>'
+            f"{escape(name)}</text>"
+        )
+    parts.append(
+        f'<text x="{(left + width - right) / 2:.0f}" y="{height - 5}" text-anchor="middle">{escape(x_label)}</text>'
+        f'<text transform="translate(13 {(top + height - bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_label)}</text></svg>"
+    )
+    return "".join(parts)
+
+
+def interval_chart(
+    rows: Sequence[tuple[str, tuple[float, float, float], tuple[float, float, float] | None]], *, width: int = 640
+) -> str:
+    """Rates between 0 and 1 as dots with intervals: per row a label, `(value, low, high)` before and the same after."""
+    left, right, row_height, top = 190, 20, 34, 22
+    height = top + row_height * len(rows) + 24
+
+    def x(value: float) -> float:
+        return left + min(max(value, 0.0), 1.0) * (width - left - right)
+
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
+    for tick in range(0, 101, 25):
+        at = x(tick / 100)
+        parts.append(
+            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{height - 22}" stroke="#e5e7eb"/>'
+            f'<text x="{at:.1f}" y="{height - 6}" text-anchor="middle">{tick} %</text>'
+        )
+    parts.append(
+        f'<circle cx="{left + 6}" cy="9" r="5" fill="{_COLOURS[0]}"/><text x="{left + 15}" y="13">before</text>'
+        f'<circle cx="{left + 76}" cy="9" r="5" fill="{_COLOURS[1]}"/><text x="{left + 85}" y="13">after</text>'
+    )
+    for index, (label, before, after) in enumerate(rows):
+        middle = top + row_height * index + row_height / 2
+        parts.append(f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+        for offset, colour, rate in ((-5, _COLOURS[0], before), (5, _COLOURS[1], after)):
+            if rate is None:
+                continue
+            value, low, high = rate
+            at = middle + offset
+            parts.append(
+                f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{at:.1f}" y2="{at:.1f}" stroke="{colour}" '
+                f'stroke-width="2"/><circle cx="{x(value):.1f}" cy="{at:.1f}" r="4.5" fill="{colour}"/>'
+            )
+    return "".join(parts) + "</svg>"
+
+
+def tradeoff_chart(
+    curves: Mapping[str, Sequence[tuple[float, float, str]]],
+    chosen: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]],
+    *,
+    width: int = 640,
+    height: int = 360,
+) -> str:
+    """Residual over preservation: per method its settings as a line of `(kept, residual, label)`, and a dot with both
+    intervals, each `(value, low, high)`, for the one that was chosen; all are shares, cut to [0, 1].
+
+    Dots at one place are drawn as rings around each other, so that each can be seen."""
+    left, right, top, bottom = 56, 150, 14, 42
+
+    def at(kept: float, residual: float) -> tuple[float, float]:
+        kept, residual = (min(max(v, 0.0), 1.0) for v in (kept, residual))
+        return left + kept * (width - left - right), height - bottom - residual * (height - top - bottom)
+
+    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
+    for tick in range(0, 101, 25):
+        x, y = at(tick / 100, tick / 100)
+        parts.append(
+            f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e7eb"/>'
+            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick} %</text>'
+            f'<text x="{x:.1f}" y="{height - 22}" text-anchor="middle">{tick} %</text>'
+        )
+    taken: list[tuple[float, float]] = []
+    for index, (name, measured) in enumerate(curves.items()):
+        colour = _COLOURS[index % len(_COLOURS)]
+        points = [point for point in measured if point[0] == point[0]]  # without those that nothing could be kept of
+        places = [at(kept, residual) for kept, residual, _ in points]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.3" points="{line}"/>')
+        for (x, y), (_, _, label) in zip(places, points, strict=True):
+            parts.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"><title>{escape(f"{name}, {label}")}</title>'
+                "</circle>"
+            )
+        if name in chosen and chosen[name][0][0] == chosen[name][0][0]:
+            (kept, *kept_ends), (residual, *residual_ends) = chosen[name]
+            x, y = at(kept, residual)
+            (left_end, low_end), (right_end, high_end) = (
+                at(*ends) for ends in zip(kept_ends, residual_ends, strict=True)
+            )
+            before = sum(math.hypot(x - a, y - b) < 4 for a, b in taken)
+            taken.append((x, y))
+            ring = f'fill="none" stroke="{colour}" stroke-width="2"' if before else f'fill="{colour}"'
+            parts.append(
+                f'<path d="M{left_end:.1f} {y:.1f}H{right_end:.1f}M{x:.1f} {low_end:.1f}V{high_end:.1f}"'
+                f' stroke="{colour}" stroke-width="1" opacity="0.6"/>'
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 + 3.5 * before:g}" {ring}>'
+                f"<title>{escape(name)}</title></circle>"
+            )
+        parts.append(
+            f'<text x="{width - right + 12}" y="{top + 12 + 16 * index}" fill="{colour}">{escape(name)}</text>'
+        )
+    parts.append(
+        f'<text x="{(left + width - right) / 2:.0f}" y="{height - 5}" text-anchor="middle">others kept</text>'
+        f'<text transform="translate(13 {(top + height - bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
+        "generative rate</text></svg>"
+    )
+    return "".join(parts)

@@ -1,0 +1,281 @@
+"""Walk through a suite, concept by concept: prompts, clips, and a row for everything that is measured in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from unseen.bench.checks import CHECKS
+from unseen.bench.clips.job import UNEDITED, Method, draw
+from unseen.bench.clips.make import Clips
+from unseen.bench.measure import MEASURES, look, rendered
+from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of, settings_of
+from unseen.bench.prompts.adversary import Found, Search, search
+from unseen.bench.prompts.recipes import RECIPES, Ask, searched_on
+from unseen.bench.prompts.rewording import listed_names
+from unseen.bench.prompts.writer import Prompt, PromptWriter, concept_kind, concept_of
+from unseen.bench.rows import Row, Rows
+from unseen.bench.study import Study
+from unseen.bench.suite import Cell, MethodSpec, Suite
+from unseen.bench.views.query import others_kept, score
+from unseen.concept import Concept
+from unseen.diorama.world import captions
+from unseen.errors import FitError
+
+PRESERVING = 0.95
+"""Only settings that keep at least this share of the others are chosen while there are any."""
+RENDERS = ("exact renders", "renders without it")
+SEARCH = Search()
+ALL = "all"
+"""Stands for all concepts where one would be named."""
+TIMED = ("a red thing in the snow", 8)
+
+
+def measure_suite(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
+    """Every row of the study's suite, concept by concept."""
+    for one in concerned:
+        study.say(f"{name_of(one.key)} ({one.number + 1} of {len(concerned)})")
+        yield from _concept_rows(study, one, concerned)
+    cells = [cell for cell in study.suite.prompts if cell.together]
+    if cells:
+        yield from _rows_together(study, concerned, cells)
+    for name in study.suite.once:
+        yield from CHECKS[name](study, concerned)
+
+
+def concepts_of(study: Study) -> tuple[Concerned, ...]:
+    """The suite's concepts, about which nothing is known yet."""
+    return tuple(_concerned(study, name, number) for number, name in enumerate(study.suite.concepts))
+
+
+def _concerned(study: Study, name: str, number: int) -> Concerned:
+    if not study.suite.is_diorama:
+        return Concerned(name, Concept(name), number)
+    key = captions.key_of(name)
+    return Concerned(key, concept_of(key, synonyms=listed_names(key) if study.suite.listed else ()), number)
+
+
+def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], keys: Sequence[str]) -> None:
+    """Write the prompts of one concept and split."""
+    for cell in cells:
+        if cell.split not in ("", split) or (cell.kinds and concept_kind(one.key) not in cell.kinds):
+            continue
+        count, fewer = study.suite.count(cell, split)
+        ask = Ask(
+            one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
+            lambda: study.fit_texts(one.concept), lambda: searched_words(study, one.key), tuple(keys), one.number,
+            cell.file,
+        )  # fmt: skip
+        if made := RECIPES[cell.recipe](ask):
+            one.prompts[split, cell.role] = made
+
+
+def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -> Iterator[Row]:
+    suite, keys = study.suite, [other.key for other in everyone]
+    cells = [cell for cell in suite.prompts if not cell.together]
+    for split in suite.splits():
+        prompts_of(study, one, split, cells, keys)
+    study.prepare(
+        (prompts, UNEDITED) for (_, role), prompts in one.prompts.items() if cell_of(suite, role).drawn != "none"
+    )
+    done: list[Row] = []
+    for split in suite.splits():
+        done += _base_rows(study, one, split)
+    yield from done
+    if any(cell.recipe == "searched words" for cell in suite.prompts):
+        words = searched_words(study, one.key)
+        yield Row("searched words", words.cosine, **one.common(text=f"{name_of(one.key)}: “{' '.join(words.words)}”"))
+    for spec in suite.methods:
+        try:
+            made = variants_of(study, one, spec, everyone)
+        except FitError as error:
+            yield Row("failed", method=spec.name, text=str(error).split(".")[0], **one.common())
+            continue
+        one.made[spec.name] = made
+        yield from _fact_rows(one, spec, made)
+        yield from method_rows(study, one, spec, made, Rows(done))
+
+
+def variants_of(study: Study, one: Concerned, spec: MethodSpec, everyone: Sequence[Concerned]) -> Made:
+    """A method for one concept, at all its settings; fitted now, or found where it was fitted before."""
+    grid = settings_of(spec, tuned=bool(study.suite.tune))
+    concepts = tuple(other.concept for other in everyone)
+    return make(Wanted(study.fits, one.concept, spec, grid, concepts, study.suite.is_diorama))
+
+
+def cell_of(suite: Suite, role: str) -> Cell:
+    return next(cell for cell in suite.prompts if cell.role == role)
+
+
+def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
+    """What the unedited model shows, and where a suite wants them exact renders of the same scenes."""
+    for (of, role), prompts in list(one.prompts.items()):
+        if of != split or cell_of(study.suite, role).drawn == "none":
+            continue
+        clips = study.clips(prompts)
+        rows = list(_rows(study, one, split, role, clips, clips))
+        yield from rows
+        # what is drawn as the concept anyway is the concept to the model
+        if cell_of(study.suite, role).drawn == "base":
+            taken = {row.place: row.value > 0.5 for row in rows if row.measure == "shown"}
+            tag = {True: ("drawn as the concept",), False: ("drawn otherwise",)}
+            one.prompts[split, role] = [replace(p, tags=p.tags + tag[taken[i]]) for i, p in enumerate(prompts)]
+        if study.suite.renders and split == study.suite.splits()[-1] and role in ("target", "others"):
+            for name in RENDERS if role == "target" else RENDERS[:1]:
+                shown = rendered(one.key, prompts, erased=name == RENDERS[1])
+                yield from _rows(
+                    study, one, split, role, shown, shown, Variant(Method(name, name, UNEDITED.applied_to))
+                )
+
+
+def method_rows(study: Study, one: Concerned, spec: MethodSpec, made: Made, base: Rows) -> Iterator[Row]:
+    suite = study.suite
+    variants: Sequence[Variant] = made.variants
+    for split in suite.splits():
+        last = split == suite.splits()[-1]
+        drawn, encoded = roles_of(suite, spec, one, split)
+        study.prepare((one.prompts[split, role], v.method) for v in variants for role in drawn)
+        rows = [
+            row
+            for variant in variants
+            for role in drawn
+            for clips in [study.clips(one.prompts[split, role], variant.method)]
+            for row in _rows(study, one, split, role, clips, study.clips(one.prompts[split, role]), variant, spec.name)
+        ]
+        yield from rows
+        for variant in variants:
+            for role in encoded:
+                yield from _encoded_rows(study, one, split, role, variant, spec.name)
+        if suite.tune and not last:
+            variants = chosen(Rows([*base, *rows]), made.variants, spec.name, one, suite.tune)
+            continue
+        one.measured[spec.name] = variants[0]
+        if suite.timed:
+            times = seconds(study, variants[0].method) / seconds(study, UNEDITED)
+            yield Row("clip's time, × none", times, method=spec.name, **one.common())
+
+
+def roles_of(suite: Suite, spec: MethodSpec, one: Concerned, split: str) -> tuple[list[str], list[str]]:
+    """The roles that a method draws, and those that it only encodes."""
+    cells = [cell_of(suite, role) for of, role in one.prompts if of == split]
+    mine = [
+        cell
+        for cell in cells
+        if (not cell.methods or spec.name in cell.methods) and (not spec.roles or cell.role in spec.roles)
+    ]
+    return [c.role for c in mine if c.drawn == "all"], [c.role for c in mine if c.drawn != "all"]
+
+
+def chosen(rows: Rows, variants: Sequence[Variant], method: str, one: Concerned, tune: str) -> list[Variant]:
+    """The best setting on development wording, or the best of each layer (the first of equally good ones)."""
+    groups: dict[int | None, list[Variant]] = {}
+    for variant in variants:
+        groups.setdefault(variant.layer if tune == "layer" else None, []).append(variant)
+    found = []
+    for members in groups.values():
+        asked = [dict(one.common(), method=method, setting=v.setting, split="development") for v in members]
+        for group in asked:
+            group.pop("kind")
+        scores = [score(rows, group) or 0.0 for group in asked]
+        enough = [i for i, group in enumerate(asked)
+                  if (kept := others_kept(rows, group)) is not None and kept.value >= PRESERVING]  # fmt: skip
+        usable = (enough if tune == "setting" else []) or range(len(members))
+        found.append(members[max(usable, key=lambda place: scores[place])])
+    return found
+
+
+def _rows(
+    study: Study, one: Concerned, split: str, role: str, clips: Clips, base: Clips, variant: Variant | None = None,
+    method: str = "",
+) -> Iterator[Row]:  # fmt: skip
+    """The rows of some clips of one role."""
+    suite = study.suite
+    groups = suite.measures + (suite.reported if split == suite.splits()[-1] else ())
+    looked = look(study, one.key, role, clips, base)
+    common = [
+        one.common(
+            method=(method or variant.method.name) if variant else "none",
+            setting=variant.setting if variant else "",
+            layer=variant.layer if variant else None,
+            strength=variant.strength if variant else None,
+            split=split, role=role, tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text,
+            noise=prompt.seed, clip=clips.names[place] if clips.names else "",
+        )
+        for place, prompt in enumerate(clips.prompts)
+    ]  # fmt: skip
+    for group in groups:
+        if group == "changed" and (variant is None or variant.method.name in RENDERS):
+            continue
+        for seen in MEASURES[group](looked):
+            for place, value in enumerate(seen.values):
+                if value != value:
+                    continue
+                key = seen.looked_for if isinstance(seen.looked_for, str) else seen.looked_for[place]
+                frames = seen.frames if isinstance(seen.frames, int) else int(seen.frames[place])
+                yield Row(
+                    seen.measure, float(value), detector=seen.detector, looked_for=name_of(key), frames=frames,
+                    floor=seen.floors.get(key), **common[place],
+                )  # fmt: skip
+
+
+def _tags(prompt: Prompt) -> str:
+    return f"|{'|'.join(prompt.tags)}|" if prompt.tags else ""
+
+
+def _encoded_rows(study: Study, one: Concerned, split: str, role: str, variant: Variant, method: str) -> Iterator[Row]:
+    """Which prompts the denoiser is given as without the method."""
+    prompts = one.prompts[split, role]
+    for place, (prompt, same) in enumerate(zip(prompts, study.runner.unchanged(prompts, variant.method), strict=True)):
+        yield Row(
+            "encoded as before", float(same), method=method, setting=variant.setting, split=split, role=role,
+            tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text, **one.common(),
+        )  # fmt: skip
+
+
+def _fact_rows(one: Concerned, spec: MethodSpec, made: Made) -> Iterator[Row]:
+    for name, value in made.facts.items():
+        yield Row(name, float(value), method=spec.name, **one.common())
+    for name, by_layer in made.by_layer.items():
+        for layer, value in by_layer.items():
+            yield Row(name, float(value), method=spec.name, layer=layer, **one.common())
+    if made.text:
+        yield Row("failed", method=spec.name, text=made.text, **one.common())
+
+
+def _rows_together(study: Study, concerned: Sequence[Concerned], cells: Sequence[Cell]) -> Iterator[Row]:
+    """What is about all concepts at once, by the methods that the cells name."""
+    suite, first = study.suite, concerned[0]
+    one = Concerned(first.key, first.concept, 0)
+    prompts_of(study, one, suite.split, cells, [other.key for other in concerned])
+    for row in _base_rows(study, one, suite.split):
+        yield replace(row, concept=ALL, kind="")
+    for spec in suite.methods:
+        if any(spec.name in cell.methods for cell in cells) and spec.name in first.made:
+            for row in method_rows(study, one, spec, first.made[spec.name], Rows(())):
+                yield replace(row, concept=ALL, kind="")
+
+
+def searched_words(study: Study, key: str) -> Found:
+    """Words that mean `key` to the pipeline's text encoder, searched on development wording; kept, as fits are."""
+
+    def make() -> dict[str, Any]:
+        study.say(f"searching for words that mean {name_of(key)}")
+        named, bare = searched_on(key, study.suite.seed)
+        return asdict(search(study.pipe, named, bare, captions.names(key), seed=study.suite.seed, how=SEARCH))
+
+    facts = study.fits.kept("searched", key, make, key=key, search=asdict(SEARCH))
+    return Found(tuple(facts["words"]), facts["cosine"])
+
+
+def seconds(study: Study, method: Method) -> float:
+    """Time of one batch of clips; the faster of two."""
+    text, count = TIMED
+    times = []
+    with method.applied_to(study.pipe):
+        for _ in range(2):
+            started = time.perf_counter()
+            draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
+            times.append(time.perf_counter() - started)
+    return min(times)
