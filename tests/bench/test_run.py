@@ -112,7 +112,7 @@ def test_a_second_run_adds_to_the_first_and_draws_nothing(tuned: tuple[Ran, Stud
     drawn = study.runner.drawn
     again = run_suite(study)
     assert study.runner.drawn == drawn and again.number == ran.number + 1
-    times = ("seconds of the fit", "clip's time, × none")
+    times = ("seconds of the fit", "kilobytes", "clip's time, × none")
     assert [row for row in again.rows if row.measure not in times] == [r for r in ran.rows if r.measure not in times]
     assert all(path.read_bytes() == content for path, content in files.items()) and files
     stored = unseen.bench.load(folder / "out")
