@@ -30,7 +30,7 @@ from unseen.bench.clips.processes import Processes
 from unseen.bench.clips.store import ClipStore, weights_fingerprint
 from unseen.bench.clips.workers import DEATHS, Pool, Recipe
 from unseen.bench.prompts.writer import Prompt
-from unseen.cli import measure
+from unseen.cli import measuring
 from unseen.diorama.world.scenes import Scene
 from unseen.errors import EngineError, GuidanceNeededError
 
@@ -220,7 +220,7 @@ def test_closing_the_drawing_ends_its_workers(recipe: Recipe) -> None:
 
 
 def test_the_command_line_offers_all_engines(pipe: Any, recipe: Recipe) -> None:
-    assert measure.ENGINES == ENGINES
+    assert measuring.ENGINES == ENGINES
     with pytest.raises(ValueError, match="no engine 'threads'; choose among inline, processes, ray"):
         open_engine("threads", pipe, recipe, 2)
 

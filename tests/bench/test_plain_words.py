@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from unseen.bench.plain_words import EMBEDDED, GLOSSARY, outcome, paragraph, title
-from unseen.bench.report import PairGroup, Report, ShownPair
-from unseen.bench.tables import Measure
+from unseen.bench.views.report import PairGroup, Report, ShownPair
+from unseen.bench.views.tables import Measure
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_call_arguments_must_be_a_json_object(capsys: pytest.CaptureFixture[str]
     assert "--call" in said(capsys, "generate", "a church", "--call", call)
 
 
-@pytest.mark.parametrize("argv", [["fit"], ["evaluate", "everything"], ["generate", "x", "--colour"], []])
+@pytest.mark.parametrize("argv", [["fit"], ["evaluate"], ["generate", "x", "--colour"], []])
 def test_wrong_usage_exits_with_two(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(argv)

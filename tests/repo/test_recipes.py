@@ -122,7 +122,7 @@ def test_the_suite_and_the_commands_of_the_page_on_measuring_are_understood(
     for command in shown(MEASURING, "sh")[0].splitlines():
         program, *arguments = shlex.split(command)
         assert program == "unseen" and build_parser().parse_args(arguments).names
-    asked = re.findall(r"`stat` is what is asked: (.*?) and others", MEASURING)[0]
+    asked = re.findall(r"`stat` is the question: (.*?) and others", MEASURING)[0]
     assert {name for name in re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", asked))} <= set(STATS)
 
 

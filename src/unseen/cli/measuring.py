@@ -55,8 +55,10 @@ class MeasuringOptions:
     """Only these of the suite's methods."""
     config: Literal["default", "paper"] | None = None
     """Settings of the fits (default: default)."""
-    seed: tuple[int, ...] = option((), metavar="N", least=0, most=2**63 - 1, together=True)
-    """Seed of fits and prompts; with several, one run for each (default: 0)."""
+    seed: int | None = option(None, metavar="N", least=0, most=2**63 - 1)
+    """Seed of fits and prompts (default: 0)."""
+    seeds: tuple[int, ...] = option((), metavar="N", least=0, most=2**63 - 1, together=True)
+    """Several seeds, a run for each."""
     model: str | None = option(None, metavar="ID")
     """Which model: wan, cogvideox, or what another model's suite is about (default: wan)."""
     steps: int | None = option(None, least=1)
@@ -86,8 +88,11 @@ def measure(options: MeasuringOptions, names: Sequence[str], split: str | None =
         if name not in EVALUATIONS and not Path(name).is_file():
             known = ", ".join(EVALUATIONS)
             raise UsageError(
-                f"{name!r} is neither a suite ({known}) nor a TOML file of your own{did_you_mean(name, EVALUATIONS)}"
+                f"expected a suite ({known}) or a TOML file of your own, got {name!r}, which is neither"
+                f"{did_you_mean(name, EVALUATIONS)}"
             )
+    if options.seed is not None and options.seeds:
+        raise UsageError("expected --seed or --seeds, got both. Leave one of them out.")
     if options.workers is not None and options.engine in (None, "inline"):
         refuse_idle(changed(options, "workers"), "--engine processes or --engine ray")
     if options.out is not None:
@@ -111,7 +116,9 @@ def _measured(options: MeasuringOptions, names: Sequence[str], split: str | None
     given = {name: getattr(options, name) for name in said} | {"split": split}
     given |= {name: True for name in ("quick", "listed") if getattr(options, name)}
     suites = [
-        load_suite(name).with_options(**given, seed=seed) for name in names for seed in (options.seed or (None,))
+        load_suite(name).with_options(**given, seed=seed)
+        for name in names
+        for seed in (options.seeds or (options.seed,))
     ]  # all before the first, so that a mistake costs no time
     tables: list[Any] = []
     for suite in suites:
