@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import sys
 from pathlib import Path
 from typing import Any
+
+from unseen.cli.address import is_loopback, port
 
 
 def add_to(known: Any) -> None:
@@ -20,7 +21,7 @@ def add_to(known: Any) -> None:
         'Needs the extra: pip install "unseen[app]".',
     )
     app.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s, this machine)")
-    app.add_argument("--port", type=_port, default=7860, help="port to serve at (default: %(default)s)")
+    app.add_argument("--port", type=port, default=7860, help="port to serve at (default: %(default)s)")
     app.add_argument(
         "--model", default="wan", metavar="ID", help="wan, cogvideox, a hub id or a pipeline folder (default: wan)"
     )
@@ -42,7 +43,7 @@ def serve(options: argparse.Namespace) -> None:
     require_extra()
     if options.erasers is not None and not options.erasers.is_dir():
         raise UsageError(f"There is no folder {options.erasers}: make erasers with `unseen fit NAME`.")
-    if not _is_loopback(options.host):
+    if not is_loopback(options.host):
         print(
             f"unseen: {options.host} can be reached by others, who may use the page without a password.",
             file=sys.stderr,
@@ -51,17 +52,3 @@ def serve(options: argparse.Namespace) -> None:
     models.get(options.model)  # an empty name is refused now
     print(f"unseen: http://{options.host}:{options.port} (Ctrl + C ends it)", file=sys.stderr)
     serve(models, options.erasers, options.runs, host=options.host, port=options.port, opens=options.open)
-
-
-def _port(text: str) -> int:
-    number = int(text) if text.isdigit() else -1
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port from 1 to 65535")
-    return number
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from unseen.cli.address import is_loopback, port
 
 FRAME_RATES = {"Wan": 24.0, "CogVideoX": 8.0}
 """Frames a second that models of these families were trained at; Wan 14B has 16."""
@@ -40,7 +41,7 @@ def add_to(known: Any) -> None:
     serve.add_argument("--keys", type=Path, metavar="FILE", help="JSON: who may ask, and which erasers act on whom")
     serve.add_argument("--audit", type=Path, metavar="FILE", help="append a JSON line for each prompt")
     serve.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s, this machine)")
-    serve.add_argument("--port", type=_port, default=8000, help="port to serve at (default: %(default)s)")
+    serve.add_argument("--port", type=port, default=8000, help="port to serve at (default: %(default)s)")
     serve.add_argument("--workers", type=_count, default=1, metavar="N", help="requests at once (default: %(default)s)")
     serve.add_argument(
         "--queue", type=_count, default=16, metavar="N", help="requests that may wait (default: %(default)s)"
@@ -98,7 +99,7 @@ def build(options: argparse.Namespace) -> Any:
     if options.keys is not None and options.optional:
         raise ServeError(500, "--keys says which erasers act on whom; leave --optional out.")
     customers = read_customers(options.keys, erasers) if options.keys else everybody(erasers, options.optional)
-    if not _is_loopback(options.host) and options.keys is None:
+    if not is_loopback(options.host) and options.keys is None:
         print(f"unseen: {options.host} can be reached by others, who may ask without a key (--keys).", file=sys.stderr)
     pipe, usual = _pipeline(options)
     known = backbone_of(pipe)
@@ -127,22 +128,8 @@ def _pipeline(options: argparse.Namespace) -> tuple[Any, dict[str, Any] | None]:
     return load(options.model, dtype=options.dtype, device=options.device, offload=options.offload), None
 
 
-def _port(text: str) -> int:
-    number = int(text) if text.isdigit() else -1
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not a port from 1 to 65535")
-    return number
-
-
 def _count(text: str) -> int:
     number = int(text) if text.isdigit() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number of 1 or more")
     return number
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
