@@ -106,6 +106,7 @@ def test_a_search_works_on_other_text_encoders() -> None:
 ATTACKS = ("synonym", "periphrasis", "fr", "de", "es", "misspelt", "compared", "pair", "searched words")
 
 
+@pytest.mark.slow
 def test_every_attack_is_measured_before_and_after_and_words_are_searched_once(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ def bare(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hidden", "lacks"), [("sentencepiece", "sentencepiece"), ("google", "protobuf")])
 def test_a_bare_sentencepiece_file_names_both_packages_that_read_it(bare: Path, hidden: str, lacks: str) -> None:
     """Case 6: the error, `unseen doctor` and `unseen plan` say what a fresh install lacks (and not tiktoken)."""

@@ -55,6 +55,7 @@ def test_an_eraser_behind_a_state_that_is_handed_on_is_refused(ltx2, eraser_of):
         unseen.attach(ltx2, planted(eraser_of, ltx2, 1))
 
 
+@pytest.mark.slow
 def test_of_three_states_the_first_decides_where_an_eraser_may_act(zoo, eraser_of):
     """FLUX.2 reads states 10, 20 and 30, and lets a caller choose others, as `clip_skip` does."""
     pipe, options = zoo.make("Flux2Pipeline"), {"max_sequence_length": 96}
