@@ -122,3 +122,7 @@ class StaleCopyError(UnseenError):
 
 class PromptTooLongError(UnseenError, ValueError):
     """Finding out which words of a prompt mean a concept would take more questions than allowed."""
+
+
+class ResidualConceptError(UnseenError, ValueError):
+    """A prompt leads to an erased concept past the erasers, and the caller wants such prompts refused."""

@@ -19,14 +19,16 @@ from ..clear.origin import model_of
 from ..encoder.activations import PromptForm
 from ..encoder.fingerprint import architecture, fingerprint
 from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncompiled
-from ..errors import AlreadyAttachedError, UnguardedInputError, WrongEncoderError
+from ..errors import AlreadyAttachedError, UnguardedInputError, UnsupportedPipelineError, WrongEncoderError
 from ..pipelines import ModularText, TextPath, adapted, text_encoders, text_path, text_paths
 from .audit import AuditLog, Event, event
+from .call import EncodeCall, during
 from .denoiser import readers_of_text, require_readers
 from .erasers import Erasers, Site
 from .guard import Guard
 from .handle import Handle, Rewriting
 from .interception import Interceptor, intercept, uncut_class
+from .loop import ON_RESIDUAL, Loop, OnResidual
 from .paraphrase import can_preview
 from .readers import Readers
 from .watch import Watch, heard_by, refused_by
@@ -59,6 +61,7 @@ def attach(
     allow_unguarded_encoders: bool = False,
     allow_rounded_weights: bool = False,
     over_limit: Literal["refuse", "name_only"] = "refuse",
+    on_residual: OnResidual | None = None,
     audit: str | Path | None = None,
     audit_prompts: bool = False,
     on_event: Callable[[Event], None] | None = None,
@@ -79,6 +82,9 @@ def attach(
             fit: same architecture, other numbers. How well the concept is erased there has to be looked at.
         over_limit: What happens to a prompt that raises more questions about what its words mean than a call should
             pay for: it is refused, or only names are erased in it.
+        on_residual: Close the loop: ask the video model of each prompt, once erased, whether it still expects the
+            concept, and take away the words that carry it. Says what happens where that does not suffice: the empty
+            prompt is encoded instead ("erase"), the prompt is refused, or it passes and is logged ("warn").
         audit: Append a JSON line to this file for every encoded prompt: which erasers fired, on which tokens, how
             strongly. A prompt is named by its SHA-256.
         audit_prompts: Write the prompts themselves into the audit log and the events as well.
@@ -91,20 +97,26 @@ def attach(
         WrongEncoderError: An eraser was fitted on another text encoder.
         UnguardedInputError: The pipeline takes an image or a video, or reads the prompt through another text encoder
             too, and the argument that allows it was not given.
-        UnsupportedPipelineError: The pipeline has no `encode_prompt`, or a denoiser that takes text in an unknown way.
+        UnsupportedPipelineError: The pipeline has no `encode_prompt`, or a denoiser that takes text in an unknown way,
+            or a video model that cannot be asked although `on_residual` is given.
         OSError: The audit file cannot be written.
         AlreadyAttachedError: A text encoder carries erasers already.
         EraserBypassedError: Later, by the pipeline, when it is given text that the erasers have not seen.
         PromptTooLongError: Later, by the pipeline, for a prompt over the limit.
+        ResidualConceptError: Later, by the pipeline, for a prompt that leads to a concept past the erasers.
     """
     if over_limit not in ("refuse", "name_only"):
         raise ValueError(f'expected over_limit "refuse" or "name_only", got {over_limit!r}.')
+    if on_residual is not None and on_residual not in ON_RESIDUAL:
+        raise ValueError(f'expected on_residual "erase", "refuse", "warn" or None, got {on_residual!r}.')
     pipes = [adapted(one) for one in (pipe if isinstance(pipe, list | tuple) else [pipe])]
     given: list[Any] = list(erasers) if isinstance(erasers, list | tuple) else [erasers]
     clear = [e for e in given if isinstance(e, ClearEraser)]
     baselines: list[Any] = [e for e in given if not isinstance(e, ClearEraser)]
     if not pipes or not given:
         raise ValueError("expected at least one pipeline and one eraser, got none.")
+    if on_residual is not None and not clear:
+        raise ValueError("expected erasers with on_residual, got baselines alone, which it does not ask about.")
     pairs = _with_strengths(clear, strengths)
     sites = _sites(pipes, pairs, allow_unguarded_encoders, allow_rounded_weights) if clear else []
     not_guarded = sorted({name for one in pipes for name in unguarded_inputs(one)})
@@ -114,9 +126,10 @@ def attach(
             " cannot guard. Pass allow_image_input=True if every such input is known to be free of the concept."
         )
     asked, reason = _previewer(pipes, clear)
-    every = Erasers(sites, rewritten=asked is not None)
+    every = Erasers(sites, rewritten=asked is not None, settled=on_residual is not None)
     watch = Watch(None if audit is None else AuditLog(audit), audit_prompts, on_event)
-    rewriting = Rewriting(asked, every, reason, over_limit)
+    loop = None if on_residual is None else _closed_loop(pipes, every, on_residual)
+    rewriting = Rewriting(asked, every, reason, over_limit, loop)
     with ExitStack() as stack:
         guard = None
         for one in pipes:
@@ -324,6 +337,18 @@ def _previewer(pipes: Sequence[Any], erasers: Sequence[ClearEraser]) -> tuple[An
             return pipe, "on"
     log.warning("paraphrases of what is erased will not be erased: %s", reasons[0])
     return None, f"off: {reasons[0]}"
+
+
+def _closed_loop(pipes: Sequence[Any], every: Erasers, on_residual: OnResidual) -> Loop:
+    reasons = [can_preview(pipe) for pipe in pipes]
+    encoders = frozenset(site.path.encoder for site in every.sites)
+    for pipe, reason in zip(pipes, reasons, strict=True):
+        if reason is None:
+            return Loop(pipe, lambda: during(EncodeCall(every, spared=encoders)), on_residual)
+    raise UnsupportedPipelineError(
+        f"expected a pipeline whose video model can be asked what is left of a concept, but {reasons[0]}. Attach"
+        " without on_residual=."
+    )
 
 
 def unguarded_inputs(pipe: Any) -> list[str]:

@@ -19,7 +19,9 @@ Event = dict[str, Any]
 "encoded": `prompt_sha256`, `prompt` if wanted, `request_id` if there is one, `erasers` (keys of those that were to act)
 and `fired`: for each eraser that acted its `concept`, `key`, `layer`, `strength` and `tokens` with their activity (1:
 as on the concept itself). Where a phrase was exchanged for a concept's name, `mentions` says which concept and how
-sure, and if prompts are wanted `rewritten` the result; `by_name_only` is true where a prompt raised too many questions.
+sure, and if prompts are wanted `rewritten` the result; where the closed loop stepped in, `residual` says which concepts
+it `found`, which are `left`, and if prompts are wanted which words were `taken`; `by_name_only` is true where a prompt
+raised too many questions.
 "refused": `reason`. "trusted", "attached", "detached": `erasers`.
 """
 
@@ -41,6 +43,10 @@ def encoded(base: Event, row: int, prompt: str, rewrite: Rewrite | None, acted: 
         made["mentions"] = [{"concept": name, "score": round(m.score, 3)} for name, m in rewrite.mentions]
         if quoted:
             made["rewritten"] = rewrite.text
+    if rewrite is not None and rewrite.residual:
+        made["residual"] = {"found": list(rewrite.residual), "left": list(rewrite.left)}
+        if quoted:
+            made["residual"]["taken"] = list(rewrite.taken)
     if rewrite is not None and rewrite.by_name_only:
         made["by_name_only"] = True
     return {**made, "fired": [fired for one in acted if (fired := _fired(one, row)) is not None]}

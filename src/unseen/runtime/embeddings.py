@@ -32,7 +32,8 @@ class Embeddings(dict[str, Tensor]):
     def packed(self) -> bytes:
         """The content of a safetensors file with the proof in its header."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.items()}
-        facts = {"keys": sorted(self.proof.keys), "rewritten": self.proof.rewritten, "sha256": _digest(tensors)}
+        proven = {"rewritten": self.proof.rewritten, "settled": self.proof.settled}
+        facts = {"keys": sorted(self.proof.keys), **proven, "sha256": _digest(tensors)}
         return save(tensors, {_FORMAT: json.dumps(facts)})
 
     def save(self, path: str | Path) -> None:
@@ -47,7 +48,7 @@ class Embeddings(dict[str, Tensor]):
             with safe_open(path, "pt") as file:
                 facts: Any = json.loads((file.metadata() or {})[_FORMAT])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dictionary)
-            proof = Proof(frozenset(map(str, facts["keys"])), bool(facts["rewritten"]))
+            proof = Proof(frozenset(map(str, facts["keys"])), bool(facts["rewritten"]), bool(facts.get("settled")))
             whole = facts["sha256"] == _digest(tensors)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise DamagedFileError(

@@ -61,10 +61,11 @@ _CHOICES: ContextVar[Mapping[object, tuple[Choice, ...]]] = ContextVar("unseen_c
 class Erasers:
     """The erasers of a handle, by text encoder."""
 
-    def __init__(self, sites: Sequence[Site], rewritten: bool) -> None:
-        """`rewritten`: whether paraphrases are looked for before anything is encoded."""
+    def __init__(self, sites: Sequence[Site], rewritten: bool, settled: bool = False) -> None:
+        """`rewritten`: whether paraphrases are looked for before anything is encoded; `settled`: whether the closed
+        loop asks what is left."""
         self.sites = tuple(sites)
-        self._rewritten = rewritten
+        self._rewritten, self._settled = rewritten, settled
         self.layers = {
             (site.path.name, layer): LayerEdit([e for e in site.erasers if e.layer == layer])
             for site in sites
@@ -107,7 +108,8 @@ class Erasers:
             erasers = [e for site in self.sites for e in site.erasers]
             acting = [e.with_strength(s).key for e, s in zip(erasers, strengths, strict=True) if s]
             self._keys[strengths] = frozenset(acting)
-        return Proof(self._keys[strengths], self._rewritten and bool(self._keys[strengths]))
+        acts = bool(self._keys[strengths])
+        return Proof(self._keys[strengths], self._rewritten and acts, self._settled and acts)
 
     def edit(self, site: Site, layer: int) -> Callable[[Tensor, Tensor | None], Tensor | None]:
         """What a pass through `layer` of the encoder of `site` undergoes."""

@@ -114,7 +114,7 @@ class Guard:
         texts = path.tokenizer.batch_decode(ids, skip_special_tokens=True)
         with self.unedited():
             done = self._rewriting(None, texts, None)
-        mentioned = sorted({name for rewrite in done for name, _ in rewrite.mentions})
+        mentioned = sorted({name for one in done for name in (*(name for name, _ in one.mentions), *one.residual)})
         if mentioned:
             raise EraserBypassedError(
                 f"the {path.name} was given a prompt that speaks of {', '.join(mentioned)} in other words, by something"

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from ..clear.eraser import ClearEraser
+from ..concept import Concept
 from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
@@ -21,6 +22,7 @@ from .embeddings import Embeddings
 from .erasers import Choice, Erasers, Site
 from .guard import Guard
 from .interception import encoding_alone
+from .loop import Loop
 from .paraphrase import Rewrite, Rewriter
 from .proofs import LEDGER, Proof, tensors_in
 from .watch import Watch
@@ -56,6 +58,8 @@ class Status(NamedTuple):
     baselines: tuple[str, ...]
     paraphrases: str
     """Whether other words for a concept are erased too; if not, why."""
+    closed_loop: str
+    """What happens to prompts that lead to a concept past the erasers, or "off"."""
     inputs_refused: tuple[str, ...]
     """What is refused: embeddings that are not known, and so on."""
     not_guarded: tuple[str, ...]
@@ -164,6 +168,21 @@ class Handle:
         with encoding_alone(self._pipes), self._guard.unedited():
             return list(self._rewriting(None, prompts, length))
 
+    def residuals(self, prompts: Sequence[str], *, max_sequence_length: int | None = None) -> dict[str, torch.Tensor]:
+        """By concept how much of it the video model still expects after the erasers have acted, `[prompts]`: 1 is as
+        much as its name would add without them; from `unseen.runtime.loop.SHARE` on the closed loop steps in. Prompts
+        are taken as they are.
+
+        Raises:
+            UnseenError: erasers were attached without `on_residual`, or detached since.
+        """
+        self._require_attached()
+        loop = self._rewriting.loop
+        if loop is None:
+            raise UnseenError("expected erasers that were attached with on_residual=, which alone asks what is left.")
+        with encoding_alone(self._pipes):
+            return loop.residuals(prompts, self._rewriting.acting(), max_sequence_length or loop.length)
+
     def warm_up(self) -> None:
         """Pay now what the first prompt would pay: views of ordinary things, copies on the device."""
         self._require_attached()
@@ -263,7 +282,7 @@ class Handle:
         tensors = list(tensors_in(embeddings))
         if not tensors or not all(t.is_floating_point() for t in tensors):
             raise ValueError("expected embeddings as floating-point tensors to trust, got none or others.")
-        LEDGER.record(tensors, Proof(frozenset(self._erasers.wanted().keys), True))
+        LEDGER.record(tensors, Proof(frozenset(self._erasers.wanted().keys), True, True))
         log.warning("embeddings that no eraser has seen were trusted (%d tensors)", len(tensors))
         self._watch.tell(event("trusted", self._erasers.wanted().keys, self._erasers.choice().request_id))
 
@@ -279,6 +298,7 @@ class Handle:
             ),
             tuple(f"{baseline.method}: {baseline.names}" for baseline in self._baselines),
             self._rewriting.reason,
+            "off" if self._rewriting.loop is None else self._rewriting.loop.on_residual,
             ("embeddings that did not pass the erasers", "replaced text encoders", "layers skipped past an eraser"),
             self._not_guarded,
         )
@@ -289,21 +309,52 @@ class Handle:
 
 
 class Rewriting:
-    """The rewriters of a handle: one for each choice of concepts."""
+    """What becomes of prompts before they are encoded: a rewriter for each choice of concepts, and the closed loop."""
 
-    def __init__(self, pipe: Any, erasers: Erasers, reason: str, over_limit: Literal["refuse", "name_only"] = "refuse"):
+    def __init__(
+        self,
+        pipe: Any,
+        erasers: Erasers,
+        reason: str,
+        over_limit: Literal["refuse", "name_only"] = "refuse",
+        loop: Loop | None = None,
+    ):
         """`pipe` is the pipeline whose video model is asked; None where none can be, for which `reason` says why."""
         self._pipe, self._erasers, self.reason, self._over_limit = pipe, erasers, reason, over_limit
+        self.loop = loop
         self._made: dict[frozenset[str], Rewriter] = {}
         self._lock = threading.Lock()
 
     @property
     def on(self) -> bool:
-        """Whether paraphrases are looked for."""
-        return self._pipe is not None
+        """Whether prompts may change before they are encoded."""
+        return self._pipe is not None or self.loop is not None
 
     def __call__(self, pipe: Any, prompts: Sequence[str], length: int | None) -> Sequence[Rewrite]:
         """Rewrite for the concepts that act here and now."""
+        rewrites = self._rewritten(prompts, length)
+        return rewrites if self.loop is None else self._settled(self.loop, rewrites, length)
+
+    def _settled(self, loop: Loop, rewrites: Sequence[Rewrite], length: int | None) -> Sequence[Rewrite]:
+        concepts = self.acting()
+        if not concepts:
+            return rewrites
+        length = loop.length if length is None else length
+        texts = [rewrite.text for rewrite in rewrites]
+        settled = loop.settle(texts, concepts, self._erasers.wanted().keys, length)
+        return [r._replace(text=s.text, residual=s.found, taken=s.taken, left=s.left)
+                for r, s in zip(rewrites, settled, strict=True)]  # fmt: skip
+
+    def acting(self) -> dict[str, Concept]:
+        """The concepts that are erased here and now, by name."""
+        return {
+            eraser.concept.name: eraser.concept
+            for site in self._erasers.sites
+            for eraser, strength in zip(site.erasers, self._erasers.strengths(site), strict=True)
+            if strength
+        }
+
+    def _rewritten(self, prompts: Sequence[str], length: int | None) -> Sequence[Rewrite]:
         acting = {
             eraser.concept.name: eraser.concept
             for site in self._erasers.sites

@@ -29,14 +29,17 @@ class Proof(NamedTuple):
     """Keys of the erasers, at the strengths they had."""
     rewritten: bool
     """Whether paraphrases in its prompt were looked for."""
+    settled: bool = False
+    """Whether its prompt went through the closed loop."""
 
     def covers(self, other: Proof) -> bool:
         """Whether what `other` asks for is proven."""
-        return self.keys >= other.keys and (self.rewritten or not other.rewritten)
+        rewritten, settled = self.rewritten or not other.rewritten, self.settled or not other.settled
+        return self.keys >= other.keys and rewritten and settled
 
     def joined(self, other: Proof) -> Proof:
         """Proven both ways: the same vector came out of two passes."""
-        return Proof(self.keys | other.keys, self.rewritten or other.rewritten)
+        return Proof(self.keys | other.keys, self.rewritten or other.rewritten, self.settled or other.settled)
 
 
 def digests(vectors: Tensor) -> Tensor:

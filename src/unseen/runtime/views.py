@@ -65,13 +65,17 @@ class Views:
         """Coordinates of texts, `[texts, coordinates]`; what was seen before is not looked at again."""
         new = list(dict.fromkeys(text for text in texts if text not in self._known))
         if new:
-            self._known.update(zip(new, (self._preview(pipe, new) - self._mean) @ self.basis, strict=True))
+            self._known.update(zip(new, self.coordinates(self._preview(pipe, new)), strict=True))
         for text in texts:
             self._known.move_to_end(text)
         found = torch.stack([self._known[text] for text in texts]) if texts else self._mean.new_empty(0)
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         return found
+
+    def coordinates(self, previews: Tensor) -> Tensor:
+        """Of previews at this length `[texts, values]`, in which `of` gives those of texts: `[texts, coordinates]`."""
+        return (previews - self._mean) @ self.basis
 
     def unit(self, pipe: Any, texts: Sequence[str]) -> Tensor:
         """The same, of unit length: products are cosines."""

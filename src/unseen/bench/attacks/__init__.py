@@ -1,0 +1,1 @@
+"""Attacks: ways to ask an edited model for the concept, each with a budget and a seed."""
