@@ -49,6 +49,8 @@ GRID: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "layers": tuple({"strength": value} for value in (0.5, 1.0, 1.5, 2.0, 3.0)),
 }
 """Settings that a tuned suite tries where it says none; a method is fitted once, and only applied in other ways."""
+ATTACHED = ("on_residual",)
+"""Options of a method that is an eraser which concern attaching and not the fit."""
 SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "t2v_unlearning": {
         "rank": 32,
@@ -95,9 +97,9 @@ class Wanted:
     """All of the suite's, in their order."""
     is_diorama: bool = True
 
-    def method(self, setting: str, *erasers: ClearEraser) -> Method:
-        """Erasers as this method."""
-        return erased_by(f"{self.spec.name}{setting and f', {setting}'}", *erasers)
+    def method(self, setting: str, *erasers: ClearEraser, **attached: Any) -> Method:
+        """Erasers as this method, attached with these arguments."""
+        return erased_by(f"{self.spec.name}{setting and f', {setting}'}", *erasers, **attached)
 
 
 Family = Callable[[Wanted], Made]
@@ -131,12 +133,14 @@ def _label(setting: Mapping[str, Any]) -> str:
 
 
 def _clear(wanted: Wanted, config: ClearConfig | None = None) -> Made:
-    config = (config or wanted.fits.config).with_options(dict(wanted.spec.options))
+    options = dict(wanted.spec.options)
+    attached = {name: options.pop(name) for name in ATTACHED if name in options}
+    config = (config or wanted.fits.config).with_options(options)
     fitted = wanted.fits.eraser(wanted.concept, config)
     own = fitted.eraser
     strengths = [own.strength if s.get("strength") in (None, "own") else s["strength"] for s in wanted.grid]
     variants = [
-        Variant(wanted.method(label, own.with_strength(strength)), label, own.layer, float(strength))
+        Variant(wanted.method(label, own.with_strength(strength), **attached), label, own.layer, float(strength))
         for strength in dict.fromkeys(strengths)
         for label in [_label({"strength": strength}) if len(wanted.grid) > 1 else ""]
     ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
+from unseen.bench.attacks.known import ATTACKS, BUDGET, found_words
 from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED, Method, draw
 from unseen.bench.clips.make import Clips
 from unseen.bench.measure import MEASURES, look, rendered
 from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of, settings_of
-from unseen.bench.prompts.adversary import Found, Search, search
+from unseen.bench.prompts.adversary import Found, Search, search, with_words
 from unseen.bench.prompts.recipes import RECIPES, Ask, searched_on
 from unseen.bench.prompts.rewording import listed_names
 from unseen.bench.prompts.writer import Prompt, PromptWriter, concept_kind, concept_of
@@ -65,11 +67,40 @@ def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], 
         count, fewer = study.suite.count(cell, split)
         ask = Ask(
             one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
-            lambda: study.fit_texts(one.concept), lambda: searched_words(study, one.key), tuple(keys), one.number,
+            lambda: study.fit_texts(one.concept), partial(_words, study, one.key), tuple(keys), one.number,
             cell.file,
         )  # fmt: skip
         if made := RECIPES[cell.recipe](ask):
             one.prompts[split, cell.role] = made
+
+
+def _words(study: Study, key: str, attack: str) -> tuple[str, ...]:
+    """What an attack finds on the bare model."""
+    return found_words(study, key, attack).words if attack in ATTACKS else searched_words(study, key).words
+
+
+def prompts_against(study: Study, one: Concerned, split: str, role: str, method: Method) -> list[Prompt]:
+    """The prompts of a role: written once, but by an attack that knows the method."""
+    attack, written = cell_of(study.suite, role).recipe, one.prompts[split, role]
+    if attack not in ATTACKS or not ATTACKS[attack].knows:
+        return written
+    before = f", {' '.join(_words(study, one.key, attack))}"
+    words = found_words(study, one.key, attack, method).words
+    return [replace(p, text=with_words(p.text.removesuffix(before), words)) for p in written]
+
+
+def _found_rows(study: Study, one: Concerned, attack: str, spec: MethodSpec | None = None) -> Iterator[Row]:
+    """What a search found, and how far it came as its budget was used up."""
+    method = UNEDITED if spec is None else one.measured[spec.name].method
+    found, name = found_words(study, one.key, attack, method), "none" if spec is None else spec.name
+    yield Row("searched words", found.reached, **one.common(method=name, text=_quoted(attack, found.words)))
+    for place, reached in enumerate(found.trend):
+        tried = f"{attack}, {(place + 1) * BUDGET.at_once} tried"
+        yield Row("reached", reached, **one.common(method=name, place=place, text=tried))
+
+
+def _quoted(attack: str, words: Sequence[str]) -> str:
+    return f"{attack}: “{' '.join(words)}”"
 
 
 def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -> Iterator[Row]:
@@ -86,7 +117,9 @@ def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -
     yield from done
     if any(cell.recipe == "searched words" for cell in suite.prompts):
         words = searched_words(study, one.key)
-        yield Row("searched words", words.cosine, **one.common(text=f"{name_of(one.key)}: “{' '.join(words.words)}”"))
+        yield Row("searched words", words.cosine, **one.common(text=_quoted("text encoder, bare", words.words)))
+    for attack in [cell.recipe for cell in suite.prompts if cell.recipe in ATTACKS]:
+        yield from _found_rows(study, one, attack)
     for spec in suite.methods:
         try:
             made = variants_of(study, one, spec, everyone)
@@ -96,6 +129,8 @@ def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -
         one.made[spec.name] = made
         yield from _fact_rows(one, spec, made)
         yield from method_rows(study, one, spec, made, Rows(done))
+        for attack in [cell.recipe for cell in cells if cell.recipe in ATTACKS and ATTACKS[cell.recipe].knows]:
+            yield from _found_rows(study, one, attack, spec)
 
 
 def variants_of(study: Study, one: Concerned, spec: MethodSpec, everyone: Sequence[Concerned]) -> Made:
@@ -136,13 +171,16 @@ def method_rows(study: Study, one: Concerned, spec: MethodSpec, made: Made, base
     for split in suite.splits():
         last = split == suite.splits()[-1]
         drawn, encoded = roles_of(suite, spec, one, split)
-        study.prepare((one.prompts[split, role], v.method) for v in variants for role in drawn)
+        study.prepare(
+            (prompts_against(study, one, split, role, v.method), v.method) for v in variants for role in drawn
+        )
         rows = [
             row
             for variant in variants
             for role in drawn
-            for clips in [study.clips(one.prompts[split, role], variant.method)]
-            for row in _rows(study, one, split, role, clips, study.clips(one.prompts[split, role]), variant, spec.name)
+            for prompts in [prompts_against(study, one, split, role, variant.method)]
+            for clips in [study.clips(prompts, variant.method)]
+            for row in _rows(study, one, split, role, clips, study.clips(prompts), variant, spec.name)
         ]
         yield from rows
         for variant in variants:

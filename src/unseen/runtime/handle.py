@@ -169,9 +169,9 @@ class Handle:
             return list(self._rewriting(None, prompts, length))
 
     def residuals(self, prompts: Sequence[str], *, max_sequence_length: int | None = None) -> dict[str, torch.Tensor]:
-        """By concept how much of it the video model still expects after the erasers have acted, `[prompts]`: 1 is as
-        much as its name would add without them; from `unseen.runtime.loop.SHARE` on the closed loop steps in. Prompts
-        are taken as they are.
+        """By concept how much words of each prompt look like it to the video model after the erasers have acted,
+        `[prompts]`: the cosine with its name without them, 0 where they look more like something else. From
+        `unseen.runtime.loop.ALIKE` on the closed loop steps in. Prompts are taken as they are.
 
         Raises:
             UnseenError: erasers were attached without `on_residual`, or detached since.
@@ -181,7 +181,8 @@ class Handle:
         if loop is None:
             raise UnseenError("expected erasers that were attached with on_residual=, which alone asks what is left.")
         with encoding_alone(self._pipes):
-            return loop.residuals(prompts, self._rewriting.acting(), max_sequence_length or loop.length)
+            length = max_sequence_length or loop.length
+            return loop.residuals(prompts, self._rewriting.acting(), self._erasers.wanted().keys, length)
 
     def warm_up(self) -> None:
         """Pay now what the first prompt would pay: views of ordinary things, copies on the device."""

@@ -1,9 +1,9 @@
 """The closed loop: before the denoiser is given a prompt, ask whether the concept is still in it. Ours.
 
 Erasers act on words that they know, and rewriting on phrases that mean the concept. Several words that a search found
-may bring it back together although none of them means it alone. So the words that look like the concept are left out
-together: does the video model then expect as much less as its name would have added there? What it expects is a preview
-of the prompt as the erasers leave it. If so, these words are taken away, and what is left is asked again.
+may bring it back together although none of them means it alone. So the words of a prompt that look like the concept are
+put together and encoded as the erasers leave them: does the video model expect the concept even so, rather than
+anything else? If so, these words are taken away, and what is left is asked again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..concept import Concept
 from ..errors import ResidualConceptError
 from ..pipelines import default_length, encode_texts, preview, preview_length
 from .call import EncodeCall, during
-from .claims import BOUNDS, effect_of
-from .matching import as_matched, exchanged, is_named, within, words
+from .claims import BOUNDS
+from .matching import Word, as_matched, exchanged, is_named, within, words
 from .views import LOCK, Views, views_of
 
 log = logging.getLogger("unseen")
@@ -33,14 +33,16 @@ OnResidual = Literal["erase", "refuse", "warn"]
 """What happens to a prompt that still leads to an erased concept once the words that carry it are gone: the empty
 prompt is encoded instead, it is refused, or it passes and is logged."""
 ON_RESIDUAL = ("erase", "refuse", "warn")
-ROUNDS = 2
+ROUNDS = 3
 """How often words are taken away."""
-HINT = 0.4
-"""Least cosine between the previews of a word and of the concept's name, for the word to be asked about."""
-SHARE, WAY = 0.25, 0.4
-"""Of what the name does in the place of the words: least share that they do, and least cosine between the two. All
-three were chosen on development attacks and development prompts."""
-_SETS = 3  # of words that are left out: the one most like the concept, two, three, ...
+HINT, WEAK = 0.35, 0.2
+"""Least cosine between the previews of a word and of the concept's name, for the word to be asked about, and for it to
+be put together with others."""
+ALIKE = 0.45
+"""Least cosine between the previews of the name and of such words as the erasers leave them. All three were chosen on
+development attacks and development prompts."""
+_TOGETHER = (1, 2, 4)  # words most like the concept that are asked together; beside them the clause of the first
+_NOBODY = frozenset(bounds.filler for bounds in BOUNDS.values())  # a scene without anybody shows whom it likes
 _KEPT = 32768
 _TEXTS = 32  # encoded at a time
 
@@ -64,8 +66,9 @@ class _Question(NamedTuple):
     """Whether some words of a prompt bring a concept back."""
 
     concept: Concept
-    sets: tuple[tuple[Span, ...], ...]
-    """Of words to leave out, each with those of the one before."""
+    spans: tuple[Span, ...]
+    phrase: str
+    """The words, in order and in lower case."""
 
 
 class Loop:
@@ -78,6 +81,7 @@ class Loop:
         self.on_residual = on_residual
         self._pipe, self._unedited = pipe, unedited
         self._settled: OrderedDict[tuple, Settled] = OrderedDict()
+        self._phrases: OrderedDict[tuple, Tensor] = OrderedDict()
         self._state: tuple = ()
 
     def settle(self, texts: Sequence[str], concepts: Mapping[str, Concept], mark: Any, length: int) -> list[Settled]:
@@ -92,7 +96,7 @@ class Loop:
             views = self._views(length)
             new = [t for t in dict.fromkeys(texts) if (t, mark, length) not in self._settled]
             if new:
-                done = self._decided(views, new, list(concepts.values()), length)
+                done = self._decided(views, new, list(concepts.values()), mark, length)
                 self._settled.update({(t, mark, length): one for t, one in zip(new, done, strict=True)})
             found = [self._settled[text, mark, length] for text in texts]
             while len(self._settled) > _KEPT:
@@ -101,24 +105,28 @@ class Loop:
             self._act(settled)
         return found
 
-    def residuals(self, texts: Sequence[str], concepts: Mapping[str, Concept], length: int) -> dict[str, Tensor]:
-        """By concept what each text does of what its name would do, `[texts]`; see `SHARE`."""
+    def residuals(
+        self, texts: Sequence[str], concepts: Mapping[str, Concept], mark: Any, length: int
+    ) -> dict[str, Tensor]:
+        """By concept how much words of each text look like it after the erasers have acted, `[texts]`: the cosine with
+        its name; 0 where they look more like something else. See `ALIKE`."""
         with LOCK:
-            views, listed = self._views(length), list(concepts.values())
-            matched = [self._matched(text, length) for text in texts]
-            asked = [self._questions(views, text, listed) for text in matched]
-            found = self._answers(views, matched, asked, length)
-        shares = {name: torch.zeros(len(texts)) for name in concepts}
-        for place, (questions, answers) in enumerate(zip(asked, found, strict=True)):
-            for question, answer in zip(questions, answers, strict=True):
-                shares[question.concept.name][place] = max(answer)
-        return shares
+            views = self._views(length)
+            asked = [self._questions(views, self._matched(text, length), list(concepts.values())) for text in texts]
+            answers = self._answers(views, asked, mark, length)
+        found = {name: torch.zeros(len(texts)) for name in concepts}
+        for place, (questions, cosines) in enumerate(zip(asked, answers, strict=True)):
+            for question, cosine in zip(questions, cosines, strict=True):
+                known = found[question.concept.name]
+                known[place] = max(float(known[place]), cosine)
+        return found
 
     def _views(self, length: int) -> Views:
         with self._unedited():
             views, state = views_of(self._pipe, length)
         if state != self._state:
             self._settled.clear()
+            self._phrases.clear()
             self._state = state
         return views
 
@@ -133,85 +141,73 @@ class Loop:
             )
         log.warning("a prompt leads to %s past the erasers (on_residual=%r)", names, self.on_residual)
 
-    def _decided(self, views: Views, texts: Sequence[str], concepts: Sequence[Concept], length: int) -> list[Settled]:
-        now = [self._matched(text, length) for text in texts]
-        done = [Settled(text) for text in texts]
-        open_ = list(range(len(texts)))
+    def _decided(
+        self, views: Views, texts: Sequence[str], concepts: Sequence[Concept], mark: Any, length: int
+    ) -> list[Settled]:
+        done, still = [Settled(text) for text in texts], list(range(len(texts)))
         for turn in range(ROUNDS + 1):
-            asked = [self._questions(views, now[place], concepts) for place in open_]
-            answers = self._answers(views, [now[place] for place in open_], asked, length)
-            still = []
-            for place, questions, shares in zip(open_, asked, answers, strict=True):
-                over = [(q, s) for q, s in zip(questions, shares, strict=True) if max(s) >= SHARE]
-                if not over:
-                    continue
-                names = tuple(question.concept.name for question, _ in over)
-                found = (*done[place].found, *(name for name in names if name not in done[place].found))
-                if turn == ROUNDS:
-                    text = "" if self.on_residual == "erase" else now[place]
-                    done[place] = Settled(text, found, done[place].taken, names)
-                    continue
-                spans = {span for question, shares_ in over for span in question.sets[shares_.index(max(shares_))]}
-                taken = (*done[place].taken, *(now[place][slice(*span)] for span in sorted(spans)))
-                now[place] = exchanged(now[place], [(span, "") for span in _apart(spans)])
-                done[place] = Settled(now[place], found, taken)
-                still.append(place)
-            open_ = still
+            now = [self._matched(done[place].text, length) for place in still]
+            asked = [self._questions(views, text, concepts, WEAK if turn else HINT) for text in now]
+            answers = self._answers(views, asked, mark, length)
+            pages, still = list(zip(still, now, asked, answers, strict=True)), []
+            for place, text, questions, cosines in pages:
+                worst = _worst(questions, cosines)
+                if worst:
+                    done[place] = self._without(done[place], text, worst, last=turn == ROUNDS)
+                    still.append(place)
         return done
+
+    def _without(self, settled: Settled, text: str, questions: Sequence[_Question], *, last: bool) -> Settled:
+        names = [question.concept.name for question in questions]
+        found = tuple(dict.fromkeys((*settled.found, *names)))
+        if last:
+            return Settled("" if self.on_residual == "erase" else settled.text, found, settled.taken, tuple(names))
+        spans = sorted({span for question in questions for span in question.spans})
+        taken = (*settled.taken, *(text[slice(*span)] for span in spans))
+        return Settled(exchanged(text, [(span, "") for span in spans]), found, taken)
 
     def _matched(self, text: str, length: int) -> str:
         return within(self._pipe.tokenizer, as_matched(self._pipe, text), length)
 
-    def _questions(self, views: Views, text: str, concepts: Sequence[Concept]) -> list[_Question]:
-        """Which words to leave out, by concept; none for a prompt that is far from all of them."""
-        seen = [word for word in words(text) if word.content]
-        if not seen:
-            return []
-        with self._unedited():
-            alone = views.unit(self._pipe, [word.text for word in seen])
-            close = [(alone @ views.unit(self._pipe, c.names).T).amax(dim=1).tolist() for c in concepts]
+    def _questions(self, views: Views, text: str, concepts: Sequence[Concept], least: float = HINT) -> list[_Question]:
+        """What to ask about a text; nothing where no word looks like a concept."""
+        every = words(text)
         asked = []
-        for concept, cosines in zip(concepts, close, strict=True):
+        for concept in concepts:
             named = is_named(concept.names, text)
-            hints = [((w.start, w.end), near) for w, near in zip(seen, cosines, strict=True) if near >= HINT
-                     and not any(w.start < end and start < w.end for start, end in named)]  # fmt: skip
-            if not hints:  # a name alone is the erasers' business, which know "church" from "church bell"
+            seen = [word for word in every if word.content and word.text not in _NOBODY and not _stands_in(word, named)]
+            with self._unedited():
+                alone = views.unit(self._pipe, [word.text for word in seen])
+                close = (alone @ views.unit(self._pipe, concept.names).T).amax(dim=1).tolist() if seen else []
+            near = sorted(zip(close, seen, strict=True), key=lambda one: -one[0])
+            if not near or near[0][0] < least:  # a name alone is the erasers' business
                 continue
-            spans = [*named, *(span for span, _ in sorted(hints, key=lambda hint: -hint[1]))]
-            sets = [tuple(spans[: n + 1]) for n in range(min(_SETS, len(spans)))]
-            if len(spans) > _SETS:
-                sets[-1] = tuple(spans)
-            asked.append(_Question(concept, tuple(sets)))
+            ranked = [word for cosine, word in near if cosine >= min(WEAK, least)]
+            runs = [ranked[:count] for count in _TOGETHER] + [[w for w in _clause(every, ranked[0]) if w in seen]]
+            for run in {tuple(sorted(run, key=lambda word: word.start)): None for run in runs}:
+                phrase = " ".join(word.text for word in run)
+                asked.append(_Question(concept, tuple((word.start, word.end) for word in run), phrase))
         return asked
 
-    def _answers(
-        self, views: Views, texts: Sequence[str], asked: Sequence[Sequence[_Question]], length: int
-    ) -> list[list[list[float]]]:
-        """By text, question and set, the share of the name's effect that the words have; 0 where they lead
-        elsewhere."""
-        pages = list(zip(texts, asked, strict=True))
-        edited = [said for text, questions in pages for said in _left_out(text, questions)]
-        bare = [said for text, questions in pages for said in _named(text, questions)]
-        if not edited:
-            return [[] for _ in texts]
-        seen = iter(views.coordinates(self._edited(edited, length)))
-        with self._unedited():
-            plain = iter(views.of(self._pipe, bare))
-        found: list[list[list[float]]] = []
-        for questions in asked:
-            whole = next(seen) if questions else torch.empty(0)
-            found.append([])
-            for question in questions:
-                bounds = BOUNDS[question.concept.kind]
-                name, nothing = next(plain), next(plain)
-                least = bounds.least * float((name - nothing).square().sum())
-                shares = []
-                for _ in question.sets:
-                    with_name, without = next(plain), next(plain)
-                    share, way = effect_of(whole - next(seen), with_name - without, least)
-                    shares.append(share if way >= WAY else 0.0)
-                found[-1].append(shares)
+    def _answers(self, views: Views, asked: Sequence[Sequence[_Question]], mark: Any, length: int) -> list[list[float]]:
+        """By text and question, the cosine with the name; 0 where the words look more like something else."""
+        phrases = dict.fromkeys(question.phrase for questions in asked for question in questions)
+        new = [phrase for phrase in phrases if (phrase, mark, length) not in self._phrases]
+        if new:
+            seen = nn.functional.normalize(views.coordinates(self._edited(new, length)), dim=-1)
+            self._phrases.update({(phrase, mark, length): view for phrase, view in zip(new, seen, strict=True)})
+        found = [
+            [self._cosine(views, question, self._phrases[question.phrase, mark, length]) for question in questions]
+            for questions in asked
+        ]
+        while len(self._phrases) > _KEPT:
+            self._phrases.popitem(last=False)
         return found
+
+    def _cosine(self, views: Views, question: _Question, view: Tensor) -> float:
+        with self._unedited():
+            close, other = views.closeness(self._pipe, question.concept.names, view[None])
+        return float(close[0]) if close[0] > other[0] else 0.0
 
     def _edited(self, texts: Sequence[str], length: int) -> Tensor:
         """Previews of texts as the erasers leave them, `[texts, values]`."""
@@ -233,20 +229,22 @@ def _apart(spans: Any) -> list[Span]:
     return kept
 
 
-def _left_out(text: str, questions: Sequence[_Question]) -> list[str]:
-    """The prompt, and without each set."""
-    without = [exchanged(text, [(s, "") for s in _apart(spans)]) for q in questions for spans in q.sets]
-    return [text, *without] if questions else []
+def _worst(questions: Sequence[_Question], cosines: Sequence[float]) -> list[_Question]:
+    """By concept, the words that bring it back most, if any do."""
+    worst: dict[str, tuple[float, _Question]] = {}
+    for question, cosine in zip(questions, cosines, strict=True):
+        if cosine >= max(ALIKE, worst.get(question.concept.name, (0.0,))[0]):
+            worst[question.concept.name] = (cosine, question)
+    return [question for _, question in worst.values()]
 
 
-def _named(text: str, questions: Sequence[_Question]) -> list[str]:
-    """By question the name, what stands for it, and for each set the prompt with the name in its place and
-    without."""
-    texts = []
-    for concept, sets in questions:
-        texts += [concept.name, BOUNDS[concept.kind].filler or "a thing"]
-        for spans in sets:
-            first, *others = _apart(spans)
-            away = [(span, "") for span in others]
-            texts += [exchanged(text, [(first, put), *away]) for put in (concept.name, "")]
-    return texts
+def _stands_in(word: Word, spans: Sequence[Span]) -> bool:
+    return any(word.start < end and start < word.end for start, end in spans)
+
+
+def _clause(every: Sequence[Word], word: Word) -> Sequence[Word]:
+    """The words around one, up to the pauses."""
+    place = every.index(word)
+    start = next((n for n in range(place, -1, -1) if every[n].paused), 0)
+    end = next((n for n in range(place + 1, len(every)) if every[n].paused), len(every))
+    return every[start:end]

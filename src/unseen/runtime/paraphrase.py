@@ -13,8 +13,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from torch import Tensor
-
 from ..concept import Concept
 from ..errors import PromptTooLongError
 from ..pipelines import cannot_preview, default_length
@@ -155,7 +153,7 @@ class Rewriter:
         """Claims around the words that look like the concept."""
         bounds = BOUNDS[concept.kind]
         seen = views.unit(self.pipe, [page.words[place].text for place in page.asked])
-        close, other = _closeness(views, self.pipe, concept, seen)
+        close, other = views.closeness(self.pipe, concept.names, seen)
         hints = {
             place: float(near)
             for place, near, far in zip(page.asked, close, other, strict=True)
@@ -184,7 +182,7 @@ class Rewriter:
     def _alike(self, views: Views, page: Page, claim: Claim) -> bool:
         """Whether the phrase alone looks like the concept, and hardly less than like anything ordinary."""
         view = views.unit(self.pipe, self._phrases(page, claim))
-        close, other = _closeness(views, self.pipe, claim.concept, view)
+        close, other = views.closeness(self.pipe, claim.concept.names, view)
         claim.alone, claim.lead = float(close[0]), float(close[0] - other[0])
         bounds = BOUNDS[claim.concept.kind]
         slack = min(bounds.margin, _SLACK) if claim.concept.kind != "attribute" else bounds.margin
@@ -275,16 +273,6 @@ _NOTHING = "a thing"
 
 def _each(pages: Sequence[Page], ask: Any) -> list[str]:
     return [text for page in pages for claim in page.claims for text in ask(page, claim)]
-
-
-def _closeness(views: Views, pipe: Any, concept: Concept, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines of views with the closest name of a concept, and with the closest reference that is not like it."""
-    names = views.unit(pipe, concept.names)
-    alike = (views.references @ names.T).amax(dim=1) >= _SAME
-    return (seen @ names.T).amax(dim=1), (seen @ views.references.T).masked_fill(alike, -1.0).amax(dim=1)
-
-
-_SAME = 0.6  # cosine from which on a reference is the concept itself
 
 
 def _offloaded(pipe: Any) -> bool:

@@ -34,6 +34,7 @@ REFERENCES = tuple(
 RIVALS = (*lexicon.THINGS, *lexicon.PEOPLE)
 """What may look much like an object that is a concept, and yet be something else."""
 _RIVAL = (0.6, 0.86)  # cosines with a name between which a rival is alike and not the concept itself
+_SAME = 0.6  # cosine from which on a reference is the concept itself
 _IS = 0.8  # cosine from which on a phrase is a rival
 _CENTRE = 16  # references that another padded length is centred with; the directions stay those of the first
 
@@ -80,6 +81,13 @@ class Views:
     def unit(self, pipe: Any, texts: Sequence[str]) -> Tensor:
         """The same, of unit length: products are cosines."""
         return nn.functional.normalize(self.of(pipe, texts), dim=-1)
+
+    def closeness(self, pipe: Any, names: Sequence[str], seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines `[n]` of views `[n, coordinates]` of unit length with the closest of `names`, and with the closest
+        reference that is not like them."""
+        named = self.unit(pipe, names)
+        alike = (self.references @ named.T).amax(dim=1) >= _SAME
+        return (seen @ named.T).amax(dim=1), (seen @ self.references.T).masked_fill(alike, -1.0).amax(dim=1)
 
     def rival(self, pipe: Any, names: Sequence[str], seen: Tensor) -> float:
         """The cosine of a view, `[1, coordinates]`, with the rival of `names` that it is; -1 if it is none."""

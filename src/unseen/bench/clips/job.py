@@ -57,11 +57,10 @@ class Method:
     """Whether it acts through the embeddings alone. Then these name its clips; else also its key, and its code."""
 
 
-def erased_by(name: str, *erasers: ClearEraser) -> Method:
-    """Erasers as a method called `name`."""
-    return Method(
-        name, digest(erasers=sorted(eraser.key for eraser in erasers)), partial(unseen.attach, erasers=erasers)
-    )
+def erased_by(name: str, *erasers: ClearEraser, **attached: Any) -> Method:
+    """Erasers as a method called `name`, attached with these arguments."""
+    key = digest(erasers=sorted(eraser.key for eraser in erasers), **attached)
+    return Method(name, key, partial(unseen.attach, erasers=erasers, **attached))
 
 
 def _as_it_is(pipe: Any) -> AbstractContextManager[None]:

@@ -88,10 +88,10 @@ def search(
         ValueError: a prompt is the same in both lists.
     """
     how, path = how or Search(), text_path(pipe)
-    centre = _states(path, neutral).mean(0)
+    centre = states_of(path, neutral).mean(0)
     name = [_difference(path.tokenizer, own, other) for own, other in zip(named, neutral, strict=True)]
-    target = _states(path, named, name).mean(0) - centre
-    words, states = _vocabulary(path.tokenizer, path.encoder, path.form, how.vocabulary)
+    target = states_of(path, named, name).mean(0) - centre
+    words, states = states_of_words(path, how.vocabulary)
     usable = set(allowed(words, names))
     alike = torch.cosine_similarity(states - states.mean(0), target[None])
     ranked = [words[i] for i in alike.argsort(descending=True, stable=True).tolist() if words[i] in usable]
@@ -99,7 +99,7 @@ def search(
 
     def fitness(rows: np.ndarray) -> np.ndarray:
         prompts = [with_words(prompt, (pool[i] for i in row)) for row in rows for prompt in neutral]
-        reached = _states(path, prompts, [slice(-how.words, None)] * len(prompts))
+        reached = states_of(path, prompts, [slice(-how.words, None)] * len(prompts))
         reached = reached.unflatten(0, (len(rows), len(neutral)))
         return torch.cosine_similarity(reached - centre, target[None, None], dim=-1).mean(1).numpy()
 
@@ -126,7 +126,7 @@ def _evolve(
     return rows[best], float(fit[best])
 
 
-def _states(path: TextPath, texts: Sequence[str], parts: Sequence[slice] | None = None) -> Tensor:
+def states_of(path: TextPath, texts: Sequence[str], parts: Sequence[slice] | None = None) -> Tensor:
     """For each text the mean of what the encoder hands on at its words, or at `parts` of them, `[texts, d]`."""
     read = encode_by_length(path.tokenizer, path.encoder, texts, path.form, layers=[])
     own = ~read.special
@@ -151,6 +151,12 @@ def _difference(tokenizer: Any, named: str, neutral: str) -> slice:
     return slice(start, end)
 
 
+def states_of_words(path: TextPath, limit: int | None = None) -> tuple[list[str], Tensor]:
+    """Words of the tokenizer and their states when each is a prompt of its own, `[words, d]`; `limit` of them, spread
+    evenly, or all."""
+    return _vocabulary(path.tokenizer, path.encoder, path.form, limit)
+
+
 @lru_cache(maxsize=1)
 def _vocabulary(tokenizer: Any, encoder: Any, form: Any, limit: int | None) -> tuple[list[str], Tensor]:
     """Words and their states when each is a prompt of its own, `[words, d]`; the same for every concept."""
@@ -158,4 +164,4 @@ def _vocabulary(tokenizer: Any, encoder: Any, form: Any, limit: int | None) -> t
     if limit is not None:
         words = words[:: max(1, len(words) // limit)]
     path = TextPath("text_encoder", tokenizer, encoder, form)
-    return words, torch.cat([_states(path, words[i : i + _CHUNK]) for i in range(0, len(words), _CHUNK)])
+    return words, torch.cat([states_of(path, words[i : i + _CHUNK]) for i in range(0, len(words), _CHUNK)])

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unseen.bench.prompts.adversary import Found, with_words
+from unseen.bench.prompts.adversary import with_words
+from unseen.bench.prompts.disguises import DISGUISES
 from unseen.bench.prompts.rewording import BARRED, neutral, reworded
 from unseen.bench.prompts.writer import (
     OPEN,
@@ -33,6 +34,8 @@ SHOWN_TO_THE_SEARCH = 2
 """Prompts that a search for words reads."""
 TEXTS_OTHER = 4
 """Texts about each other subject, in each kind of other words."""
+SEARCHES = ("searched words", "preview, bare", "tokens, white box", "preview, white box")
+"""Attacks that search for words: in the text encoder and in the previews of the bare model, and knowing the method."""
 OTHERS = 20
 """Sentences about other things that each eraser is tried on."""
 _FOLDER = Path(__file__).parent
@@ -53,8 +56,8 @@ class Ask:
     """As many of them would be all if there were no more on test wording than on development wording."""
     fit_texts: Callable[[], list[str]]
     """Every prompt that a fit of the concept reads."""
-    words: Callable[[], Found]
-    """Words that mean the concept, searched."""
+    words: Callable[[str], Sequence[str]]
+    """Words that a search found, by the name of the attack."""
     keys: tuple[str, ...]
     """All concepts of the suite."""
     number: int
@@ -263,10 +266,20 @@ def _written(ask: Ask, key: str, texts: Sequence[str], first: int = 0) -> list[P
     return [Prompt(text, scene, ask.role, key, seed(place)) for place, text in enumerate(texts, first)]
 
 
-def searched(ask: Ask) -> list[Prompt]:
+def _searched(attack: str, ask: Ask) -> list[Prompt]:
     """Prompts that do not name the concept, with words behind them that a search found."""
-    words = ask.words().words
-    return [replace(p, text=with_words(p.text, words), said=frozenset()) for p in map(neutral, ask.plain())]
+    return with_searched(ask.plain(), ask.words(attack))
+
+
+def with_searched(prompts: Sequence[Prompt], words: Sequence[str]) -> list[Prompt]:
+    """`prompts` without their concept, and `words` behind them."""
+    return [replace(p, text=with_words(p.text, words), said=frozenset()) for p in map(neutral, prompts)]
+
+
+def _disguised(name: str, ask: Ask) -> list[Prompt]:
+    """Prompts that ask for the concept in disguise."""
+    made = [DISGUISES[name](prompt, ask.key, place) for place, prompt in enumerate(ask.plain())]
+    return [replace(prompt, said=frozenset()) for prompt in made if prompt is not None]
 
 
 def held_out(ask: Ask) -> list[Prompt]:
@@ -305,7 +318,8 @@ RECIPES: Mapping[str, Callable[[Ask], list[Prompt]]] = {
     "sentence": asking,
     "near sentence": near_sentences,
     "other sentence": other_sentences,
-    "searched words": searched,
+    **{name: partial(_searched, name) for name in SEARCHES},
+    **{name: partial(_disguised, name) for name in DISGUISES},
     "held out": held_out,
     "file": from_file,
 }

@@ -1,0 +1,80 @@
+"""The attacks that search, by the name that a suite gives them, and what they find, which is kept as fits are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+
+from unseen.bench.attacks.aim import See, aim_at
+from unseen.bench.attacks.search import Budget, How, Words, search
+from unseen.bench.clips.job import UNEDITED, Method
+from unseen.bench.prompts.adversary import allowed, states_of, states_of_words
+from unseen.bench.prompts.recipes import searched_on
+from unseen.bench.prompts.writer import concept_name
+from unseen.bench.study import Study
+from unseen.diorama.world import captions
+from unseen.pipelines import text_path
+from unseen.runtime.loop import LOOP_VERSION
+from unseen.runtime.paraphrase import REWRITING_VERSION
+
+POOL = 400
+"""Words that a search may choose among: those most like the concept's name to the text encoder."""
+BUDGET = Budget()
+
+
+class Attack(NamedTuple):
+    """A search for words that stand behind prompts without the concept."""
+
+    see: See
+    how: How
+    knows: bool
+    """Whether it sees the pipeline with the method attached; else the bare model."""
+
+
+ATTACKS: Mapping[str, Attack] = {
+    "preview, bare": Attack("preview", "genetic", False),
+    "tokens, white box": Attack("states", "gradient", True),
+    "preview, white box": Attack("preview", "gradient", True),
+}
+
+
+def found_words(study: Study, key: str, name: str, method: Method = UNEDITED) -> Words:
+    """What an attack finds against a method, on development wording."""
+    attack = ATTACKS[name]
+    against = method if attack.knows else UNEDITED
+
+    def make() -> dict[str, Any]:
+        study.say(f"{name}: searching for {key} against {against.name}")
+        named, bare = (texts[:1] for texts in searched_on(key, study.suite.seed))
+        aim = aim_at(study.pipe, named, bare, attack.see)
+        pool = pool_of(study, key)
+        with against.applied_to(study.pipe):
+            return asdict(search(study.pipe, aim, pool, attack.how, seed=study.suite.seed, budget=BUDGET))
+
+    versions = (REWRITING_VERSION, LOOP_VERSION)
+    facts = study.fits.kept(
+        "searched", f"{key} {name}", make, key=key, attack=attack, budget=asdict(BUDGET), of=against.key,
+        versions=versions,
+    )  # fmt: skip
+    return Words(tuple(facts["words"]), facts["reached"], tuple(facts["trend"]))
+
+
+def pool_of(study: Study, key: str) -> list[str]:
+    """Words that the text encoder holds for most like the concept, without forms of its names."""
+    return list(_pool(study.pipe, key))
+
+
+@lru_cache(maxsize=32)
+def _pool(pipe: Any, key: str) -> tuple[str, ...]:
+    path = text_path(pipe)
+    words, states = states_of_words(path)
+    usable = set(allowed(words, captions.names(key)))
+    center = states.mean(0)
+    name = states_of(path, [concept_name(key)])[0] - center
+    alike = torch.cosine_similarity(states - center, name[None])
+    ranked = (words[place] for place in alike.argsort(descending=True, stable=True).tolist())
+    return tuple(word for word in ranked if word in usable)[:POOL]
