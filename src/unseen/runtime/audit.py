@@ -47,6 +47,7 @@ def encoded(base: Event, row: int, prompt: str, rewrite: Rewrite | None, acted: 
         made["residual"] = {"found": list(rewrite.residual), "left": list(rewrite.left)}
         if quoted:
             made["residual"]["taken"] = list(rewrite.taken)
+            made["rewritten"] = rewrite.text
     if rewrite is not None and rewrite.by_name_only:
         made["by_name_only"] = True
     return {**made, "fired": [fired for one in acted if (fired := _fired(one, row)) is not None]}

@@ -3,7 +3,8 @@
 Erasers act on words that they know, and rewriting on phrases that mean the concept. Several words that a search found
 may bring it back together although none of them means it alone. So the words of a prompt that look like the concept are
 put together and encoded as the erasers leave them: does the video model expect the concept even so, rather than
-anything else? If so, these words are taken away, and what is left is asked again.
+anything else? If so, the clauses that they stand in are taken away, since words beside them may carry what is left,
+and the rest is asked again.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Settled(NamedTuple):
     found: tuple[str, ...] = ()
     """Names of concepts that it still led to."""
     taken: tuple[str, ...] = ()
-    """Words that were taken away."""
+    """What was taken away."""
     left: tuple[str, ...] = ()
     """Names of concepts that it leads to even so."""
 
@@ -66,9 +67,10 @@ class _Question(NamedTuple):
     """Whether some words of a prompt bring a concept back."""
 
     concept: Concept
-    spans: tuple[Span, ...]
     phrase: str
     """The words, in order and in lower case."""
+    clauses: tuple[Span, ...]
+    """That they stand in."""
 
 
 class Loop:
@@ -162,7 +164,7 @@ class Loop:
         found = tuple(dict.fromkeys((*settled.found, *names)))
         if last:
             return Settled("" if self.on_residual == "erase" else settled.text, found, settled.taken, tuple(names))
-        spans = sorted({span for question in questions for span in question.spans})
+        spans = sorted({span for question in questions for span in question.clauses})
         taken = (*settled.taken, *(text[slice(*span)] for span in spans))
         return Settled(exchanged(text, [(span, "") for span in spans]), found, taken)
 
@@ -185,8 +187,8 @@ class Loop:
             ranked = [word for cosine, word in near if cosine >= min(WEAK, least)]
             runs = [ranked[:count] for count in _TOGETHER] + [[w for w in _clause(every, ranked[0]) if w in seen]]
             for run in {tuple(sorted(run, key=lambda word: word.start)): None for run in runs}:
-                phrase = " ".join(word.text for word in run)
-                asked.append(_Question(concept, tuple((word.start, word.end) for word in run), phrase))
+                clauses = {(one[0].start, one[-1].end): None for word in run for one in [_clause(every, word)]}
+                asked.append(_Question(concept, " ".join(word.text for word in run), tuple(clauses)))
         return asked
 
     def _answers(self, views: Views, asked: Sequence[Sequence[_Question]], mark: Any, length: int) -> list[list[float]]:
@@ -218,15 +220,6 @@ class Loop:
                 rows += encode_texts(self._pipe, part, length)
         with during(EncodeCall(self)):
             return preview(self._pipe, rows, preview_length(self._pipe, length))
-
-
-def _apart(spans: Any) -> list[Span]:
-    """Spans in order, without those that lie in another."""
-    kept: list[Span] = []
-    for span in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if not kept or span[0] >= kept[-1][1]:
-            kept.append(span)
-    return kept
 
 
 def _worst(questions: Sequence[_Question], cosines: Sequence[float]) -> list[_Question]:

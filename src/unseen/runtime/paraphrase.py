@@ -49,7 +49,7 @@ class Rewrite(NamedTuple):
     residual: tuple[str, ...] = ()
     """Names of concepts that the closed loop still found in it."""
     taken: tuple[str, ...] = ()
-    """Words that the closed loop took away."""
+    """What the closed loop took away."""
     left: tuple[str, ...] = ()
     """Names of concepts that it leads to even so."""
 
