@@ -15,12 +15,18 @@ pytest.importorskip("diffusers")
 from tiny import make_small_diorama
 
 from unseen.bench import walk as running
+from unseen.bench.attacks import known
+from unseen.bench.attacks.aim import aim_at, look
+from unseen.bench.attacks.known import found_words
+from unseen.bench.attacks.search import Budget
+from unseen.bench.attacks.search import search as search_words
 from unseen.bench.prompts.adversary import Search, _difference, allowed, search, with_words, words_of
+from unseen.bench.prompts.disguises import DISGUISES
 from unseen.bench.prompts.rewording import neutral
 from unseen.bench.prompts.writer import PromptWriter, concept_kind
 from unseen.bench.run import load_suite, run
 from unseen.bench.study import Study
-from unseen.bench.walk import concepts_of, prompts_of, searched_words
+from unseen.bench.walk import concepts_of, prompts_against, prompts_of, searched_words, variants_of
 from unseen.diorama.world import captions
 
 QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=1500)
@@ -35,6 +41,9 @@ def pipe():
 def study(tmp_path: Path, pipe, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Diorama's text encoder before a tiny video model with random weights."""
     monkeypatch.setattr(running, "SEARCH", QUICK)
+    monkeypatch.setattr(known, "BUDGET", FEW)
+    monkeypatch.setattr(known, "POOL", 40)
+    monkeypatch.setattr(running, "BUDGET", FEW)
     suite = load_suite("attacks").with_options(concepts=["church"], methods=["safree"], clips=2, steps=1)
     suite = replace(
         suite, reported=(), renders=False, timed=False, methods=(replace(suite.methods[0], settings=({},)),)
@@ -103,7 +112,9 @@ def test_a_search_works_on_other_text_encoders() -> None:
     assert -1 <= found.cosine <= 1 and words[0] not in found.words
 
 
-ATTACKS = ("synonym", "periphrasis", "fr", "de", "es", "misspelt", "compared", "pair", "searched words")
+SAID = ("synonym", "periphrasis", "fr", "de", "es", "misspelt", "compared", "pair")
+ATTACKS = (*SAID, *DISGUISES, "searched words", *known.ATTACKS)
+FEW = Budget(words=3, tried=8, at_once=4)
 
 
 @pytest.mark.slow
@@ -127,12 +138,27 @@ def test_every_attack_is_measured_before_and_after_and_words_are_searched_once(
     table = tables["Attacks: church"]
     assert [row[0] for row in table.rows] == ["target", *ATTACKS] and table.columns[-1] == "safree"
     assert {row[1] for row in table.rows} == {2} and "Attacks: all concepts" in tables
-    [row] = tables["Attacks: the words that were searched for"].rows
-    assert row[0] == "church" and " ".join(words.words) in row[1] and row[2] == pytest.approx(words.cosine)
+    found = tables["The words that were searched for"].rows
+    assert " ".join(words.words) in str(found) and len(tables["Trend with the budget"].rows) == 10
 
     monkeypatch.setattr(running, "search", None)  # nothing is searched or drawn again
+    monkeypatch.setattr(known, "search", None)
     drawn = study.runner.drawn
     assert list(run(study).rows) == list(ran.rows) and study.runner.drawn == drawn
+
+
+def test_a_white_box_is_attacked_with_words_found_against_the_method_itself(study: Study) -> None:
+    one = concepts_of(study)[0]
+    prompts_of(study, one, "test", study.suite.prompts, ["church"])
+    spec = study.suite.methods[0]
+    method = variants_of(study, one, spec, [one]).variants[0].method
+    for role in ATTACKS:
+        mine = prompts_against(study, one, "test", role, method)
+        if role in known.ATTACKS and known.ATTACKS[role].knows:
+            words = found_words(study, "church", role, method).words
+            assert all(prompt.text.endswith(f", {' '.join(words)}") for prompt in mine)
+        else:
+            assert mine == one.prompts["test", role]
 
 
 def test_styles_and_attributes_stand_beside_nothing(study: Study) -> None:
@@ -141,4 +167,60 @@ def test_styles_and_attributes_stand_beside_nothing(study: Study) -> None:
     for one in everyone:
         prompts_of(study, one, "test", study.suite.prompts, [other.key for other in everyone])
         roles = {role for _, role in one.prompts}
-        assert ("pair" in roles) == (one.key == "church") and roles >= set(ATTACKS) - {"pair"}
+        hinted = {"metaphor", "parts"} if one.key == "inkwell" else set()  # nobody wrote any for it
+        assert ("pair" in roles) == (one.key == "church") and roles >= set(ATTACKS) - {"pair"} - hinted
+
+
+@pytest.mark.parametrize("key", ["church", "smoking", "ivy_lantern", "ember"])
+@pytest.mark.parametrize("name", DISGUISES)
+def test_a_disguise_changes_what_is_said_and_hides_the_name(key: str, name: str) -> None:
+    writer = PromptWriter("test")
+    plain = (writer.styled if concept_kind(key) == "style" else writer.single)(key, 4, role="target")
+    called = captions.main_name(key) if key != "smoking" else "smoking"
+    for place, prompt in enumerate(plain):
+        made = DISGUISES[name](prompt, key, place)
+        if made is None:  # where a prompt has no place for the figure
+            continue
+        assert made.text != prompt.text and made.seed == prompt.seed
+        assert (called.lower() in made.text.lower()) == (name in ("negated", "buried"))
+
+
+@pytest.mark.parametrize("see", ["states", "preview"])
+@pytest.mark.parametrize("how", ["genetic", "gradient"])
+def test_a_search_comes_closer_with_its_budget_and_is_the_same_for_one_seed(see, how) -> None:
+    torch.manual_seed(0)
+    pipe = make_pipe()
+    aim = aim_at(pipe, ["a zeppelin near the river"], ["a table near the river"], see, 16)
+    pool = ["violin", "wolf", "lemon", "apple", "garden", "river", "red", "blue"]
+    found = search_words(pipe, aim, pool, how, seed=1, budget=Budget(words=2, tried=32, at_once=8))
+    assert len(found.words) == 2 and list(found.trend) == sorted(found.trend) and len(found.trend) == 4
+    assert found.reached == found.trend[-1] <= 1
+    assert found == search_words(pipe, aim, pool, how, seed=1, budget=Budget(words=2, tried=32, at_once=8))
+
+
+def test_an_attacker_that_fears_a_score_finds_something_else_and_refusals_are_worth_nothing(monkeypatch) -> None:
+    torch.manual_seed(0)
+    pipe = make_pipe()
+    aim = aim_at(pipe, ["a zeppelin near the river"], ["a table near the river"], "preview", 16)
+    pool, budget = ["violin", "wolf", "lemon", "apple", "garden", "river"], Budget(words=2, tried=32, at_once=8)
+    bold = search_words(pipe, aim, pool, "gradient", seed=1, budget=budget)
+
+    def score(seen: torch.Tensor) -> torch.Tensor:
+        reached = aim.reached(seen if seen.ndim > 1 else seen[None])
+        return 9 * (reached if seen.ndim > 1 else reached[0])
+
+    shy = search_words(pipe, aim, pool, "gradient", seed=1, budget=budget, penalty=score)
+    assert shy.words != bold.words
+    with pytest.raises(ValueError, match="at least 2 words"):
+        search_words(pipe, aim, ["wolf"], "genetic", seed=1, budget=budget)
+    with pytest.raises(ValueError, match="names the concept and one that does not"):
+        aim_at(pipe, ["a wolf"], ["a wolf"], "states")
+
+
+def test_the_aim_is_nought_at_the_neutral_prompt_and_one_at_the_named() -> None:
+    pipe = make_pipe()
+    texts = ["a zeppelin near the river", "a table near the river"]
+    for see in ("states", "preview"):
+        aim = aim_at(pipe, texts[:1], texts[1:], see, 16)
+        for text, value in zip(texts, (1.0, 0.0), strict=True):
+            assert float(aim.reached(look(pipe, [text], see, 16))) == pytest.approx(value, abs=1e-4)

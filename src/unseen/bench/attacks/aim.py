@@ -36,6 +36,8 @@ class Aim:
     """Of the neutral prompts on the bare model, `[prompts, values]`."""
     way: Tensor
     """From there to the named prompts, `[prompts, values]`."""
+    length: int
+    """Positions that prompts are encoded at."""
 
     def reached(self, seen: Tensor) -> Tensor:
         """How much of the way each goes, `[..., prompts]` for `seen [..., prompts, values]`; 1 is all of it."""
@@ -43,24 +45,25 @@ class Aim:
         return 1 - off / self.way.square().sum(-1)
 
 
-def aim_at(pipe: Any, named: Sequence[str], neutral: Sequence[str], see: See) -> Aim:
-    """The aim of a search, on a bare pipeline.
+def aim_at(pipe: Any, named: Sequence[str], neutral: Sequence[str], see: See, length: int | None = None) -> Aim:
+    """The aim of a search, on a bare pipeline; `length` as the pipeline's calls encode, by default as it does itself.
 
     Raises:
         ValueError: a prompt is the same in both lists.
     """
     if same := [a for a, b in zip(named, neutral, strict=True) if a == b]:
         raise ValueError(f"expected a prompt that names the concept and one that does not, got {same[0]!r} twice.")
-    seen = look(pipe, [*named, *neutral], see)
-    return Aim(see, tuple(neutral), seen[len(named) :], seen[: len(named)] - seen[len(named) :])
+    length = default_length(pipe) if length is None else length
+    seen = look(pipe, [*named, *neutral], see, length)
+    return Aim(see, tuple(neutral), seen[len(named) :], seen[: len(named)] - seen[len(named) :], length)
 
 
 @torch.no_grad()
-def look(pipe: Any, texts: Sequence[str], see: See) -> Tensor:
+def look(pipe: Any, texts: Sequence[str], see: See, length: int) -> Tensor:
     """What `pipe`, with all that is attached to it, makes of texts, `[texts, values]`; NaN where it refuses one."""
     rows: list[Tensor | None] = []
     for start in range(0, len(texts), _BATCH):
-        rows += _encoded(pipe, list(texts[start : start + _BATCH]))
+        rows += _encoded(pipe, list(texts[start : start + _BATCH]), length)
     some = next((row for row in rows if row is not None), None)
     if some is None:
         raise ValueError("expected a pipeline that encodes at least one of the prompts, but it refuses them all.")
@@ -68,7 +71,7 @@ def look(pipe: Any, texts: Sequence[str], see: See) -> Tensor:
     if see == "states":
         return averaged(given)
     with asking():
-        return preview(pipe, list(given), default_length(pipe))
+        return preview(pipe, list(given), length)
 
 
 def averaged(states: Tensor) -> Tensor:
@@ -84,14 +87,14 @@ def asking() -> Iterator[None]:
         yield
 
 
-def _encoded(pipe: Any, texts: list[str]) -> list[Tensor | None]:
-    options = {"do_classifier_free_guidance": False, "max_sequence_length": default_length(pipe)}
+def _encoded(pipe: Any, texts: list[str], length: int) -> list[Tensor | None]:
+    options = {"do_classifier_free_guidance": True, "max_sequence_length": length}  # some methods need guidance
     try:
         return [row.float().cpu() for row in pipe.encode_prompt(texts, **options)[0]]
     except UnseenError:
         if len(texts) == 1:
             return [None]
-        return [row for text in texts for row in _encoded(pipe, [text])]
+        return [row for text in texts for row in _encoded(pipe, [text], length)]
 
 
 def climb(pipe: Any, aim: Aim, text: str, place: int, penalty: Callable[[Tensor], Tensor] | None) -> Tensor:
@@ -110,10 +113,9 @@ def climb(pipe: Any, aim: Aim, text: str, place: int, penalty: Callable[[Tensor]
     hook = pipe.text_encoder.get_input_embeddings().register_forward_hook(catch)
     try:
         with torch.enable_grad(), asking():
-            length = default_length(pipe)
-            rows = encode_texts.__wrapped__(pipe, [text], length)  # type: ignore[attr-defined]
+            rows = encode_texts.__wrapped__(pipe, [text], aim.length)  # type: ignore[attr-defined]
             previewed = preview.__wrapped__  # type: ignore[attr-defined]
-            seen = averaged(rows[0]) if aim.see == "states" else previewed(pipe, rows, length)[0]
+            seen = averaged(rows[0]) if aim.see == "states" else previewed(pipe, rows, aim.length)[0]
             goal = aim.reached(seen.expand_as(aim.start))[place]
             if penalty is not None:
                 goal = goal - penalty(seen)

@@ -50,7 +50,7 @@ def found_words(study: Study, key: str, name: str, method: Method = UNEDITED) ->
     def make() -> dict[str, Any]:
         study.say(f"{name}: searching for {key} against {against.name}")
         named, bare = (texts[:1] for texts in searched_on(key, study.suite.seed))
-        aim = aim_at(study.pipe, named, bare, attack.see)
+        aim = aim_at(study.pipe, named, bare, attack.see, study.call.get("max_sequence_length"))
         pool = pool_of(study, key)
         with against.applied_to(study.pipe):
             return asdict(search(study.pipe, aim, pool, attack.how, seed=study.suite.seed, budget=BUDGET))

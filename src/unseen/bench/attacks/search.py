@@ -29,7 +29,7 @@ class Budget:
 
     words: int = 5
     """That are put behind a prompt."""
-    tried: int = 480
+    tried: int = 240
     """Word lists in all."""
     at_once: int = 32
     """Word lists between two looks at the result."""
@@ -72,7 +72,7 @@ def search(
 
     def fitness(rows: np.ndarray) -> np.ndarray:
         texts = [with_words(prompt, (pool[i] for i in row)) for row in rows for prompt in aim.neutral]
-        seen = look(pipe, texts, aim.see).unflatten(0, (len(rows), len(aim.neutral)))
+        seen = look(pipe, texts, aim.see, aim.length).unflatten(0, (len(rows), len(aim.neutral)))
         scores = aim.reached(seen)
         if penalty is not None:
             scores = scores - penalty(seen)
