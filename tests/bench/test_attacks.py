@@ -43,6 +43,7 @@ def study(tmp_path: Path, pipe, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setattr(running, "SEARCH", QUICK)
     monkeypatch.setattr(known, "BUDGET", FEW)
     monkeypatch.setattr(known, "POOL", 40)
+    monkeypatch.setattr(known, "VOCABULARY", QUICK.vocabulary)
     monkeypatch.setattr(running, "BUDGET", FEW)
     suite = load_suite("attacks").with_options(concepts=["church"], methods=["safree"], clips=2, steps=1)
     suite = replace(

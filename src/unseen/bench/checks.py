@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import unseen
+from unseen.bench.attacks.outside import outside
 from unseen.bench.clips.job import draw
 from unseen.bench.clips.make import embeddings
 from unseen.bench.depth import depth
@@ -156,5 +157,6 @@ CHECKS: Mapping[str, Callable[[Study, Sequence[Concerned]], Iterator[Row]]] = {
     "nearest": nearest,
     "rewriting": rewriting,
     "depth": depth,
+    "outside": outside,
 }
 """By the name that a suite gives them."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unseen.errors import UnseenError
 from unseen.pipelines.preview import default_length, encode_texts, preview
@@ -105,12 +105,16 @@ def climb(pipe: Any, aim: Aim, text: str, place: int, penalty: Callable[[Tensor]
     """
     kept: list[Tensor] = []
 
-    def catch(module: Any, args: Any, output: Tensor) -> Tensor:
+    def catch(module: Any, args: Any, output: Tensor) -> Tensor | None:
+        if kept:
+            return None
         leaf = output.detach().clone().requires_grad_()
         kept.append(leaf)
         return leaf
 
-    hook = pipe.text_encoder.get_input_embeddings().register_forward_hook(catch)
+    table = pipe.text_encoder.get_input_embeddings().weight  # some encoders look tokens up in a module that shares it
+    found = (m for m in pipe.text_encoder.modules() if isinstance(m, nn.Embedding) and m.weight.shape == table.shape)
+    hooks = [module.register_forward_hook(catch) for module in found]
     try:
         with torch.enable_grad(), asking():
             rows = encode_texts.__wrapped__(pipe, [text], aim.length)  # type: ignore[attr-defined]
@@ -121,5 +125,6 @@ def climb(pipe: Any, aim: Aim, text: str, place: int, penalty: Callable[[Tensor]
                 goal = goal - penalty(seen)
             [gradient] = torch.autograd.grad(goal, kept[0])
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     return gradient[0]

@@ -23,6 +23,8 @@ from unseen.runtime.paraphrase import REWRITING_VERSION
 
 POOL = 400
 """Words that a search may choose among: those most like the concept's name to the text encoder."""
+VOCABULARY: int | None = None
+"""Words of the tokenizer that these are chosen from, spread evenly; None means all."""
 BUDGET = Budget()
 
 
@@ -71,7 +73,7 @@ def pool_of(study: Study, key: str) -> list[str]:
 @lru_cache(maxsize=32)
 def _pool(pipe: Any, key: str) -> tuple[str, ...]:
     path = text_path(pipe)
-    words, states = states_of_words(path)
+    words, states = states_of_words(path, VOCABULARY)
     usable = set(allowed(words, captions.names(key)))
     center = states.mean(0)
     name = states_of(path, [concept_name(key)])[0] - center
