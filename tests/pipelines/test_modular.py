@@ -82,6 +82,18 @@ def test_a_batch_of_prompts(wan, eraser):
     assert not torch.equal(during[0], plain[0]) and torch.equal(during[1], plain[1])
 
 
+def test_model_offload_by_the_hooks_of_a_components_manager(wan, eraser, columns):
+    plain = draw(wan, TARGET)
+    with unseen.attach(wan, eraser):
+        expected = draw(wan, TARGET)
+    assert columns._start_offload(wan) == "by a ComponentsManager's hooks"
+    assert all(hasattr(wan.components[name], "_hf_hook") for name in ("text_encoder", "transformer"))
+    with unseen.attach(wan, eraser) as handle:
+        assert torch.equal(draw(wan, TARGET), expected) and not torch.equal(expected, plain)
+        assert {firing.token for firing in handle.explain(TARGET)} == {"zeppelin"}
+    assert torch.equal(draw(wan, TARGET), plain)
+
+
 def test_what_shares_its_parts_and_was_not_attached_is_refused(wan, eraser):
     other = with_components(WanModularPipeline(), wan)
     parts = wan.blocks  # a copy of the blocks, from before

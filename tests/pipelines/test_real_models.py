@@ -18,15 +18,20 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from conftest import make_eraser
 from model_folders import MODELS, write_folder, write_lora
+from safetensors.torch import save_file
 
 import unseen
-from unseen.cli import main
+from unseen.cli import build_parser, main
 from unseen.doctor import FEW_BITS, examine
+from unseen.errors import UnguardedInputError, WrongEncoderError
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ["real-models.md", *(f"models/{page.name}" for page in sorted((DOCS / "models").glob("*.md")))]
 TEXTS = {page: (DOCS / page).read_text(encoding="utf-8") for page in PAGES}
+QUICK = ("real-models.md", "models/wan2.2-a14b.md", "models/hunyuanvideo.md")
+"""One page of each sort; the others take five seconds each and are slow tests."""
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
 INSTEAD = {
     "cuda": "cpu",
@@ -34,10 +39,12 @@ INSTEAD = {
     "bfloat16": "float32",  # on a CPU, half-precision convolutions are slow or missing
     "float16": "float32",
 }
-SMALL_FIT = """
-    --prompts.pairs 60 --prompts.held-out 8 --prompts.retain 60 --prompts.max-length 32 --sae.num-features 128
-    --sae.steps 60 --sae.l1-coefficient 0.03 --search.rounds 2 --search.steps 5 --edit.max-ratio 0.5
-    """.split()
+SMALL = {
+    "prompts.pairs": 60, "prompts.held_out": 8, "prompts.retain": 60, "prompts.max_length": 32,
+    "sae.num_features": 128, "sae.steps": 60, "sae.l1_coefficient": 0.03, "search.rounds": 2, "search.steps": 5,
+    "edit.max_ratio": 0.5,
+}  # fmt: skip
+"""Settings of a fit that takes a second."""
 LORA = re.compile(r'load_lora_(?:weights|adapter)\(\s*"([^"]+)",\s*weight_name=("[^"]+"|\w+\.format\("\w+"\))')
 
 
@@ -62,7 +69,8 @@ def as_stand_in(text: str) -> str:
 
 def arguments(command: str) -> list[str]:
     given = shlex.split(as_stand_in(command))[1:]
-    return [*given, *SMALL_FIT] if given[0] == "fit" else given
+    small = [text for name, value in SMALL.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    return [*given, *small] if given[0] == "fit" else given
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +91,7 @@ def folders(zoo: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 def at(folders, zoo, tmp_path, monkeypatch) -> Callable[[str], None]:
     """A function that lets a page's words find its models and LoRAs from the current folder, and clips be small."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("unseen.bench.draw._ENLARGED_SIDE", 32)  # most of the time would go into large GIFs
 
     def place(page: str) -> None:
         for model in models(page):
@@ -111,6 +120,7 @@ def file_of(name: str, code: str) -> str:
 def draw_small(pipeline: type, call: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pipeline.__call__
     size = {name: value for name, value in call.items() if name != "output_type"}
+    size.pop("complex_human_instruction", None)  # SANA's own, which stands before every prompt
     steps = size.pop("num_inference_steps")
 
     @functools.wraps(whole)
@@ -156,7 +166,7 @@ def quick(example: str) -> bool:
     return "compile" not in example and not any(package in example for package in FEW_BITS)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page if page in QUICK else pytest.param(page, marks=pytest.mark.slow) for page in PAGES])
 def test_everything_on_a_page_runs(page, at, monkeypatch, capsys):
     pytest.importorskip("peft", reason='pip install "unseen[models]"')
     at(page)
@@ -171,8 +181,98 @@ def test_everything_on_a_page_runs(page, at, monkeypatch, capsys):
         assert "encoded" in Path("runs/audit.jsonl").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("package", FEW_BITS)
+def test_weights_in_few_bits(package, at):
+    pytest.importorskip(package, reason=f"pip install {package}")
+    page = "real-models.md"
+    at(page)
+    (example,) = (example for example in blocks(page, "python") if package in example)
+    model = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
+    pipe = unseen.load(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", unseen.FitWarning)
+        config = unseen.ClearConfig().with_options(SMALL)
+        erasers = [unseen.fit(pipe, "zeppelin", config=config, progress=False)]
+    names = {"torch": torch, "unseen": unseen, "pipe": pipe, "erasers": erasers}
+    run_examples(page, names, lambda one: one == example)
+    linears = {"torchao": "attn1.to_q", "bitsandbytes": "SelfAttention.q"}
+    part = names["pipe"].transformer if package == "torchao" else names["pipe"].text_encoder
+    inner = next(module for name, module in part.named_modules() if name.endswith(linears[package]))
+    assert package in type(inner.weight).__module__
+    require_erasure(names["pipe"], names["erasers"])
+    if package == "bitsandbytes":
+        with pytest.raises(WrongEncoderError, match="a rounded copy"):
+            unseen.attach(names["pipe"], erasers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_offloaded_in_groups_and_compiled(model, folders, zoo, monkeypatch):
+    """What the common page says of all models; compiling takes ten seconds each."""
+    folder = folders(model)
+    draw_small(getattr(diffusers, MODELS[model].pipeline), zoo.ZOO[MODELS[model].kind].call, monkeypatch)
+    pipe = unseen.load(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", unseen.FitWarning)
+        config = unseen.ClearConfig().with_options(SMALL)
+        names = unseen.text_encoders(pipe)
+        erasers = [unseen.fit(pipe, "zeppelin", config=config, encoder=name, progress=False) for name in names]
+    require_erasure(unseen.load(folder, offload="group", device="cpu"), erasers)
+    require_erasure(unseen.load(folder, offload="model", device="cpu"), erasers)
+    pipe.transformer.compile_repeated_blocks(backend="eager")
+    require_erasure(pipe, erasers)
+
+
+@pytest.mark.slow
+def test_the_example_that_compiles(at, monkeypatch, capsys):
+    pytest.importorskip("peft", reason='pip install "unseen[models]"')
+    at("real-models.md")
+    run_commands("real-models.md", capsys)
+    monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(torch.nn.Module.compile, backend="eager"))
+    names = run_examples("real-models.md", {}, lambda one: not any(package in one for package in FEW_BITS))
+    assert any(module._compiled_call_impl is not None for module in names["pipe"].transformer.modules())
+    require_erasure(names["pipe"], names["erasers"])
+
+
+def test_a_lora_of_the_text_encoder_makes_it_another_encoder(folders, tmp_path):
+    pytest.importorskip("peft", reason='pip install "unseen[models]"')
+    pipe = unseen.load(folders("black-forest-labs/FLUX.1-dev"))
+    eraser = make_eraser(pipe.tokenizer, pipe.text_encoder)
+    other = make_eraser(pipe.tokenizer_2, pipe.text_encoder_2)
+    unseen.attach(pipe, [eraser, other]).detach()
+    torch.manual_seed(0)
+    tensors = {}
+    for name, module in pipe.text_encoder.named_modules():
+        if name.endswith("q_proj"):
+            base = f"text_encoder.text_model.{name.removeprefix('text_model.')}"
+            tensors[f"{base}.lora_A.weight"] = torch.randn(2, module.in_features)
+            tensors[f"{base}.lora_B.weight"] = torch.randn(module.out_features, 2)
+    save_file(tensors, tmp_path / "style.safetensors")
+    pipe.load_lora_weights(tmp_path, weight_name="style.safetensors")
+    with pytest.raises(WrongEncoderError):
+        unseen.attach(pipe, [eraser, other])
+    pipe.unload_lora_weights()
+    unseen.attach(pipe, [eraser, other]).detach()
+
+
+def test_stable_diffusion_without_t5_needs_two_erasers(folders):
+    folder = folders("stabilityai/stable-diffusion-3.5-medium")
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)
+    assert unseen.text_encoders(pipe) == ("text_encoder", "text_encoder_2")
+
+
+def test_ltx_video_with_conditions_is_refused(folders):
+    pipe = unseen.load(folders("Lightricks/LTX-Video"))
+    eraser = make_eraser(pipe.tokenizer, pipe.text_encoder)
+    unseen.attach(pipe, eraser).detach()
+    with pytest.raises(UnguardedInputError, match="LTXConditionPipeline also takes"):
+        unseen.attach(diffusers.LTXConditionPipeline(**pipe.components), eraser)
+
+
 def test_every_page_fits_generates_and_attaches():
     for page in PAGES:
+        for command in commands(page):
+            build_parser().parse_args(arguments(command))
         programs = [command.split()[1] for command in commands(page)]
         assert {"fit", "generate"} <= set(programs), page
         assert any("unseen.attach(" in example for example in blocks(page, "python")), page
