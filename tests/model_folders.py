@@ -73,7 +73,7 @@ def _hunyuan(pipe: Any) -> None:
 def _hunyuan15(pipe: Any) -> None:
     """Qwen's tokenizer makes 108 tokens of the instruction, which the pipeline cuts off; the template fills up."""
     missing = 108 - pipe.prompt_template_encode_start_idx
-    pipe.tokenizer.chat_template = "{{ 'the ' * %d }}" % missing + pipe.tokenizer.chat_template
+    pipe.tokenizer.chat_template = f"{{{{ 'the ' * {missing} }}}}{pipe.tokenizer.chat_template}"
     pipe.prompt_template_encode_start_idx = 108
     pipe.register_modules(
         vae=diffusers.AutoencoderKLHunyuanVideo15(

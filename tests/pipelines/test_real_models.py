@@ -166,7 +166,9 @@ def quick(example: str) -> bool:
     return "compile" not in example and not any(package in example for package in FEW_BITS)
 
 
-@pytest.mark.parametrize("page", [page if page in QUICK else pytest.param(page, marks=pytest.mark.slow) for page in PAGES])
+@pytest.mark.parametrize(
+    "page", [page if page in QUICK else pytest.param(page, marks=pytest.mark.slow) for page in PAGES]
+)
 def test_everything_on_a_page_runs(page, at, monkeypatch, capsys):
     pytest.importorskip("peft", reason='pip install "unseen[models]"')
     at(page)
@@ -255,6 +257,12 @@ def test_a_lora_of_the_text_encoder_makes_it_another_encoder(folders, tmp_path):
     unseen.attach(pipe, [eraser, other]).detach()
 
 
+def test_a_pipeline_that_reads_its_vaes_configuration_loads_for_a_fit(folders):
+    pipe = unseen.load(folders("hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v"), text_only=True)
+    assert pipe.vae is None and pipe.transformer is None
+    assert unseen.text_encoders(pipe) == ("text_encoder", "text_encoder_2")
+
+
 def test_stable_diffusion_without_t5_needs_two_erasers(folders):
     folder = folders("stabilityai/stable-diffusion-3.5-medium")
     pipe = diffusers.DiffusionPipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)
@@ -283,7 +291,9 @@ def test_every_page_fits_generates_and_attaches():
 
 
 def test_the_doctor_knows_every_package_that_a_page_installs():
-    asked = {name for text in TEXTS.values() for line in re.findall(r"pip install ([^`\n]+)", text) for name in line.split()}
+    asked = {
+        name for text in TEXTS.values() for line in re.findall(r"pip install ([^`\n]+)", text) for name in line.split()
+    }
     assert asked - {"-e", '".[models]"'} == set(FEW_BITS)
     looked_at = {finding.what for finding in examine((), "diorama")}
     assert {"extra 'models'", "tokenizers", "weights in 8 and 4 bits"} <= looked_at
