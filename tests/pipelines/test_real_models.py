@@ -32,6 +32,8 @@ PAGES = ["real-models.md", *(f"models/{page.name}" for page in sorted((DOCS / "m
 TEXTS = {page: (DOCS / page).read_text(encoding="utf-8") for page in PAGES}
 QUICK = ("real-models.md", "models/wan2.2-a14b.md", "models/flux.md")
 """One page of each sort; the others take five seconds each and are slow tests."""
+OF_PACKAGES = {"torchao": "torchao", "bitsandbytes": "BitsAndBytesConfig"}
+"""Packages that are no dependency, and a word of the example that needs them."""
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
 INSTEAD = {
     "cuda": "cpu",
@@ -163,7 +165,7 @@ def run_examples(page: str, names: dict[str, Any], keep: Callable[[str], bool]) 
 
 def quick(example: str) -> bool:
     """Neither compiled nor with packages that are no dependency."""
-    return "compile" not in example and not any(package in example for package in FEW_BITS)
+    return "compile" not in example and not any(word in example for word in OF_PACKAGES.values())
 
 
 @pytest.mark.parametrize(
@@ -183,12 +185,12 @@ def test_everything_on_a_page_runs(page, at, monkeypatch, capsys):
         assert "encoded" in Path("runs/audit.jsonl").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("package", ["torchao", "bitsandbytes"])
+@pytest.mark.parametrize("package", OF_PACKAGES)
 def test_weights_in_few_bits(package, at):
     pytest.importorskip(package, reason=f"pip install {package}")
     page = "real-models.md"
     at(page)
-    (example,) = (example for example in blocks(page, "python") if package in example)
+    (example,) = (example for example in blocks(page, "python") if OF_PACKAGES[package] in example)
     model = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
     pipe = unseen.load(model)
     with warnings.catch_warnings():
@@ -231,7 +233,7 @@ def test_the_example_that_compiles(at, monkeypatch, capsys):
     at("real-models.md")
     run_commands("real-models.md", capsys)
     monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(torch.nn.Module.compile, backend="eager"))
-    names = run_examples("real-models.md", {}, lambda one: not any(package in one for package in FEW_BITS))
+    names = run_examples("real-models.md", {}, lambda one: not any(word in one for word in OF_PACKAGES.values()))
     assert any(module._compiled_call_impl is not None for module in names["pipe"].transformer.modules())
     require_erasure(names["pipe"], names["erasers"])
 
