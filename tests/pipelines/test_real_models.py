@@ -193,10 +193,7 @@ def test_weights_in_few_bits(package, at):
     (example,) = (example for example in blocks(page, "python") if OF_PACKAGES[package] in example)
     model = "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
     pipe = unseen.load(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", unseen.FitWarning)
-        config = unseen.ClearConfig().with_options(SMALL)
-        erasers = [unseen.fit(pipe, "zeppelin", config=config, progress=False)]
+    erasers = fitted(pipe)
     names = {"torch": torch, "unseen": unseen, "pipe": pipe, "erasers": erasers}
     run_examples(page, names, lambda one: one == example)
     linears = {"torchao": "attn1.to_q", "bitsandbytes": "SelfAttention.q"}
@@ -209,20 +206,32 @@ def test_weights_in_few_bits(package, at):
             unseen.attach(names["pipe"], erasers)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS)
-def test_offloaded_in_groups_and_compiled(model, folders, zoo, monkeypatch):
-    """What the common page says of all models; compiling takes ten seconds each."""
-    folder = folders(model)
-    draw_small(getattr(diffusers, MODELS[model].pipeline), zoo.ZOO[MODELS[model].kind].call, monkeypatch)
-    pipe = unseen.load(folder)
+def fitted(pipe: Any) -> list[Any]:
+    """An eraser at each text encoder."""
+    config = unseen.ClearConfig().with_options(SMALL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", unseen.FitWarning)
-        config = unseen.ClearConfig().with_options(SMALL)
-        names = unseen.text_encoders(pipe)
-        erasers = [unseen.fit(pipe, "zeppelin", config=config, encoder=name, progress=False) for name in names]
-    require_erasure(unseen.load(folder, offload="group", device="cpu"), erasers)
-    require_erasure(unseen.load(folder, offload="model", device="cpu"), erasers)
+        return [
+            unseen.fit(pipe, "zeppelin", config=config, encoder=n, progress=False) for n in unseen.text_encoders(pipe)
+        ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_both_ways_of_offloading(model, folders, zoo, monkeypatch):
+    folder = folders(model)
+    draw_small(getattr(diffusers, MODELS[model].pipeline), zoo.ZOO[MODELS[model].kind].call, monkeypatch)
+    erasers = fitted(unseen.load(folder, text_only=True))
+    for way in ("group", "model"):
+        require_erasure(unseen.load(folder, offload=way, device="cpu"), erasers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_a_compiled_transformer(model, folders, zoo, monkeypatch):
+    draw_small(getattr(diffusers, MODELS[model].pipeline), zoo.ZOO[MODELS[model].kind].call, monkeypatch)
+    pipe = unseen.load(folders(model))
+    erasers = fitted(pipe)
     pipe.transformer.compile_repeated_blocks(backend="eager")
     require_erasure(pipe, erasers)
 
