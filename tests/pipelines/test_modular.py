@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from conftest import SMALL_FIT, make_pipe
-from diffusers import FluxModularPipeline, Wan22Image2VideoModularPipeline, WanModularPipeline
+from diffusers import FluxModularPipeline, WanModularPipeline
 from diffusers.guiders import ClassifierFreeGuidance
 from diffusers.modular_pipelines import SequentialPipelineBlocks
 from tiny import make_text_part
@@ -82,6 +83,18 @@ def test_a_batch_of_prompts(wan, eraser):
     assert not torch.equal(during[0], plain[0]) and torch.equal(during[1], plain[1])
 
 
+def test_model_offload_by_the_hooks_of_a_components_manager(wan, eraser, columns):
+    plain = draw(wan, TARGET)
+    with unseen.attach(wan, eraser):
+        expected = draw(wan, TARGET)
+    assert columns._start_offload(wan) == "by a ComponentsManager's hooks"
+    assert all(hasattr(wan.components[name], "_hf_hook") for name in ("text_encoder", "transformer"))
+    with unseen.attach(wan, eraser) as handle:
+        assert torch.equal(draw(wan, TARGET), expected) and not torch.equal(expected, plain)
+        assert {firing.token for firing in handle.explain(TARGET)} == {"zeppelin"}
+    assert torch.equal(draw(wan, TARGET), plain)
+
+
 def test_what_shares_its_parts_and_was_not_attached_is_refused(wan, eraser):
     other = with_components(WanModularPipeline(), wan)
     parts = wan.blocks  # a copy of the blocks, from before
@@ -148,11 +161,12 @@ def test_each_text_encoder_of_a_modular_pipeline_needs_an_eraser(eraser_of):
         assert {firing.encoder for firing in handle.explain(TARGET)} == set(names)
 
 
+@pytest.mark.skipif(not hasattr(diffusers, "Wan22Image2VideoModularPipeline"), reason="this diffusers has none")
 def test_pictures_are_refused(wan, eraser):
-    pipe = with_components(Wan22Image2VideoModularPipeline(), wan)
+    pipe = with_components(diffusers.Wan22Image2VideoModularPipeline(), wan)
     with pytest.raises(UnguardedInputError, match=r"Wan22Image2VideoModularPipeline also takes .*image"):
         unseen.attach(pipe, eraser)
-    assert type(pipe) is Wan22Image2VideoModularPipeline  # nothing was changed
+    assert type(pipe) is diffusers.Wan22Image2VideoModularPipeline  # nothing was changed
 
 
 def test_what_cannot_be_guarded_is_refused_with_a_sentence(wan, eraser):

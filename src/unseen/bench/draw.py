@@ -24,9 +24,13 @@ def slug(text: str, limit: int = 48) -> str:
 
 
 def draw_clip(pipe: Any, prompt: str, seed: int, call: Mapping[str, Any] = GENERATION) -> np.ndarray:
-    """One clip, uint8 `[frames, H, W, 3]`; `call` are the arguments of the pipeline beside prompt and noise."""
+    """One clip, uint8 `[frames, H, W, 3]`; `call` are the arguments of the pipeline beside prompt and noise.
+
+    A picture is a clip of one frame.
+    """
     generator = torch.Generator("cpu").manual_seed(seed)
-    return as_uint8(pipe(prompt, generator=generator, **{"output_type": "np", **call}).frames[0])
+    made = pipe(prompt, generator=generator, **{"output_type": "np", **call})
+    return as_uint8(made.frames[0] if hasattr(made, "frames") else made.images[:1])
 
 
 def write_clip(frames: np.ndarray, folder: Path, name: str) -> list[Path]:

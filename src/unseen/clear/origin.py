@@ -47,8 +47,9 @@ def model_of(report: dict[str, Any]) -> str:
 
 
 def _model(pipe: Any, encoder: nn.Module) -> tuple[str, str]:
-    of_encoder = getattr(getattr(encoder, "config", None), "_name_or_path", "") or ""
-    of_pipe = "" if isinstance(pipe, tuple) else getattr(pipe, "name_or_path", "") or ""
+    # a pipeline that was loaded from a Path keeps it as one
+    of_encoder = str(getattr(getattr(encoder, "config", None), "_name_or_path", "") or "")
+    of_pipe = "" if isinstance(pipe, tuple) else str(getattr(pipe, "name_or_path", "") or "")
     for name in (of_pipe, of_encoder):
         cached = _IN_CACHE.search(name)
         if cached:

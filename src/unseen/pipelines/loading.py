@@ -204,7 +204,24 @@ def _text_part(source: str | Path, index: dict[str, Any], dtype: Any, revision: 
                 chosen = variant or weights_variant(Path(source) / name)
                 weights |= {"variant": chosen} if chosen else {}
             parts[name] = cls.from_pretrained(source, subfolder=name, revision=revision, **weights)
-    return pipeline(**parts)
+    try:
+        return pipeline(**parts)
+    except AttributeError:  # HunyuanVideo-1.5 reads the configuration of its VAE while it is built
+        absent = {n: index[n] for n in parts if parts[n] is None and n in ("transformer", "vae") and index[n][0]}
+        shapes = {name: _without_weights(source, name, entry[1], revision) for name, entry in absent.items()}
+        pipe = pipeline(**{**parts, **shapes})
+        pipe.register_modules(**dict.fromkeys(shapes))
+        return pipe
+
+
+def _without_weights(source: str | Path, name: str, cls: str, revision: str | None) -> Any:
+    """A network of diffusers on the meta device, which has its configuration and no memory."""
+    import diffusers
+    import torch
+
+    config = json.loads(fetch(source, f"{name}/config.json", revision=revision).read_text(encoding="utf-8"))
+    with torch.device("meta"):
+        return getattr(diffusers, cls).from_config(config)
 
 
 def _dtype_name() -> str:

@@ -229,6 +229,13 @@ _Weights = tuple[Any, list[nn.Parameter], list[nn.Parameter], list[Any]]
 _WEIGHTS: WeakKeyDictionary[nn.Module, _Weights] = WeakKeyDictionary()
 
 
+def _stored(weight: Any) -> Tensor:
+    """The numbers that a weight consists of; a packed one (torchao's) is a tensor made of tensors, and has no shape."""
+    while hasattr(weight, "__tensor_flatten__"):
+        weight = getattr(weight, weight.__tensor_flatten__()[0][0])
+    return weight
+
+
 @torch.no_grad()
 def weights_state(module: nn.Module) -> tuple:
     """Something that differs once weights of `module` were changed, adapters loaded or scaled. Takes well under 1 ms.
@@ -253,7 +260,7 @@ def weights_state(module: nn.Module) -> tuple:
     by_device: dict[torch.device, list[Tensor]] = {}  # one trip to the host for each
     for weight in chosen:
         if not weight.is_meta:
-            flat = weight.detach().reshape(-1)
+            flat = _stored(weight).detach().reshape(-1)
             found = flat[len(flat) // 2 : len(flat) // 2 + _VALUES].float()
             by_device.setdefault(weight.device, []).append(found)
     values = tuple(number for found in by_device.values() for number in torch.cat(found).tolist())
