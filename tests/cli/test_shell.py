@@ -92,6 +92,8 @@ def test_it_starts_without_torch_and_at_once(arguments: list[str]) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
         assert done.stderr.strip() == "[]", done.stderr
+        if seconds[-1] < 0.5:
+            break
     assert min(seconds) < 0.5, seconds  # of a processor: other work may be going on beside it
 
 
