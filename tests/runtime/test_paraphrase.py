@@ -291,7 +291,7 @@ def test_rivals_are_previewed_only_where_a_word_looks_like_the_concept(monkeypat
     pipe = with_synonym(make_pipe())
     rewriter = Rewriter(pipe, [Concept("zeppelin")])
     assert not rewriter.rewrite(["a wolf near the table"], 16)[0].mentions
-    assert {*asked} >= {*REFERENCES} and not ({*RIVALS} - {*REFERENCES}) & {*asked}
+    assert {*asked} >= {*REFERENCES} and len({*RIVALS} - {*asked}) > 100
     assert rewriter.rewrite([VIOLIN], 16)[0].mentions
     assert {*asked} >= {*RIVALS} and len(asked) == len({*asked})  # each once
 
