@@ -251,7 +251,11 @@ def test_ctrl_c_in_a_fit_says_that_nothing_is_kept(
         return real(*args, **options)
 
     monkeypatch.setattr(SaeTrainer, "step", step)
-    code = main(["fit", "zeppelin", "--model", "tiny", "--sae.steps", "100000", "--out", "stopped"])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+    try:
+        code = main(["fit", "zeppelin", "--model", "tiny", "--sae.steps", "100000", "--out", "stopped"])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(steps) == 3
     said = capsys.readouterr().err.strip()
     assert code == 130 and said.endswith("no eraser was written, and a fit cannot go on; the same command starts again")
