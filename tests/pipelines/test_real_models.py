@@ -20,6 +20,10 @@ COMMANDS = [
     if line.startswith("unseen ")
 ]
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+SMALL_FIT = shlex.split(
+    "--prompts.pairs 60 --prompts.held-out 12 --prompts.retain 60 --sae.num-features 256 --sae.steps 120"
+    " --search.rounds 3 --search.warm-up 1"
+)
 SMALL_CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 1, "max_sequence_length": 226}
 
 
@@ -47,8 +51,9 @@ def as_stand_in(text: str, folder: Path) -> str:
 
 def arguments(command: str, folder: Path) -> list[str]:
     command = as_stand_in(command, folder)
-    call = ["--call", json.dumps(SMALL_CALL)] if command.startswith("unseen generate") else []
-    return [*shlex.split(command)[1:], *call]
+    words = shlex.split(command)[1:]
+    small = {"generate": ["--call", json.dumps(SMALL_CALL)], "fit": SMALL_FIT}
+    return [*words, *small.get(words[0], [])]
 
 
 def test_the_page_has_commands_for_both_models():
