@@ -132,7 +132,7 @@ def test_stacked_subjects_stand_one_above_the_other():
 
 def test_clips_composed_of_layers_are_what_rendering_these_layers_gives(tmp_path: Path, monkeypatch):
     draw_layers(1, 1, tmp_path)
-    layers, count = load_layers(torch.device("cpu"), tmp_path), 14
+    layers, count = load_layers(torch.device("cpu"), tmp_path), 24
     composed = to_uint8(compose_clips(layers, plan_clips(0, count, layers.rows), np.arange(count)))
     for name in ("draw_sprite", "draw_stage"):  # of the layers' individuals
         real = getattr(rendering, name)

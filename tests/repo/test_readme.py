@@ -31,7 +31,10 @@ COMMANDS = sorted({line.partition(" #")[0].strip() for _, block in blocks("sh") 
 """The lines of all shell blocks, without comments."""
 
 
-@pytest.mark.parametrize("config", [SMALLEST_FIT, pytest.param(None, marks=pytest.mark.slow)], ids=["quick", "whole"])
+QUICK = SMALLEST_FIT.with_options({"edit.max_ratio": 0.5})
+
+
+@pytest.mark.parametrize("config", [QUICK, pytest.param(None, marks=pytest.mark.slow)], ids=["quick", "whole"])
 def test_the_python_examples_run(config: ClearConfig | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = blocks("python")
     assert examples, "the README has lost its Python example"
