@@ -6,6 +6,8 @@ DEVICE ?= cpu
 SECONDS ?= 36000
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
+# the tests start many processes, and each would compile the library anew
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 READY := .venv/.ready

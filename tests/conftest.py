@@ -46,6 +46,8 @@ SMALLEST_FIT = ClearConfig().with_options(
         "sae.num_features": 96, "sae.steps": 40, "search.rounds": 2, "search.warm_up": 1, "search.steps": 5,
     }
 )  # fmt: skip
+FEW_PROMPTS = SMALL_FIT.with_options({"prompts.pairs": 30, "prompts.held_out": 8, "prompts.retain": 30})
+"""For encoders that read padding: every prompt is as long as the longest may be, and reading is most of the work."""
 
 __all__ = [
     "BLOCKS",

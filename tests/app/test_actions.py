@@ -203,7 +203,7 @@ def test_a_fit_tells_how_far_it_is_and_ends_in_a_verdict(pipe: Any) -> None:
 
 def test_a_fit_that_nobody_waits_for_ends_and_frees_the_model(pipe: Any) -> None:
     model = Model("tiny", lambda: pipe, CALL)
-    slow = SMALL_FIT.with_options({"sae.steps": 100_000})
+    slow = SMALL_FIT.with_options({"sae.steps": 20_000})
     steps = actions.fit_steps(model, Concept("zeppelin"), slow)
     assert any(isinstance(step, Progress) for step in steps)  # stops at the first
     assert model.busy

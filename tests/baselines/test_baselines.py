@@ -23,7 +23,7 @@ TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "max_sequence_length": 24}
 QUICK = {
     "concept_steerer": {"steps": 20, "pairs": 40, "retain": 40},
-    "cgce": {"pairs": 40, "retain": 40, "steps": 150},
+    "cgce": {"pairs": 20, "retain": 20, "steps": 60},
     "uce": {"pairs": 40, "retain": 40},
     "t2v_unlearning": {"iterations": 4, "rank": 4, "pairs": 10, "call": CALL, "learning_rate": 0.05},
 }
@@ -46,7 +46,18 @@ def pipe(request):
     return request.param()
 
 
+FITTED: dict[tuple, FittedBaseline] = {}
+"""What was fitted before; pipelines of one class are the same here."""
+
+
 def fitted(name, pipe, concepts="zeppelin", **settings):
+    key = (name, type(pipe), str(concepts), str(settings))
+    if key not in FITTED:
+        FITTED[key] = fit(name, pipe, concepts, **settings)
+    return FITTED[key]
+
+
+def fit(name, pipe, concepts="zeppelin", **settings):
     return BASELINES[name].fit(pipe, concepts, progress=False, **{**QUICK.get(name, {}), **settings})
 
 
@@ -137,7 +148,7 @@ def test_negative_prompts_are_added_to(pipe):
 
 
 def test_cgce_moves_what_it_finds_until_it_does_not_find_it_and_nothing_else(pipe):
-    made = fitted("cgce", pipe, "zeppelin", step=0.5, iterations=100)
+    made = fitted("cgce", pipe, "zeppelin", step=0.5, iterations=100, pairs=40, retain=40, steps=150)
     reader = Reader(pipe, 24)
 
     def surely(embedding, prompt):
@@ -265,7 +276,7 @@ def test_training_adapters_moves_all_of_them(pipe):
     ups = {name: tensor for name, tensor in artefact.tensors.items() if name.endswith("up")}
     assert len(ups) == len(pipe.transformer.get_submodule(backbone_of(pipe).blocks))
     assert all(tensor.abs().max() > 0 for tensor in ups.values())
-    assert fitted("t2v_unlearning", pipe, iterations=3).key == artefact.key
+    assert fit("t2v_unlearning", pipe, iterations=3).key == artefact.key
 
 
 def test_all_tokens_of_a_name_are_found(pipe):

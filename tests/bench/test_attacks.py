@@ -29,7 +29,7 @@ from unseen.bench.study import Study
 from unseen.bench.walk import concepts_of, prompts_against, prompts_of, searched_words, variants_of
 from unseen.diorama.world import captions
 
-QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=1500)
+QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=800)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,9 @@ def test_a_search_finds_words_that_mean_the_concept(pipe) -> None:
     )
     found = search(pipe, named, bare, captions.names("church"), seed=3, how=QUICK)
     unevolved = search(pipe, named, bare, captions.names("church"), seed=3, how=replace(QUICK, generations=0))
-    anything = search(pipe, named, bare, captions.names("church"), seed=3, how=replace(QUICK, pool=1500, generations=0))
+    anything = search(
+        pipe, named, bare, captions.names("church"), seed=3, how=replace(QUICK, pool=QUICK.vocabulary, generations=0)
+    )
     assert found.cosine > unevolved.cosine > anything.cosine and found.cosine > 0.5
     assert found == search(pipe, named, bare, captions.names("church"), seed=3, how=QUICK)
     assert found != search(pipe, named, bare, captions.names("church"), seed=4, how=QUICK)

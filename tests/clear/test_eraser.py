@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from conftest import SMALL_FIT
+from conftest import SMALL_FIT, SMALLEST_FIT
 
 import unseen
 from unseen import ClearConfig, ClearEraser, Concept, DamagedFileError, EraserError, FitError, NonFiniteError
@@ -350,7 +350,7 @@ def test_what_stands_in_for_a_concept_depends_on_its_kind(concept, words):
 
 def test_the_same_seed_gives_the_same_eraser(tokenizer, encoder_of):
     erasers = [
-        unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=SMALL_FIT, seed=seed, progress=False)
+        unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=SMALLEST_FIT, seed=seed, progress=False)
         for seed in (0, 0, 1)
     ]
     assert erasers[0].key == erasers[1].key != erasers[2].key
@@ -359,7 +359,7 @@ def test_the_same_seed_gives_the_same_eraser(tokenizer, encoder_of):
 def test_a_layer_can_be_fixed_and_too_few_pairs_are_refused(tokenizer, encoder_of):
     encoder = encoder_of("bert")
     fixed = unseen.fit(
-        (tokenizer, encoder), "zeppelin", config=SMALL_FIT.with_options({"search.layer": 2}), progress=False
+        (tokenizer, encoder), "zeppelin", config=SMALLEST_FIT.with_options({"search.layer": 2}), progress=False
     )
     assert fixed.layer == 2
     with pytest.raises(FitError, match="at least 5 prompt pairs"):

@@ -184,7 +184,8 @@ def save_often(folder, place):
 
 def test_processes_that_save_into_one_folder_leave_a_whole_pair(folder):
     ClearEraser.from_pretrained(folder).save_pretrained(folder / "origin")
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["unseen.bench.ways.tiny"])  # what this module imports
     processes = [context.Process(target=save_often, args=(folder, place)) for place in range(2)]
     for process in processes:
         process.start()

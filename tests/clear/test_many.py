@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import SMALL_FIT
+from conftest import SMALL_FIT, SMALLEST_FIT
 
 import unseen
 from unseen.clear.data import source_of
@@ -55,7 +55,7 @@ def test_fit_many_is_reproducible_and_refuses_a_concept_named_twice(encoder_of, 
     keys = [
         [
             e.key
-            for e in unseen.fit_many((tokenizer, encoder_of("bert")), ["zeppelin"], config=SMALL_FIT, progress=False)
+            for e in unseen.fit_many((tokenizer, encoder_of("bert")), ["zeppelin"], config=SMALLEST_FIT, progress=False)
         ]
         for _ in range(2)
     ]
@@ -77,7 +77,7 @@ def test_an_eraser_of_the_embedding_output_is_fitted_attached_and_detached(pipe)
 
 @pytest.mark.parametrize("criterion", ["output", "l_con", "leakage", "residual", "damage", "probe", "reconstruction"])
 def test_every_criterion_gives_each_candidate_a_finite_cost(encoder_of, tokenizer, criterion):
-    config = SMALL_FIT.with_options({"search.criterion": criterion, "search.embedding": True})
+    config = SMALL_FIT.with_options({"search.criterion": criterion, "search.embedding": True, "sae.steps": 60})
     report = unseen.fit((tokenizer, encoder_of("bert")), "zeppelin", config=config, progress=False).report
     total = report["costs"]["total"]
     assert report["layers"] == [EMBEDDING, 0, 1, 2] and len(total) == 4

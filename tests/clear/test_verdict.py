@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import SMALL_FIT, make_encoder, make_tokenizer
+from conftest import SMALL_FIT, SMALLEST_FIT, make_encoder, make_tokenizer
 
 import unseen
 from unseen import cli, diorama
@@ -45,7 +45,7 @@ def test_a_failure_is_a_warning_and_with_strict_an_error():
 
 def test_a_fit_that_may_not_act_says_so():
     pair = make_tokenizer(), make_encoder("umt5")
-    weak = SMALL_FIT.with_options({"edit.strength": 0.01})
+    weak = SMALLEST_FIT.with_options({"edit.strength": 0.01})
     with pytest.warns(FitWarning, match="is still read at the encoder's output"):
         eraser = unseen.fit(pair, "zeppelin", config=weak, progress=False)
     assert not eraser.report["verdict"]["worked"]
@@ -72,7 +72,7 @@ def test_swapped_columns_are_refused_before_anything_is_trained():
 def test_another_concept_under_this_name_is_flagged():
     pair = make_tokenizer(), make_encoder("umt5")
     with pytest.warns(ConceptWarning, match="do not say 'zeppelin'"):
-        unseen.fit(pair, "zeppelin", pairs=pairs_about("wolf", "apple"), config=SMALL_FIT, progress=False)
+        unseen.fit(pair, "zeppelin", pairs=pairs_about("wolf", "apple"), config=SMALLEST_FIT, progress=False)
 
 
 @pytest.mark.parametrize(

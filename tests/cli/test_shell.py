@@ -14,11 +14,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import make_wan
 
 from unseen.bench.ways.tiny import make_eraser
+from unseen.clear.sae import SaeTrainer
 from unseen.cli import build_parser, main
 from unseen.cli.parser import COMMANDS
 
@@ -92,6 +94,8 @@ def test_it_starts_without_torch_and_at_once(arguments: list[str]) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
         assert done.stderr.strip() == "[]", done.stderr
+        if seconds[-1] < 0.5:
+            break
     assert min(seconds) < 0.5, seconds  # of a processor: other work may be going on beside it
 
 
@@ -213,17 +217,16 @@ def test_an_eraser_is_replaced_only_when_asked(here: Path, tmp_path: Path, capsy
 
 
 def test_a_comparison_says_whether_the_eraser_fired(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["--model", "tiny", "--eraser", "eraser", "--compare", "--call", CALL]
-    assert main(["generate", "a zeppelin in the snow", *command]) == 0
+    command = ["--model", "tiny", "--eraser", "eraser", "--call", CALL]
+    assert main(["generate", "a zeppelin in the snow", *command, "--compare"]) == 0
     assert re.search(r"^zeppelin: fired on .*zeppelin \(\d\.\d\d\)", capsys.readouterr().out, re.MULTILINE)
-    assert main(["generate", "a wolf in the snow", *command]) == 0
-    assert "zeppelin: did not fire; nothing was changed" in capsys.readouterr().out
-    assert main(["generate", "a wolf in the snow", *command, "--json"]) == 0
+    assert main(["generate", "a wolf in the snow", *command, "--compare", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["erasers"] == [{"concept": "zeppelin", "tokens": []}] and len(made["files"]) == 7
     assert main(["generate", "a zeppelin", *command, "--audit", "log.jsonl"]) == 0
     assert main(["generate", "a wolf", *command, "--audit", "log.jsonl"]) == 0
-    assert "did not fire" in capsys.readouterr().out, "what the log holds from before is not counted"
+    shown = capsys.readouterr().out
+    assert "zeppelin: did not fire; nothing was changed" in shown, "what the log holds from before is not counted"
 
 
 # Terminals
@@ -236,14 +239,24 @@ def test_a_terminal_sees_colors_and_a_pipe_does_not(here: Path) -> None:
     assert "\x1b[" not in subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_ctrl_c_in_a_fit_says_that_nothing_is_kept(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
-    signal.setitimer(signal.ITIMER_REAL, 2)
+def test_ctrl_c_in_a_fit_says_that_nothing_is_kept(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, real = [], SaeTrainer.step
+
+    def step(*args: Any, **options: Any) -> Any:
+        steps.append(args)
+        if len(steps) == 3:  # in the midst of the training, however fast the machine is
+            signal.raise_signal(signal.SIGINT)
+        return real(*args, **options)
+
+    monkeypatch.setattr(SaeTrainer, "step", step)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     try:
         code = main(["fit", "zeppelin", "--model", "tiny", "--sae.steps", "100000", "--out", "stopped"])
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGINT, before)
+    assert len(steps) == 3
     said = capsys.readouterr().err.strip()
     assert code == 130 and said.endswith("no eraser was written, and a fit cannot go on; the same command starts again")
     assert said.count("\n") == 0 and not (here / "stopped" / "unseen_eraser.json").exists()

@@ -126,7 +126,7 @@ def test_dioramas_detectors_say_behind_the_protocol_what_they_say_themselves(whi
     detector, own = load_detector(f"diorama-{which}"), load_diorama(which)
     subjects = [("french_horn",), ("church",), ("golf_ball", "tench"), CHARACTERS[:1]]
     scenes = [Scene(each, "snow", "left", "inkwell") for each in subjects]
-    frames = np.concatenate([render(scene, seed) for seed, scene in enumerate(scenes)])
+    frames = np.concatenate([render(scene, seed, frames=(0, 4)) for seed, scene in enumerate(scenes)])
     found = shown(detector, frames)
     for column, name in enumerate(detector.card.classes):
         assert np.array_equal(found[:, column], own.shows(frames, name)), name

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import WIDER_FIT
+from conftest import SMALLEST_FIT, WIDER_FIT
 from diffusers import CogVideoXPipeline, DiffusionPipeline, WanPipeline
 from torch import nn
 
@@ -149,9 +149,11 @@ def test_an_export_loads_alone_and_draws_the_same(which, diorama_pipe, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def no_church(diorama_pipe: Any) -> Any:
+def no_church(which: Which, diorama_pipe: Any) -> Any:
     """An eraser that knows the church by its name alone; to look at what prompts mean takes minutes on CogVideoX."""
-    return dataclasses.replace(unseen.fit(diorama_pipe, "church", config=WIDER_FIT, progress=False), mentions=False)
+    few = SMALLEST_FIT.with_options({"prompts.pairs": 20, "prompts.retain": 20})  # CogVideoX reads all padding
+    config = WIDER_FIT if which == "wan" else few
+    return dataclasses.replace(unseen.fit(diorama_pipe, "church", config=config, progress=False), mentions=False)
 
 
 CHURCHES = ["a church in the snow", "a church drifts left over a green meadow"]

@@ -66,7 +66,7 @@ def test_noise_and_jumps_are_less_smooth_and_a_frozen_clip_does_not_move(renders
 
 def test_blur_and_noise_are_unnatural(renders: np.ndarray) -> None:
     rng = np.random.default_rng(78)
-    good = np.concatenate([render(sample_scene(rng, count=1), 89_000_000 + i, frames=(0, 8)) for i in range(120)])
+    good = np.concatenate([render(sample_scene(rng, count=1), 89_000_000 + i, frames=(0, 8)) for i in range(60)])
     assert statistics(good[0]).shape == (36,)
     model = Naturalness.of(good)
     plain = model.distance(renders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import diffusers
 import pytest
 import torch
-from conftest import SMALL_FIT
+from conftest import FEW_PROMPTS
 from tiny import make_cogvideox, make_text_part, make_wan
 
 import unseen
@@ -82,7 +82,7 @@ def test_a_chat_models_instruction_and_the_blocks_it_leaves_unread_are_found_out
 @pytest.mark.parametrize("family", ["LTXPipeline", "MochiPipeline", "PixArtSigmaPipeline", "AnimateDiffPipeline"])
 def test_an_eraser_fitted_on_any_pipeline_edits_the_prompt_alone(family):
     pipe = make_text_part(family)
-    eraser = unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
+    eraser = unseen.fit(pipe, "zeppelin", config=FEW_PROMPTS, progress=False)
     plain = call(pipe, [TARGET, UNRELATED], negative_prompt=[TARGET, UNRELATED])
     with unseen.attach(pipe, eraser):
         during = call(pipe, [TARGET, UNRELATED], negative_prompt=[TARGET, UNRELATED])
@@ -98,10 +98,10 @@ def test_each_of_several_text_encoders_needs_an_eraser(family):
     pipe = make_text_part(family)
     names = text_encoders(pipe)
     with pytest.raises(UnsupportedPipelineError, match=f"has {len(names)} text encoders"):
-        unseen.fit(pipe, "zeppelin", config=SMALL_FIT, progress=False)
+        unseen.fit(pipe, "zeppelin", config=FEW_PROMPTS, progress=False)
     erasers = [
         unseen.fit(
-            pipe, "zeppelin", config=SMALL_FIT.with_options({"edit.max_ratio": 0.5}), encoder=name, progress=False
+            pipe, "zeppelin", config=FEW_PROMPTS.with_options({"edit.max_ratio": 0.5}), encoder=name, progress=False
         )
         for name in names
     ]

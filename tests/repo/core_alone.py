@@ -14,7 +14,8 @@ import sys
 from typing import Any
 
 CORE = (
-    *("errors", "names", "concept", "files", "prompts", "encoder", "pipelines", "clear", "runtime", "baselines"),
+    *("errors", "names", "concept", "files", "hub", "prompts", "encoder", "pipelines"),
+    *("clear", "runtime", "baselines"),
     *("cli", "doctor", "plan"),
 )
 """What has to import; the commands too, which then say what to install."""
@@ -49,15 +50,20 @@ class Hiding:
         return getattr(self.finder, name)
 
 
-def hide_extras() -> list[str]:
-    """Take every installed package out of sight that torch, transformers and safetensors do not bring."""
+def extras() -> set[str]:
+    """The modules of every installed package that torch, transformers and safetensors do not bring."""
     allowed = {"unseen", "pip", "setuptools"}.union(*map(brought_by, ("torch", "transformers", "safetensors")))
     modules = importlib.metadata.packages_distributions()
-    hidden = {
+    return {
         module
         for module, owners in modules.items()
         if not {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} & allowed
     }
+
+
+def hide_extras() -> list[str]:
+    """Take them all out of sight."""
+    hidden = extras()
     sys.meta_path[:] = [Hiding(finder, hidden) for finder in sys.meta_path]
     return sorted(hidden)
 

@@ -16,7 +16,7 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_FIT, make_encoder, make_eraser, make_pipe
+from conftest import SMALL_FIT, SMALLEST_FIT, make_encoder, make_eraser, make_pipe
 from diffusers import WanPipeline
 from prose import measure, pages, total
 
@@ -56,6 +56,19 @@ class Quick(WanPipeline):
         """As `WanPipeline`."""
         small = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "output_type": "pt"}
         return super().__call__(prompt, **{**small, **options})
+
+
+QUICK = SMALLEST_FIT.with_options({"edit.max_ratio": 0.5})  # of random weights not much can be learned
+
+
+class SmallConfig:
+    """As `ClearConfig`, with other defaults."""
+
+    paper = ClearConfig.paper
+
+    def __new__(cls):
+        """The settings of a fit that takes no time."""
+        return QUICK
 
 
 def run_examples(page: str, names: dict[str, Any], count: int = 3) -> None:
@@ -139,8 +152,9 @@ def test_the_examples_of_the_page_on_fitting_run(tmp_path, monkeypatch, capsys):
     pipe = Quick(**{**make_pipe().components, "tokenizer": tokenizer, "text_encoder": encoder}, expand_timesteps=True)
     pipe.set_progress_bar_config(disable=True)
     for name in ("fit", "fit_many"):  # an example's own settings stay
-        quick = functools.partial(getattr(unseen, name), config=SMALL_FIT, progress=False)
+        quick = functools.partial(getattr(unseen, name), config=QUICK, progress=False)
         monkeypatch.setattr(unseen, name, quick)
+    monkeypatch.setattr(unseen, "ClearConfig", SmallConfig)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", unseen.FitWarning)  # random weights: whether it works is not the point
         run_examples("fitting.md", {"unseen": unseen, "pipe": pipe})

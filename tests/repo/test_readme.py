@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import shutil
@@ -10,6 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import SMALLEST_FIT
+
+import unseen
+from unseen import diorama
+from unseen.clear.config import ClearConfig
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,10 +31,17 @@ COMMANDS = sorted({line.partition(" #")[0].strip() for _, block in blocks("sh") 
 """The lines of all shell blocks, without comments."""
 
 
-def test_the_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+QUICK = SMALLEST_FIT.with_options({"edit.max_ratio": 0.5})
+
+
+@pytest.mark.parametrize("config", [QUICK, pytest.param(None, marks=pytest.mark.slow)], ids=["quick", "whole"])
+def test_the_python_examples_run(config: ClearConfig | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = blocks("python")
     assert examples, "the README has lost its Python example"
     monkeypatch.chdir(tmp_path)
+    if config is not None:  # the same, learnt in fewer steps and drawn in two
+        monkeypatch.setattr(unseen, "fit", functools.partial(unseen.fit, config=config, progress=False))
+        monkeypatch.setitem(diorama.GENERATION, "num_inference_steps", 2)
     names: dict[str, object] = {}
     for line, source in examples:  # in order and in one namespace: a later example may go on from an earlier one
         exec(compile("\n" * (line - 1) + source, str(ROOT / "README.md"), "exec"), names)

@@ -19,7 +19,7 @@ from unseen.errors import PromptTooLongError
 from unseen.runtime import paraphrase
 from unseen.runtime.matching import as_matched, exchanged, is_abbreviated, is_named, within, words
 from unseen.runtime.paraphrase import Rewriter
-from unseen.runtime.views import Views
+from unseen.runtime.views import REFERENCES, RIVALS, Views
 
 VIOLIN = "a violin near the river"
 LENGTH = diorama.GENERATION["max_sequence_length"]
@@ -282,6 +282,18 @@ def test_words_are_previewed_once_for_all_prompts_and_concepts(world, monkeypatc
     Rewriter(world, [Concept("church")]).rewrite(["the sea, and in it a teapot"], LENGTH)
     Rewriter(world, [Concept("gas pump")]).rewrite(["the sea and a teapot"], LENGTH)
     assert set(asked) <= {"gas pump"}
+
+
+def test_rivals_are_previewed_only_where_a_word_looks_like_the_concept(monkeypatch):
+    asked: list[str] = []
+    real = Views._preview
+    monkeypatch.setattr(Views, "_preview", lambda self, pipe, texts: asked.extend(texts) or real(self, pipe, texts))
+    pipe = with_synonym(make_pipe())
+    rewriter = Rewriter(pipe, [Concept("zeppelin")])
+    assert not rewriter.rewrite(["a wolf near the table"], 16)[0].mentions
+    assert {*asked} >= {*REFERENCES} and len({*RIVALS} - {*asked}) > 100
+    assert rewriter.rewrite([VIOLIN], 16)[0].mentions
+    assert {*asked} >= {*RIVALS} and len(asked) == len({*asked})  # each once
 
 
 def test_it_says_why_paraphrases_are_not_looked_for():

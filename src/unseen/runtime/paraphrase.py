@@ -96,15 +96,17 @@ class Rewriter:
     def _decide(self, views: Views, prompts: Sequence[str], length: int) -> list[Rewrite]:
         pages = [self._opened(views, prompt, length) for prompt in prompts]
         alone = [page.words[place].text for page in pages for place in page.asked]
-        rivals = RIVALS if any(page.asked for page in pages) and any(c.kind == "object" for c in self.concepts) else ()
-        views.of(self.pipe, [*dict.fromkeys(alone), *self._names, *rivals])  # all at once
+        views.of(self.pipe, [*dict.fromkeys(alone), *self._names])  # all at once
         for page in pages:
             if page.asked:
                 page.claims = [claim for concept in self.concepts for claim in self._hinted(views, page, concept)]
                 self._bound(page, 2 * len(page.claims))
-        if _offloaded(self.pipe):  # one change of place for both kinds of questions
-            views.of(self.pipe, [*_each(pages, self._phrases), *_each(pages, self._in_place)])
-        views.of(self.pipe, _each(pages, self._phrases))
+        # many, and most prompts have no word that looks like an object that is a concept
+        rivals = RIVALS if any(claim.concept.kind == "object" for page in pages for claim in page.claims) else ()
+        asked = [*_each(pages, self._phrases), *rivals]
+        if _offloaded(self.pipe):  # one change of place for all kinds of questions
+            asked += _each(pages, self._in_place)
+        views.of(self.pipe, asked)
         for page in pages:
             page.claims = [claim for claim in page.claims if self._alike(views, page, claim)]
         views.of(self.pipe, _each(pages, self._in_place))

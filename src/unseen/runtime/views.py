@@ -60,7 +60,9 @@ class Views:
         variance = values.square() / len(views)
         spread = (variance + _RIDGE * variance.mean()).clamp_min(torch.finfo(variance.dtype).tiny)
         self.basis = (rows / spread[:, None].pow(_SHARPEN)).T
-        self.references = nn.functional.normalize((views - self._mean) @ self.basis, dim=-1)
+        seen = (views - self._mean) @ self.basis
+        self.references = nn.functional.normalize(seen, dim=-1)
+        self._known.update(zip(texts, seen, strict=True))
 
     def of(self, pipe: Any, texts: Sequence[str]) -> Tensor:
         """Coordinates of texts, `[texts, coordinates]`; what was seen before is not looked at again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -13,7 +13,7 @@ from unseen.bench.clips.workers import Artist, Died, Order, Pool, Recipe, Worker
 
 class _Process(Worker):
     def __init__(self, recipe: Recipe):
-        context = get_context("spawn")  # a forked child would share torch's threads in a broken state
+        context = _context(recipe)
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, recipe), daemon=True)
         self.process.start()
@@ -49,6 +49,18 @@ class Processes(Pool[_Process]):
         """See `Pool`."""
         ready = wait([worker.connection for worker in busy])
         return [(worker, worker.receive()) for worker in busy if worker.connection in ready]
+
+
+def _context(recipe: Recipe) -> Any:
+    """Where the system can, workers are forked from a server that has imported what they need and run nothing: one that
+    replaces another starts in a moment. Forked from this process, they would share torch's threads in a broken state.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    functions = [getattr(function, "func", function) for function in (recipe.load, recipe.generate)]
+    context.set_forkserver_preload([__name__, "diffusers", *(function.__module__ for function in functions)])
+    return context
 
 
 def _work(connection: Connection, recipe: Recipe) -> None:
