@@ -168,6 +168,9 @@ def test_clips_are_counted_as_the_suite_or_the_command_line_says() -> None:
         (GOOD.replace('"safree"', '"clear"'), "has two methods of one name"),
         ('like = "papers"\ntitle = "x"\n', "like has to be the name of a suite"),
         (GOOD.replace("clips = 2", 'model = "some/model"'), "needs prompts from a file for each role"),
+        (GOOD.replace("target = {}", 'target = { file = "a", format = "ip2" }'), "knows no format 'ip2'; choose among"),
+        (GOOD.replace("target = {}", 'target = { format = "i2p" }'), "prompts.target needs a file"),
+        (GOOD.replace("target = {}", 'target = { file = "a", only = "x" }'), "prompts.target needs a format"),
     ],
 )  # fmt: skip
 def test_what_a_suite_cannot_mean_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:

@@ -15,7 +15,7 @@ from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of
 from unseen.bench.prompts.adversary import Found, Search, search
 from unseen.bench.prompts.recipes import RECIPES, Ask, searched_on
 from unseen.bench.prompts.rewording import listed_names
-from unseen.bench.prompts.writer import Prompt, PromptWriter, concept_kind, concept_of
+from unseen.bench.prompts.writer import OPEN, Prompt, PromptWriter, concept_kind, concept_of
 from unseen.bench.rows import Row, Rows
 from unseen.bench.study import Study
 from unseen.bench.suite import Cell, MethodSpec, Suite
@@ -66,7 +66,7 @@ def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], 
         ask = Ask(
             one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
             lambda: study.fit_texts(one.concept), lambda: searched_words(study, one.key), tuple(keys), one.number,
-            cell.file,
+            cell.file, cell.format, cell.only,
         )  # fmt: skip
         if made := RECIPES[cell.recipe](ask):
             one.prompts[split, cell.role] = made
@@ -122,7 +122,8 @@ def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
             taken = {row.place: row.value > 0.5 for row in rows if row.measure == "shown"}
             tag = {True: ("drawn as the concept",), False: ("drawn otherwise",)}
             one.prompts[split, role] = [replace(p, tags=p.tags + tag[taken[i]]) for i, p in enumerate(prompts)]
-        if study.suite.renders and split == study.suite.splits()[-1] and role in ("target", "others"):
+        known = all(prompt.scene is not OPEN for prompt in prompts)
+        if study.suite.renders and known and split == study.suite.splits()[-1] and role in ("target", "others"):
             for name in RENDERS if role == "target" else RENDERS[:1]:
                 shown = rendered(one.key, prompts, erased=name == RENDERS[1])
                 yield from _rows(
