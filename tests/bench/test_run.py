@@ -60,7 +60,7 @@ def studied(pipe: Any, folder: Path, suite: Suite, **said: Any) -> Study:
 
 
 def of_file(folder: Path, text: str) -> Suite:
-    path = folder / "mine.toml"
+    path = folder / "my-own.toml"
     path.write_text(text, encoding="utf-8")
     return load_suite(path)
 
@@ -129,7 +129,8 @@ def test_a_run_leaves_figures_first_and_tables_in_three_forms(tuned: tuple[Ran, 
     assert "Written by `unseen evaluate mine.toml`" in page and page.index("## Figures") < page.index("## Tables")
     linked = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
     assert linked and all((folder / "pages" / name).is_file() for name in linked)
-    stem = f"mine-{ran.number}"
+    assert linked == ["figures/results-trade-off-church.svg"], "a page made anew replaces its figures"
+    stem = f"my-own-{ran.number}"
     table = next(table for table in ran.tables if table.title == "Methods: church")
     with (folder / f"out/{stem}-methods-church.csv").open(encoding="utf-8", newline="") as lines:
         assert [row["method"] for row in csv.DictReader(lines)] == [row[0] for row in table.rows]
@@ -313,7 +314,7 @@ def test_ablations_measure_variants_and_dense_edits(pipe: Any, tmp_path: Path) -
     table = ran.tables[0]
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert set(rows) == {"none", *names}
-    assert rows["last block"]["layer"] == 5 and rows["strength 2"]["strength"] == 2.0
+    assert rows["last block"]["layer"] == "block 5" and rows["strength 2"]["strength"] == 2.0
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from PIL import Image
 pytest.importorskip("diffusers")
 
 from unseen.bench import plots
+from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED
 from unseen.bench.methods import Concerned, Variant, name_of
 from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.bench.rows import Row, Rows
 from unseen.bench.suite import read_suite
 from unseen.bench.views.criteria import Choice, criteria, is_valley, spearman, swept
+from unseen.bench.views.figures import figures_of
 from unseen.bench.views.query import Query, TableSpec, queries, score
-from unseen.bench.views.tables import Count
+from unseen.bench.views.tables import Count, Verdict, not_met
 from unseen.bench.views.view import VIEWS, against, tables_of
 from unseen.bench.walk import chosen
 from unseen.metrics.rates import Rate
@@ -226,9 +229,10 @@ def test_the_fits_table_holds_each_fit_against_its_targets() -> None:
             for name, value in facts.items()]  # fmt: skip
     made = VIEWS["fits"](TableSpec("Fits"), Rows([*rows, *slow]), {}, ["clear"])
     assert made is not None and [(row[0], row[1], row[-1]) for row in made.rows] == [
-        ("church", "block 3", True),
-        ("tench", "block 3", False),
+        ("church", "block 3", Verdict("met")),
+        ("tench", "block 3", Verdict("missed")),
     ]
+    assert not_met([made]) == ["Fits, tench: fit 90 s, target ≤ 60 s"]
 
 
 # The sweep
@@ -290,6 +294,29 @@ def test_the_figures_of_a_run_come_from_its_rows(tmp_path: Path) -> None:
     assert "others kept" in drawing and "generative rate" in drawing and drawing.count("<title>clear</title>") == 1
     assert drawing.count('fill="none" stroke=') >= 2, "a dot on another one is a ring around it"
     assert "church" in plots.forest(Rows([*BASE, *cell(0.0, 1.0, method="clear")]))
+
+
+def test_phrasings_have_a_figure_of_their_own() -> None:
+    rows = [
+        *clips([1, 1, 0, 1], role="main", about="church"), *clips([0, 0, 0, 0], role="main", about="church", method="clear"),
+        *clips([1, 0, 0, 1], role="synonym", about="church"), *clips([1, 0, 0, 0], role="synonym", about="church", method="clear"),
+        *clips([0, 0, 0, 0], role="others reworded", about="bus"),
+    ]  # fmt: skip
+    [(title, drawing)] = figures_of(Rows(rows), "")
+    assert title == "How often it is shown, by prompt, clear"
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawing) == ["main", "synonym"], "others do not ask for it"
+
+
+def test_a_layer_is_called_by_its_name() -> None:
+    [query] = queries([{"name": "layer", "stat": "layer", "measure": "layer"}], {}, "here")
+    assert query.answer(Rows([Row("layer", 3.0)])) == "block 3"
+    assert query.answer(Rows([Row("layer", -1.0)])) == "embedding"
+    assert query.answer(Rows([Row("layer", 3.0), Row("layer", 4.0)])) is None
+
+
+def test_where_nothing_was_held_out_nothing_is_compared_with_training_clips() -> None:
+    church = Concerned("church", concept_of("church"), 0)
+    assert list(CHECKS["nearest"](None, [church])) == []  # type: ignore[arg-type]
 
 
 def test_every_suite_asks_only_what_rows_have() -> None:

@@ -23,17 +23,23 @@ def _ends(rate: Rate) -> Ends:
     return (rate.value, rate.low, rate.high)
 
 
-def forest(rows: Rows, method: str = "clear") -> str:
-    """SVG: how often each concept is shown before and with a method, with 95 % intervals."""
-    shown = rows.where(measure="shown", role="target")
+def forest(rows: Rows, method: str = "clear", by: str = "concept") -> str:
+    """SVG: how often each concept is shown before and with a method, with 95 % intervals; or with `by` "role", how
+    often any of them is, for each kind of prompt that asks for it."""
+    shown = rows.where(measure="shown", role="target") if by == "concept" else asked_for(rows)
     splits = [split for split in shown.distinct("split") if split != "development"] or ["development"]
     shown = shown.where(split=splits)
     lines: list[tuple[str, Ends, Ends | None]] = []
-    for concept in shown.distinct("concept"):
-        before, after = (shown.where(concept=concept, method=name) for name in ("none", method))
+    for value in shown.distinct(by):
+        before, after = (shown.where(**{by: value}, method=name) for name in ("none", method))
         if len(before):
-            lines.append((concept, _ends(rate_of(before)), _ends(rate_of(after)) if len(after) else None))
+            lines.append((value, _ends(rate_of(before)), _ends(rate_of(after)) if len(after) else None))
     return interval_chart(lines)
+
+
+def asked_for(rows: Rows) -> Rows:
+    """Whether the concept is shown, of prompts that are about it."""
+    return Rows(row for row in rows.where(measure="shown") if row.about == row.concept)
 
 
 def tradeoff(rows: Rows, concept: str) -> str:
@@ -69,6 +75,11 @@ def figures_of(rows: Rows, tune: str) -> Iterator[tuple[str, str]]:
     elif not tune and concepts:
         methods = [name for name in shown.distinct("method") if name != "none"]
         yield "How often it is shown", forest(rows, methods[0] if methods else "")
+    asked = asked_for(rows)
+    if tune != "layer" and len(asked.distinct("role")) > 1:
+        methods = [name for name in asked.distinct("method") if name != "none"]
+        if methods:
+            yield f"How often it is shown, by prompt, {methods[0]}", forest(rows, methods[0], by="role")
 
 
 def curves(rows: Rows, concept: str, path: Path) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 
 from unseen.bench.rows import FIELDS, Row, Rows
 from unseen.bench.views.tables import Cell, Count, Measure, Target
+from unseen.encoder.layers import layer_name
 from unseen.errors import SuiteError
 from unseen.metrics import intervals, rates
 from unseen.metrics.intervals import Levels
@@ -222,6 +223,7 @@ STATS: Mapping[str, Stat] = {
     "kept": lambda query, asked, found, rows: kept(found, before(rows, found[0].measure, found)),
     "mean": lambda query, asked, found, rows: mean_of(found),
     "number": lambda query, asked, found, rows: number_of(found),
+    "layer": lambda query, asked, found, rows: layer_name(round(found[0].value)) if len(found) == 1 else None,
     "largest": lambda query, asked, found, rows: max(row.value for row in found),
     "smallest": lambda query, asked, found, rows: min(row.value for row in found),
     "5 % quantile": lambda query, asked, found, rows: float(np.quantile(_values(found), 0.05)),

@@ -136,10 +136,13 @@ def _fits(spec: TableSpec, rows: Rows, group: Group, methods: Sequence[str]) -> 
     for concept in rows.where(measure="seconds of the fit", **asked).distinct("concept"):
         found = {row.measure: row.value for row in rows.where(measure=facts, layer=None, concept=concept, **asked)}
         fvu, seconds, size = found.get("fvu"), found["seconds of the fit"], found["kilobytes"]
-        fine = (fvu is None or fvu <= FVU) and seconds <= SECONDS and size <= KILOBYTES
+        held = (("FVU", fvu, FVU, ""), ("fit", seconds, SECONDS, " s"), ("eraser", size, KILOBYTES, " kB"))
+        beyond = [f"{name} {value:.3g}{unit}, target ≤ {limit:g}{unit}" for name, value, limit, unit in held
+                  if value is not None and value > limit]  # fmt: skip
+        verdict = Verdict("missed" if beyond else "met", reason="; ".join(beyond))
         made.append(
             (concept, layer_name(int(found["layer"])), int(found["features"]), found["strength"], fvu, found.get("l0"),
-             found.get("dead"), round(seconds, 1), round(size, 1), fine)
+             found.get("dead"), round(seconds, 1), round(size, 1), verdict)
         )  # fmt: skip
     columns = ("concept", "layer", "features", "strength", "FVU", "L0", "dead", "fit, s", "eraser, kB", "verdict")
     note = (
