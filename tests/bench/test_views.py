@@ -298,10 +298,11 @@ def test_the_figures_of_a_run_come_from_its_rows(tmp_path: Path) -> None:
 
 def test_phrasings_have_a_figure_of_their_own() -> None:
     rows = [
-        *clips([1, 1, 0, 1], role="main", about="church"), *clips([0, 0, 0, 0], role="main", about="church", method="clear"),
-        *clips([1, 0, 0, 1], role="synonym", about="church"), *clips([1, 0, 0, 0], role="synonym", about="church", method="clear"),
-        *clips([0, 0, 0, 0], role="others reworded", about="bus"),
-    ]  # fmt: skip
+        row
+        for role, about in (("main", "church"), ("synonym", "church"), ("others reworded", "bus"))
+        for method, hits in (("none", [1, 1, 0, 1]), ("clear", [0, 1, 0, 0]))
+        for row in clips(hits, role=role, about=about, method=method)
+    ]
     [(title, drawing)] = figures_of(Rows(rows), "")
     assert title == "How often it is shown, by prompt, clear"
     assert re.findall(r'text-anchor="end">([^<]*)<', drawing) == ["main", "synonym"], "others do not ask for it"

@@ -121,12 +121,11 @@ def interval_chart(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{height - 22}" stroke="#e5e7eb"/>'
             f'<text x="{at:.1f}" y="{height - 6}" text-anchor="middle">{tick} %</text>'
         )
-    parts.append(
-        f'<circle cx="{left + 6}" cy="9" r="5" fill="{_COLOURS[0]}"/><text x="{left + 15}" y="13">before</text>'
-    )
-    if any(after is not None for _, _, after in rows):
+    drawn = [("before", 0)] + ([("after", 70)] if any(after is not None for _, _, after in rows) else [])
+    for (word, shift), colour in zip(drawn, _COLOURS, strict=False):
         parts.append(
-            f'<circle cx="{left + 76}" cy="9" r="5" fill="{_COLOURS[1]}"/><text x="{left + 85}" y="13">after</text>'
+            f'<circle cx="{left + 6 + shift}" cy="9" r="5" fill="{colour}"/>'
+            f'<text x="{left + 15 + shift}" y="13">{word}</text>'
         )
     for index, (label, before, after) in enumerate(rows):
         middle = top + row_height * index + row_height / 2
