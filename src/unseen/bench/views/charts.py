@@ -21,9 +21,9 @@ _COLOURS = (
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
-_LETTER = 6.6
+_LETTER = 7.2
 """Width of a letter at that size, on the safe side."""
-_LONGEST = 44
+_LONGEST = 40
 """Letters of a label; what is longer is cut."""
 
 
@@ -153,7 +153,7 @@ def tradeoff_chart(
     intervals, each `(value, low, high)`, for the one that was chosen; all are shares, cut to [0, 1].
 
     Dots at one place are drawn as rings around each other, so that each can be seen."""
-    left, right, top, bottom = 56, _room(curves, 150), 14, 42
+    left, right, top, bottom = 56, _room(curves, 150), 20, 58  # rings at 0 % and 100 % reach over the edge
     height = max(height, top + bottom + 16 * len(curves))
 
     def at(kept: float, residual: float) -> tuple[float, float]:
@@ -166,7 +166,7 @@ def tradeoff_chart(
         parts.append(
             f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e7eb"/>'
             f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick} %</text>'
-            f'<text x="{x:.1f}" y="{height - 22}" text-anchor="middle">{tick} %</text>'
+            f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{tick} %</text>'
         )
     taken: list[tuple[float, float]] = []
     for index, (name, measured) in enumerate(curves.items()):
@@ -189,8 +189,10 @@ def tradeoff_chart(
             before = sum(math.hypot(x - a, y - b) < 4 for a, b in taken)
             taken.append((x, y))
             ring = f'fill="none" stroke="{colour}" stroke-width="2"' if before else f'fill="{colour}"'
+            aside = 2 * before  # so that intervals through one dot do not hide each other
             parts.append(
-                f'<path d="M{left_end:.1f} {y:.1f}H{right_end:.1f}M{x:.1f} {low_end:.1f}V{high_end:.1f}"'
+                f'<path d="M{left_end:.1f} {y + aside:.1f}H{right_end:.1f}'
+                f'M{x + aside:.1f} {low_end:.1f}V{high_end:.1f}"'
                 f' stroke="{colour}" stroke-width="1" opacity="0.6"/>'
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 + 3.5 * before:g}" {ring}>'
                 f"<title>{escape(name)}</title></circle>"
