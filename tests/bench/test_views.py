@@ -23,8 +23,8 @@ from unseen.bench.suite import read_suite
 from unseen.bench.views.criteria import Choice, criteria, is_valley, spearman, swept
 from unseen.bench.views.figures import figures_of
 from unseen.bench.views.query import Query, TableSpec, queries, score
-from unseen.bench.views.tables import Count, Verdict, not_met
-from unseen.bench.views.view import VIEWS, against, tables_of
+from unseen.bench.views.tables import Count, Table, Verdict, not_met, verdict_of
+from unseen.bench.views.view import VIEWS, against, failures, tables_of
 from unseen.bench.walk import chosen
 from unseen.metrics.rates import Rate
 
@@ -71,6 +71,24 @@ def test_the_score_is_a_harmonic_mean() -> None:
     more = [*clips(some(20, 0.5), "asked", "others"), *cell(0.0, 1.0, 0.5, method="m")]
     base = [row for row in BASE if row.measure != "asked"]
     assert score(Rows([*base, *more]), {"method": "m"}) == pytest.approx(3 / (1 + 1 + 2)), "more than all counts as all"
+
+
+def test_there_is_no_score_where_nothing_could_be_kept() -> None:
+    nothing = [row for row in BASE if row.measure != "asked"] + clips(some(20, 0.0), "asked", "others")
+    assert score(Rows([*nothing, *cell(0.0, 0.0, method="m")]), {"method": "m"}) is None
+
+
+def test_what_a_fit_says_of_itself_is_not_that_it_failed() -> None:
+    assert failures(Rows([Row("note", concept="church", method="clear", text="partly")])) is None
+    failed = failures(Rows([Row("failed", concept="church", method="clear", text="no feature")]))
+    assert failed is not None and failed.rows == (("church", "clear", "no feature"),)
+
+
+def test_a_suite_without_targets_does_not_say_that_they_are_met() -> None:
+    plain = Table("T", ("a", "target", "verdict"), (("x", None, None),))
+    met = Table("T", ("a", "met"), (("x", True), ("y", Verdict("met"))))
+    assert verdict_of([plain]) == "nothing was held against a target"
+    assert verdict_of([plain, met]) == "all 2 targets are met"
 
 
 def choose(cells: Sequence[tuple[float, float]], tune: str = "setting", layers: Sequence[int] = ()) -> list[str]:

@@ -15,7 +15,7 @@ from unseen.bench.rows import Rows
 from unseen.bench.study import Study
 from unseen.bench.views.figures import curves, figures_of
 from unseen.bench.views.report import PairGroup, Report, ShownPair
-from unseen.bench.views.tables import Table, not_met, write_tables
+from unseen.bench.views.tables import Table, not_met, verdict_of, write_tables
 from unseen.names import file_name
 
 SHOWN = 2
@@ -107,7 +107,7 @@ def _write_page(
         "",
         "## Targets missed or undecided",
         "",
-        *([f"- {gap}" for gap in gaps] or ["None."]),
+        *([f"- {gap}" for gap in gaps] or [f"None: {verdict_of(tables)}."]),
         *(["", "## Figures", "", "\n\n".join(drawn)] if drawn else []),
         "",
         "## Tables",

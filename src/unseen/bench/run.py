@@ -19,8 +19,8 @@ from unseen.bench.results import SHOWN, Shown, write_results
 from unseen.bench.rows import Results, Rows, Run
 from unseen.bench.study import Study
 from unseen.bench.suite import Suite, read_suite, refuse_unknown
-from unseen.bench.views.tables import Table, not_met
-from unseen.bench.views.view import VIEWS, tables_of
+from unseen.bench.views.tables import Table, not_met, verdict_of
+from unseen.bench.views.view import VIEWS, failures, tables_of
 from unseen.bench.walk import TIMED, cell_of, concepts_of, measure_suite, prompts_of, roles_of
 from unseen.encoder.layers import num_blocks
 from unseen.errors import SuiteError
@@ -75,7 +75,9 @@ def run(study: Study) -> Ran:
     started, suite = time.perf_counter(), study.suite
     concerned = concepts_of(study)
     rows = Rows(measure_suite(study, concerned))
-    made = tables_of(suite.tables, rows, [spec.name for spec in suite.methods], "test" if suite.tune else "")
+    made = list(tables_of(suite.tables, rows, [spec.name for spec in suite.methods], "test" if suite.tune else ""))
+    if failed := failures(rows):
+        made.append(failed)
     seconds = time.perf_counter() - started
     facts = _circumstances(study)
     number = Results(study.folder).add(Run(suite.name, suite.model, suite.seed, study.weights, facts, seconds), rows)
@@ -90,7 +92,7 @@ def run_suite(study: Study, *, results: Path | None = None, command: str = "") -
     shown = [one for concerned in ran.concerned for one in _shown(study.suite, concerned)]
     written = write_results(study, ran.tables, ran.rows, ran.number, shown, page=results, command=command)
     gaps = not_met(ran.tables)
-    print("\ntargets missed or undecided:" if gaps else "\nevery target is met")
+    print("\ntargets missed or undecided:" if gaps else f"\n{verdict_of(ran.tables)}")
     for gap in gaps:
         print(f"  {gap}")
     took = f"{study.runner.drawn} clips drawn in {ran.seconds / 60:.1f} min"

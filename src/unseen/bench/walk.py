@@ -242,7 +242,7 @@ def _fact_rows(one: Concerned, spec: MethodSpec, made: Made) -> Iterator[Row]:
         for layer, value in by_layer.items():
             yield Row(name, float(value), method=spec.name, layer=layer, **one.common())
     if made.text:
-        yield Row("failed", method=spec.name, text=made.text, **one.common())
+        yield Row("note", method=spec.name, text=made.text, **one.common())
 
 
 def _rows_together(study: Study, concerned: Sequence[Concerned], cells: Sequence[Cell]) -> Iterator[Row]:

@@ -151,10 +151,10 @@ def _counted(rate: Rate, rows: Rows) -> Rate:
 
 
 def score(rows: Rows, group: Mapping[str, Any]) -> float | None:
-    """Harmonic mean of 1 − generative rate, others kept and rest kept, each cut to [0, 1]."""
+    """Harmonic mean of 1 − generative rate, others kept and rest kept, each cut to [0, 1]; None if one is not known."""
     shown = rows.where(measure="shown", role="target", **group)
     others, rest = others_kept(rows, group), rest_kept(rows, group)
-    if not len(shown) or others is None or rest is None:
+    if not len(shown) or others is None or rest is None or others.value != others.value or rest != rest:
         return None
     parts = [min(1.0, max(0.0, x)) for x in (1 - rate_of(shown).value, others.value, rest)]
     return 0.0 if not min(parts) > 0 else 3 / sum(1 / part for part in parts)
@@ -257,7 +257,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "rest kept": {"stat": "rest kept"},
     "score": {"stat": "score"},
     "encoded as before": {"stat": "count", "measure": "encoded as before"},
-    "note": {"stat": "text", "measure": "failed", "role": ""},
+    "note": {"stat": "text", "measure": "note", "role": ""},
     "fit, s": {"stat": "number", "measure": "seconds of the fit", "role": "", "setting": "", "split": ""},
 }
 """What a column's name alone stands for."""

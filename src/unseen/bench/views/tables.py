@@ -290,6 +290,12 @@ def not_met(tables: Iterable[Table]) -> list[str]:
     return missed + undecided
 
 
+def verdict_of(tables: Iterable[Table]) -> str:
+    """What to say where nothing is missed or undecided."""
+    held = sum(isinstance(cell, Verdict | bool) for table in tables for row in table.rows for cell in row)
+    return f"all {held} targets are met" if held else "nothing was held against a target"
+
+
 def write_tables(tables: Sequence[Table], folder: Path, name: str) -> list[Path]:
     """Write `<name>.md` with all tables, and one CSV and one LaTeX file per table; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -48,6 +48,13 @@ def tables_of(specs: Sequence[TableSpec], rows: Rows, methods: Sequence[str], sp
                 yield table
 
 
+def failures(rows: Rows) -> Table | None:
+    """What could not be fitted, which no suite has to ask for; None where everything could."""
+    failed = rows.where(measure="failed")
+    lines = tuple((row.concept, row.method, row.text) for row in failed)
+    return Table("Methods that could not be fitted", ("concept", "method", "note"), lines) if lines else None
+
+
 def _with_method(spec: TableSpec, group: Group, methods: Sequence[str]) -> Group:
     """Where nothing says which method, it is the suite's first one."""
     if "method" in spec.where or "method" in spec.by:
