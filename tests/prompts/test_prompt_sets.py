@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from unseen.bench.faults.prompts import CONTENTS
 from unseen.cli import score
 from unseen.errors import PromptFileError
 from unseen.prompts.files import VideoPrompt, load_pairs
@@ -148,6 +149,18 @@ def test_a_file_that_lacks_something_is_named_with_what_it_lacks(
     with pytest.raises(PromptFileError, match=re.escape(message)) as caught:
         load_prompt_set(path, format)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_whatever_a_file_holds_is_read_or_refused_in_one_sentence(tmp_path: Path, format: str) -> None:
+    for suffix in ("csv", "json", "json.gz", "txt"):
+        path = tmp_path / f"prompts.{suffix}"
+        for content in CONTENTS.values():
+            path.write_bytes(content)
+            try:
+                load_prompt_set(path, format)
+            except PromptFileError as error:
+                assert path.name in str(error) and "\n" not in str(error).strip()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
