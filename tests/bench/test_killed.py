@@ -17,6 +17,36 @@ needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed; `make test-ray` installs it"
 )
 pytestmark = pytest.mark.timeout(7200)
+TINY = """
+title = "Tiny"
+concepts = ["church"]
+methods = ["safree"]
+clips = 2
+steps = 1
+
+[prompts]
+target = {}
+others = {}
+
+[[tables]]
+title = "Shown"
+by = ["role", "method"]
+where = { measure = "shown" }
+columns = ["clips", "rate"]
+"""
+
+
+def test_a_kill_changes_nothing(tmp_path: Path) -> None:
+    expected = measuring.finished(tmp_path / "undisturbed", "inline", TINY)
+    total = measuring.files(tmp_path / "undisturbed")
+    assert measuring.killed(tmp_path / "run", "inline", 1, total, TINY) == expected
+    assert len(expected["rows"]) >= 8 and len(expected["cells"]) == 4 and len(expected["clips"]) >= 6
+
+
+@pytest.mark.slow
+def test_a_suite_that_was_not_killed_is_not_said_to_have_been(tmp_path: Path) -> None:
+    with pytest.raises(Broken, match="had ended before it was killed"):
+        measuring.kill(tmp_path / "run", "inline", moment=10**9, delay=0, text=TINY)
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +54,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any
     """The results of a run that nobody disturbed, and how many files it leaves."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     return measuring.finished(folder, "inline"), measuring.files(folder)
-
-
-def test_a_kill_changes_nothing(undisturbed: tuple[dict[str, Any], int], tmp_path: Path) -> None:
-    expected, total = undisturbed
-    assert measuring.killed(tmp_path / "run", "inline", 1, total) == expected
-    assert len(expected["rows"]) > 50 and len(expected["clips"]) > 8
-
-
-def test_a_suite_that_was_not_killed_is_not_said_to_have_been(
-    undisturbed: tuple[dict[str, Any], int], tmp_path: Path
-) -> None:
-    with pytest.raises(Broken, match="had ended before it was killed"):
-        measuring.kill(tmp_path / "run", "inline", moment=10**9, delay=0)
 
 
 @pytest.mark.slow

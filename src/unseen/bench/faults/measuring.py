@@ -56,12 +56,12 @@ RESULTS = "results.json"
 jobs.PRELOADED.append(__name__)
 
 
-def measure(ready: Any, folder: Path, engine: str) -> None:
+def measure(ready: Any, folder: Path, engine: str, text: str) -> None:
     """Measure the suite, and write what must be the same whatever happened: its rows, tables and clips."""
     torch.set_num_threads(1)
     folder.mkdir(exist_ok=True)
     path = folder / "small.toml"
-    path.write_text(SUITE, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     suite = load_suite(path).with_options(engine=engine)
     config = ClearConfig().with_options(_FIT)
     how: dict[str, Any] = {"load": make_small_diorama, "clips": folder / "clips", "config": config, "progress": False}
@@ -81,9 +81,9 @@ def measure(ready: Any, folder: Path, engine: str) -> None:
     write_whole(folder / RESULTS, json.dumps({"rows": rows, "cells": cells, "clips": clips}).encode())
 
 
-def finished(folder: Path, engine: str) -> dict[str, Any]:
+def finished(folder: Path, engine: str, text: str = SUITE) -> dict[str, Any]:
     """What the suite ends with, or goes on to."""
-    code = jobs.Process(measure, folder, engine, has_children=True, wait=WAIT).end()
+    code = jobs.Process(measure, folder, engine, text, has_children=True, wait=WAIT).end()
     require(code == 0, f"the suite ended with {code}")
     return json.loads((folder / RESULTS).read_text(encoding="utf-8"))
 
@@ -93,13 +93,13 @@ def files(folder: Path) -> int:
     return sum(len(names) for _, _, names in os.walk(folder))
 
 
-def kill(folder: Path, engine: str, moment: int, delay: float) -> None:
+def kill(folder: Path, engine: str, moment: int, delay: float, text: str = SUITE) -> None:
     """Let the suite go on until `moment` files are there and one more than before, and `delay` seconds; then kill it.
 
     Moments are numbers of files so that they lie all over a run on any machine.
     """
     before = files(folder)
-    process = jobs.Process(measure, folder, engine, has_children=True, wait=WAIT)
+    process = jobs.Process(measure, folder, engine, text, has_children=True, wait=WAIT)
     try:
         while not process.ended and files(folder) < max(moment, before + 1):
             time.sleep(0.01)
@@ -109,13 +109,13 @@ def kill(folder: Path, engine: str, moment: int, delay: float) -> None:
         process.kill()
 
 
-def killed(folder: Path, engine: str, kills: int, total: int) -> dict[str, Any]:
+def killed(folder: Path, engine: str, kills: int, total: int, text: str = SUITE) -> dict[str, Any]:
     """What the suite ends with after it was killed so often; `total` files are what it leaves undisturbed."""
     rng = random.Random(engine)
     for moment in sorted(rng.sample(range(1, max(kills + 1, int(LATEST * total))), kills)):
-        kill(folder, engine, moment, rng.uniform(0, 0.1))
+        kill(folder, engine, moment, rng.uniform(0, 0.1), text)
     require(not (folder / RESULTS).exists(), "the suite came to its end between kills")
-    return finished(folder, engine)
+    return finished(folder, engine, text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
