@@ -215,6 +215,13 @@ def test_attacks_are_counted_before_they_are_begun(tmp_path: Path) -> None:
     assert counted("attacks") - counted("methods") == 2 * 9 * 2  # nine attacks, without and with the method
 
 
+def test_clips_of_all_concepts_at_once_are_counted_too(tmp_path: Path) -> None:
+    suite = load_suite("together").with_options(concepts=["church", "tench"], clips=2, steps=1)
+    found = needs(Study(suite, tmp_path, load=make_small_diorama, detectors=()))
+    untouched = sum(key not in ("church", "tench", scenes.STRANGER) for key in scenes.SUBJECTS)
+    assert found.clips == 2 * 2 * (1 + 3) + untouched * (1 + 1), "each without and by three methods; the rest by one"
+
+
 def test_the_command_line_refuses_what_is_no_suite(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "everything"]) == 2
     assert "expected a suite" in capsys.readouterr().err

@@ -326,6 +326,18 @@ def test_phrasings_have_a_figure_of_their_own() -> None:
     assert re.findall(r'text-anchor="end">([^<]*)<', drawing) == ["main", "synonym"], "others do not ask for it"
 
 
+def test_where_concepts_can_be_told_apart_is_drawn_over_the_layers() -> None:
+    rows = [
+        Row("told apart", value + 0.1 * (concept == "tench"), concept=concept, role=role, layer=layer)
+        for role, values in (("main", (0.9, 0.95)), ("synonym", (0.5, 0.8)))
+        for layer, value in enumerate(values)
+        for concept in ("church", "tench")
+    ]
+    [(title, drawing)] = figures_of(Rows(rows), "")
+    assert title == "Where concepts can be told apart" and drawing.count("<polyline") == 2
+    assert ">main<" in drawing and ">synonym<" in drawing
+
+
 def test_a_layer_is_called_by_its_name() -> None:
     [query] = queries([{"name": "layer", "stat": "layer", "measure": "layer"}], {}, "here")
     assert query.answer(Rows([Row("layer", 3.0)])) == "block 3"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,10 @@ def needs(study: Study) -> Needs:
                 drawn, _ = roles_of(suite, spec, one, split)
                 tuned = suite.tune and split == suite.splits()[-1]
                 total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in drawn)
+    all_at_once = replace(concerned[0], prompts={})
+    prompts_of(study, all_at_once, suite.split, [c for c in suite.prompts if c.together], [c.key for c in concerned])
+    for (_, role), made in all_at_once.prompts.items():
+        total += len(made) * (1 + sum(spec.name in cell_of(suite, role).methods for spec in suite.methods))
     text, count = TIMED
     started = time.perf_counter()
     frames = draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
