@@ -166,6 +166,8 @@ def test_clips_are_counted_as_the_suite_or_the_command_line_says() -> None:
         (GOOD.replace('"before"', "{ at_least = 0.5, at_most = 0.1 }"), "a target is one of them"),
         (GOOD.replace('by = "concept"', 'view = "pie"'), "knows no view 'pie'; choose among targets"),
         (GOOD.replace('"safree"', '"clear"'), "has two methods of one name"),
+        (GOOD.replace('role = "target"', 'role = "tarket"'), "knows no role 'tarket'; choose among target"),
+        (GOOD.replace('"before"', '{ role = ["target", "synonim"] }'), "knows no role 'synonim'; choose among target"),
         ('like = "papers"\ntitle = "x"\n', "like has to be the name of a suite"),
         (GOOD.replace("clips = 2", 'model = "some/model"'), "needs prompts from a file for each role"),
         (GOOD.replace("target = {}", 'target = { file = "a", format = "ip2" }'), "knows no format 'ip2'; choose among"),

@@ -48,6 +48,8 @@ def checked(suite: Suite) -> Suite:
     refuse_unknown(path, "measure", (*suite.measures, *suite.reported), MEASURES)
     refuse_unknown(path, "check", suite.once, CHECKS)
     refuse_unknown(path, "view", [table.view for table in suite.tables], VIEWS)
+    if suite.prompts:  # what is measured without any brings roles of its own
+        refuse_unknown(path, "role", [role for role in _roles_asked(suite) if role], [cell.role for cell in suite.prompts])
     if not suite.is_diorama:
         own = [cell.role for cell in suite.prompts if not cell.file]
         if own or set(ON_DIORAMA) & {*suite.measures, *suite.reported}:
@@ -56,6 +58,14 @@ def checked(suite: Suite) -> Suite:
                 f" and no measure but rates and changed."
             )
     return suite
+
+
+def _roles_asked(suite: Suite) -> Iterator[str]:
+    """The roles that the suite's tables name; one that no prompt has would be an empty column."""
+    for table in suite.tables:
+        for where in (table.where, *(query.where for query in table.columns)):
+            roles = where.get("role", ())
+            yield from (roles,) if isinstance(roles, str) else roles
 
 
 @dataclass(frozen=True)
