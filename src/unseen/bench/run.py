@@ -49,7 +49,9 @@ def checked(suite: Suite) -> Suite:
     refuse_unknown(path, "check", suite.once, CHECKS)
     refuse_unknown(path, "view", [table.view for table in suite.tables], VIEWS)
     if suite.prompts:  # what is measured without any brings roles of its own
-        refuse_unknown(path, "role", [role for role in _roles_asked(suite) if role], [cell.role for cell in suite.prompts])
+        refuse_unknown(
+            path, "role", [role for role in _roles_asked(suite) if role], [cell.role for cell in suite.prompts]
+        )
     if not suite.is_diorama:
         own = [cell.role for cell in suite.prompts if not cell.file]
         if own or set(ON_DIORAMA) & {*suite.measures, *suite.reported}:
