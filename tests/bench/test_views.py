@@ -153,6 +153,16 @@ def test_without_a_rival_nothing_is_claimed() -> None:
     assert cells[1] == "no method keeps enough" and cells[-1] is None
 
 
+def test_without_clear_nothing_is_held_against_the_best_other() -> None:
+    rows = [*BASE, *cell(0.1, 1.0, method="uce")]
+    [without, beside] = [
+        VIEWS["against the best"](TableSpec("t"), Rows(found), {}, ["clear", "uce"])
+        for found in (rows, [*rows, *cell(0.0, 1.0, method="clear")])
+    ]
+    assert without is not None and without.rows == ()
+    assert beside is not None and [row[3] for row in beside.rows] == ["uce"]
+
+
 def test_differences_are_paired_tested_and_corrected() -> None:
     methods = ("clear", "safree", "uce", "blocklist")
     rows = Rows(row for name, rate in zip(methods, (0.1, 0.5, 0.1, 0.2), strict=True)

@@ -162,7 +162,7 @@ def _fits(spec: TableSpec, rows: Rows, group: Group, methods: Sequence[str]) -> 
 def _against_the_best(spec: TableSpec, rows: Rows, group: Group, methods: Sequence[str]) -> Table:
     shown = rows.where(measure="shown", role="target", **group)
     made = []
-    for concept in shown.distinct("concept"):
+    for concept in shown.where(method="clear").distinct("concept"):
         mine = shown.where(concept=concept)
         by_method = {name: mine.where(method=name) for name in methods}
         keeping = {name: others_kept(rows, {**group, "concept": concept, "method": name}) for name in methods}
