@@ -252,6 +252,7 @@ def test_the_command_line_offers_all_engines(pipe: Any, recipe: Recipe) -> None:
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ray_says_what_it_waits_for_and_goes_on_when_it_is_there(
     recipe: Recipe, pipe: Any, expected: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +277,7 @@ def test_what_ray_lacks_is_one_sentence() -> None:
     assert "1 worker needs a processor; the cluster has 8, 0.5 of them free" in waiting_for(
         1, 0, {"CPU": 8.0}, {"CPU": 0.5}
     )
+    assert waiting_for(2, 0, {"CPU": 8.0}, {"CPU": 1.0}) == "waiting for Ray, which starts 2 workers"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")

@@ -90,6 +90,8 @@ def waiting_for(workers: int, gpus: int, there: Mapping[str, float], free: Mappi
     """What `workers` that Ray has not placed lack, by what the cluster has and what of it is free."""
     kind, name = ("GPU", "a GPU") if gpus else ("CPU", "a processor")
     has, left = there.get(kind, 0), free.get(kind, 0)
+    if left >= 1:
+        return f"waiting for Ray, which starts {workers} worker{'s' * (workers != 1)}"
     return (
         f"waiting for Ray: {workers} worker{'s' * (workers != 1)} need{'s' * (workers == 1)} {name}"
         f"{' each' * (workers != 1)}; the cluster has {has:g}, {left:g} of them free (`ray status` says who has them)"
