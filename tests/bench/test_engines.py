@@ -26,6 +26,7 @@ from unseen.bench.clips.engines import ENGINES, Inline, open_engine
 from unseen.bench.clips.job import UNEDITED, Job, Method
 from unseen.bench.clips.job import draw as draw_clips
 from unseen.bench.clips.make import Runner
+from unseen.bench.clips.on_ray import OnRay, waiting_for
 from unseen.bench.clips.processes import Processes
 from unseen.bench.clips.store import ClipStore, weights_fingerprint
 from unseen.bench.clips.workers import DEATHS, Pool, Recipe
@@ -100,8 +101,6 @@ def local_processes(recipe: Recipe) -> Iterator[Pool]:
 def local_ray(recipe: Recipe) -> Iterator[Pool]:
     import ray
 
-    from unseen.bench.clips.on_ray import OnRay
-
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv(
             "PYTHONPATH", os.pathsep.join(map(str, Path(__file__).parents[:2])), prepend=os.pathsep
@@ -111,6 +110,32 @@ def local_ray(recipe: Recipe) -> Iterator[Pool]:
         yield OnRay(recipe, 2)
     finally:
         ray.shutdown()
+
+
+class Holder:
+    """Takes all there is."""
+
+    def hold(self) -> None:
+        """Return once it has it."""
+
+
+class LetGo:
+    """An engine whose cluster is freed as soon as it has said that it waits."""
+
+    def __init__(self, engine: OnRay, holder: Any):
+        self.engine, self.holder, self.say = engine, holder, engine._say
+        engine._say = self.free  # type: ignore[method-assign]
+
+    def free(self, text: str) -> None:
+        """Say it, and end what is in the way."""
+        import ray
+
+        self.say(text)
+        ray.kill(self.holder)
+
+    def draw(self, jobs: list[Job]) -> Any:
+        """See `Engine`."""
+        return self.engine.draw(jobs)
 
 
 Open = Callable[[Recipe], Any]
@@ -223,6 +248,36 @@ def test_the_command_line_offers_all_engines(pipe: Any, recipe: Recipe) -> None:
     assert measuring.ENGINES == ENGINES
     with pytest.raises(ValueError, match="no engine 'threads'; choose among inline, processes, ray"):
         open_engine("threads", pipe, recipe, 2)
+
+
+@needs_ray
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_ray_says_what_it_waits_for_and_goes_on_when_it_is_there(
+    recipe: Recipe, pipe: Any, expected: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Case 33: a cluster on which nothing is free was waited for in silence."""
+    import ray
+
+    with local_ray(recipe):
+        holder = ray.remote(num_cpus=2)(Holder).remote()
+        ray.get(holder.hold.remote())
+        engine = OnRay(recipe, 1, patience=0.2)
+        drawing = runner(pipe, tmp_path, LetGo(engine, holder))
+        frames = drawing.clips(prompts()).frames
+    said = capsys.readouterr().err
+    assert said.count("waiting for Ray: 1 worker needs a processor; the cluster has 2, 0 of them free") == 1
+    assert np.array_equal(frames, expected[0][0])
+
+
+def test_what_ray_lacks_is_one_sentence() -> None:
+    assert waiting_for(2, 1, {"GPU": 4.0, "CPU": 8.0}, {"CPU": 8.0}).startswith(
+        "waiting for Ray: 2 workers need a GPU each; the cluster has 4, 0 of them free"
+    )
+    assert "1 worker needs a processor; the cluster has 8, 0.5 of them free" in waiting_for(
+        1, 0, {"CPU": 8.0}, {"CPU": 0.5}
+    )
+    assert waiting_for(2, 0, {"CPU": 8.0}, {"CPU": 1.0}) == "waiting for Ray, which starts 2 workers"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unseen.bench.views.charts import interval_chart, line_chart
+from unseen.bench.views.charts import interval_chart, line_chart, tradeoff_chart
 from unseen.bench.views.media import contact_sheet, side_by_side, webp_data_uri, write_gif, write_mp4
 from unseen.bench.views.report import PairGroup, Report, ShownPair
 from unseen.bench.views.tables import (
@@ -175,6 +175,18 @@ def test_rates_are_drawn_where_they_are() -> None:
     places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)" cy="[\d.]+" r="4.5"', drawing)]
     ticks = [float(x) for x in re.findall(r'<text x="([\d.]+)"[^>]*>(?:0|100) %', drawing)]
     assert places == ticks[::-1]
+
+
+def test_long_labels_have_room_or_are_cut_and_nothing_after_means_no_legend_for_it() -> None:
+    labels = ("church", "a person who is holding a sword in a hand", "x" * 80)
+    drawing = interval_chart([(label, (0.5, 0.4, 0.6), None) for label in labels])
+    drawn = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]*)</text>', drawing)
+    assert [text for _, text in drawn] == [labels[0], f"{labels[1][:39]}…", "x" * 39 + "…"]
+    assert all(float(x) >= 7.2 * len(text) for x, text in drawn), "a label begins outside of the picture"
+    assert ">before<" in drawing and ">after<" not in drawing
+    ends = tradeoff_chart({"another method with a long name": [(0.5, 0.5, "")]}, {})
+    [place] = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="32" fill', ends)]
+    assert place + 7.2 * len("another method with a long name") <= 640
 
 
 def test_gif_and_webp_loop_for_ever_over_all_frames(tmp_path: Path) -> None:

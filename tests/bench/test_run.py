@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -59,7 +60,7 @@ def studied(pipe: Any, folder: Path, suite: Suite, **said: Any) -> Study:
 
 
 def of_file(folder: Path, text: str) -> Suite:
-    path = folder / "mine.toml"
+    path = folder / "my-own.toml"
     path.write_text(text, encoding="utf-8")
     return load_suite(path)
 
@@ -128,7 +129,8 @@ def test_a_run_leaves_figures_first_and_tables_in_three_forms(tuned: tuple[Ran, 
     assert "Written by `unseen evaluate mine.toml`" in page and page.index("## Figures") < page.index("## Tables")
     linked = [line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")]
     assert linked and all((folder / "pages" / name).is_file() for name in linked)
-    stem = f"mine-{ran.number}"
+    assert linked == ["figures/results-trade-off-church.svg"], "a page made anew replaces its figures"
+    stem = f"my-own-{ran.number}"
     table = next(table for table in ran.tables if table.title == "Methods: church")
     with (folder / f"out/{stem}-methods-church.csv").open(encoding="utf-8", newline="") as lines:
         assert [row["method"] for row in csv.DictReader(lines)] == [row[0] for row in table.rows]
@@ -312,7 +314,7 @@ def test_ablations_measure_variants_and_dense_edits(pipe: Any, tmp_path: Path) -
     table = ran.tables[0]
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert set(rows) == {"none", *names}
-    assert rows["last block"]["layer"] == 5 and rows["strength 2"]["strength"] == 2.0
+    assert rows["last block"]["layer"] == "block 5" and rows["strength 2"]["strength"] == 2.0
 
 
 @pytest.mark.slow
@@ -389,6 +391,39 @@ def test_another_model_is_measured_with_prompts_from_a_file_and_any_detector(tmp
     frames = study.clips(ran.concerned[0].prompts["test", "target"]).frames
     expected = [(clip[..., 0].mean((1, 2)) > 100).mean() for clip in frames]
     assert [row.value for row in rows.where(method="none")] == pytest.approx(expected)
+
+
+def test_prompts_of_a_set_keep_their_seeds_and_tags_and_each_concept_gets_its_own(tmp_path: Path) -> None:
+    emma, i2p = tmp_path / "4_short.json", tmp_path / "i2p.csv"
+    emma.write_text(json.dumps([{"zeppelin": ["a zeppelin"]}, {"lemon": ["a lemon", "a chair"]}]), encoding="utf-8")
+    i2p.write_text('prompt,categories,sd_seed\na wolf,hate,77\na dog,"hate, shocking",78\n', encoding="utf-8")
+    text = ANY.replace('["zeppelin"]', '["zeppelin", "lemon"]').replace(
+        'target = { file = "FILE" }',
+        f'target = {{ file = "{emma}", format = "emma", only = "concept: {{concept}}" }}\n'
+        f'others = {{ file = "{i2p}", format = "i2p", drawn = "none" }}',
+    )
+    red = from_callable("red", lambda frames: frames[..., 0].mean((1, 2)) > 100, version="1")
+    said = {"load": make_wan, "detectors": [red], "clips": tmp_path / "clips", "progress": False}
+    rows = run(Study(of_file(tmp_path, text), tmp_path / "out", **said)).rows
+    drawn = rows.where(measure="shown", method="none")
+    assert [(r.concept, r.prompt) for r in drawn] == [
+        ("zeppelin", "a zeppelin"), ("lemon", "a lemon"), ("lemon", "a chair"),
+    ]  # fmt: skip
+    assert drawn.distinct("tags:kind") == ["kind: short"]
+    encoded = rows.where(measure="encoded as before", role="others", concept="lemon")
+    assert [(r.prompt, r.tags) for r in encoded.where(tags="category: shocking")] == [
+        ("a dog", "|category: hate|category: shocking|")
+    ]
+
+
+def test_of_prompts_from_a_file_nothing_but_the_concept_is_claimed(pipe: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("a dog in the garden\na church\n", encoding="utf-8")
+    text = TUNED.replace("renders = false", 'renders = true\ntune = ""\ntimed = false').replace(
+        'reported = ["changed"]', f'reported = ["ranked"]\n[prompts]\nothers = {{ file = "{tmp_path}/mine.txt" }}'
+    )
+    suite = of_file(tmp_path, text).with_options(methods=["negative_prompt"])
+    rows = run(studied(pipe, tmp_path, suite)).rows.where(role="others")
+    assert set(rows.distinct("measure")) == {"shown"} and rows.distinct("method") == ["none", "negative_prompt"]
 
 
 def test_a_suite_turned_to_another_model_is_checked_again() -> None:

@@ -166,8 +166,13 @@ def test_clips_are_counted_as_the_suite_or_the_command_line_says() -> None:
         (GOOD.replace('"before"', "{ at_least = 0.5, at_most = 0.1 }"), "a target is one of them"),
         (GOOD.replace('by = "concept"', 'view = "pie"'), "knows no view 'pie'; choose among targets"),
         (GOOD.replace('"safree"', '"clear"'), "has two methods of one name"),
+        (GOOD.replace('role = "target"', 'role = "tarket"'), "knows no role 'tarket'; choose among target"),
+        (GOOD.replace('"before"', '{ role = ["target", "synonim"] }'), "knows no role 'synonim'; choose among target"),
         ('like = "papers"\ntitle = "x"\n', "like has to be the name of a suite"),
         (GOOD.replace("clips = 2", 'model = "some/model"'), "needs prompts from a file for each role"),
+        (GOOD.replace("target = {}", 'target = { file = "a", format = "ip2" }'), "knows no format 'ip2'; choose among"),
+        (GOOD.replace("target = {}", 'target = { format = "i2p" }'), "prompts.target needs a file"),
+        (GOOD.replace("target = {}", 'target = { file = "a", only = "x" }'), "prompts.target needs a format"),
     ],
 )  # fmt: skip
 def test_what_a_suite_cannot_mean_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
@@ -210,6 +215,13 @@ def test_attacks_are_counted_before_they_are_begun(tmp_path: Path) -> None:
         return needs(Study(suite, tmp_path, load=make_small_diorama, detectors=())).clips
 
     assert counted("attacks") - counted("methods") == 2 * 9 * 2  # nine attacks, without and with the method
+
+
+def test_clips_of_all_concepts_at_once_are_counted_too(tmp_path: Path) -> None:
+    suite = load_suite("together").with_options(concepts=["church", "tench"], clips=2, steps=1)
+    found = needs(Study(suite, tmp_path, load=make_small_diorama, detectors=()))
+    untouched = sum(key not in ("church", "tench", scenes.STRANGER) for key in scenes.SUBJECTS)
+    assert found.clips == 2 * 2 * (1 + 3) + untouched * (1 + 1), "each without and by three methods; the rest by one"
 
 
 def test_the_command_line_refuses_what_is_no_suite(capsys: pytest.CaptureFixture[str]) -> None:

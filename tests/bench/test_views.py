@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from PIL import Image
 pytest.importorskip("diffusers")
 
 from unseen.bench import plots
+from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED
 from unseen.bench.methods import Concerned, Variant, name_of
 from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.bench.rows import Row, Rows
 from unseen.bench.suite import read_suite
 from unseen.bench.views.criteria import Choice, criteria, is_valley, spearman, swept
+from unseen.bench.views.figures import figures_of
 from unseen.bench.views.query import Query, TableSpec, queries, score
-from unseen.bench.views.tables import Count
-from unseen.bench.views.view import VIEWS, against, tables_of
+from unseen.bench.views.tables import Count, Table, Verdict, not_met, verdict_of
+from unseen.bench.views.view import VIEWS, against, failures, tables_of
 from unseen.bench.walk import chosen
 from unseen.metrics.rates import Rate
 
@@ -68,6 +71,24 @@ def test_the_score_is_a_harmonic_mean() -> None:
     more = [*clips(some(20, 0.5), "asked", "others"), *cell(0.0, 1.0, 0.5, method="m")]
     base = [row for row in BASE if row.measure != "asked"]
     assert score(Rows([*base, *more]), {"method": "m"}) == pytest.approx(3 / (1 + 1 + 2)), "more than all counts as all"
+
+
+def test_there_is_no_score_where_nothing_could_be_kept() -> None:
+    nothing = [row for row in BASE if row.measure != "asked"] + clips(some(20, 0.0), "asked", "others")
+    assert score(Rows([*nothing, *cell(0.0, 0.0, method="m")]), {"method": "m"}) is None
+
+
+def test_what_a_fit_says_of_itself_is_not_that_it_failed() -> None:
+    assert failures(Rows([Row("note", concept="church", method="clear", text="partly")])) is None
+    failed = failures(Rows([Row("failed", concept="church", method="clear", text="no feature")]))
+    assert failed is not None and failed.rows == (("church", "clear", "no feature"),)
+
+
+def test_a_suite_without_targets_does_not_say_that_they_are_met() -> None:
+    plain = Table("T", ("a", "target", "verdict"), (("x", None, None),))
+    met = Table("T", ("a", "met"), (("x", True), ("y", Verdict("met"))))
+    assert verdict_of([plain]) == "nothing was held against a target"
+    assert verdict_of([plain, met]) == "all 2 targets are met"
 
 
 def choose(cells: Sequence[tuple[float, float]], tune: str = "setting", layers: Sequence[int] = ()) -> list[str]:
@@ -130,6 +151,16 @@ def test_without_a_rival_nothing_is_claimed() -> None:
     shown = {name: Rows(clips(some(4, 0.0), method=name)) for name in ("clear", "uce")}
     cells = against(shown, {"clear": 1.0, "uce": 0.5}, 0.0)
     assert cells[1] == "no method keeps enough" and cells[-1] is None
+
+
+def test_without_clear_nothing_is_held_against_the_best_other() -> None:
+    rows = [*BASE, *cell(0.1, 1.0, method="uce")]
+    [without, beside] = [
+        VIEWS["against the best"](TableSpec("t"), Rows(found), {}, ["clear", "uce"])
+        for found in (rows, [*rows, *cell(0.0, 1.0, method="clear")])
+    ]
+    assert without is not None and without.rows == ()
+    assert beside is not None and [row[3] for row in beside.rows] == ["uce"]
 
 
 def test_differences_are_paired_tested_and_corrected() -> None:
@@ -226,9 +257,10 @@ def test_the_fits_table_holds_each_fit_against_its_targets() -> None:
             for name, value in facts.items()]  # fmt: skip
     made = VIEWS["fits"](TableSpec("Fits"), Rows([*rows, *slow]), {}, ["clear"])
     assert made is not None and [(row[0], row[1], row[-1]) for row in made.rows] == [
-        ("church", "block 3", True),
-        ("tench", "block 3", False),
+        ("church", "block 3", Verdict("met")),
+        ("tench", "block 3", Verdict("missed")),
     ]
+    assert not_met([made]) == ["Fits, tench: fit 90 s, target ≤ 60 s"]
 
 
 # The sweep
@@ -290,6 +322,42 @@ def test_the_figures_of_a_run_come_from_its_rows(tmp_path: Path) -> None:
     assert "others kept" in drawing and "generative rate" in drawing and drawing.count("<title>clear</title>") == 1
     assert drawing.count('fill="none" stroke=') >= 2, "a dot on another one is a ring around it"
     assert "church" in plots.forest(Rows([*BASE, *cell(0.0, 1.0, method="clear")]))
+
+
+def test_phrasings_have_a_figure_of_their_own() -> None:
+    rows = [
+        row
+        for role, about in (("main", "church"), ("synonym", "church"), ("others reworded", "bus"))
+        for method, hits in (("none", [1, 1, 0, 1]), ("clear", [0, 1, 0, 0]))
+        for row in clips(hits, role=role, about=about, method=method)
+    ]
+    [(title, drawing)] = figures_of(Rows(rows), "")
+    assert title == "How often it is shown, by prompt, clear"
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawing) == ["main", "synonym"], "others do not ask for it"
+
+
+def test_where_concepts_can_be_told_apart_is_drawn_over_the_layers() -> None:
+    rows = [
+        Row("told apart", value + 0.1 * (concept == "tench"), concept=concept, role=role, layer=layer)
+        for role, values in (("main", (0.9, 0.95)), ("synonym", (0.5, 0.8)))
+        for layer, value in enumerate(values)
+        for concept in ("church", "tench")
+    ]
+    [(title, drawing)] = figures_of(Rows(rows), "")
+    assert title == "Where concepts can be told apart" and drawing.count("<polyline") == 2
+    assert ">main<" in drawing and ">synonym<" in drawing
+
+
+def test_a_layer_is_called_by_its_name() -> None:
+    [query] = queries([{"name": "layer", "stat": "layer", "measure": "layer"}], {}, "here")
+    assert query.answer(Rows([Row("layer", 3.0)])) == "block 3"
+    assert query.answer(Rows([Row("layer", -1.0)])) == "embedding"
+    assert query.answer(Rows([Row("layer", 3.0), Row("layer", 4.0)])) is None
+
+
+def test_where_nothing_was_held_out_nothing_is_compared_with_training_clips() -> None:
+    church = Concerned("church", concept_of("church"), 0)
+    assert list(CHECKS["nearest"](None, [church])) == []  # type: ignore[arg-type]
 
 
 def test_every_suite_asks_only_what_rows_have() -> None:

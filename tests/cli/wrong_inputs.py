@@ -110,6 +110,8 @@ WRONG = [
     Wrong("score nowhere --metric flicker", "nowhere"),
     Wrong("score folder", "at least one detector or metric"),
     Wrong("score folder --metric beauty", "beauty"),
+    Wrong("score folder --metric flicker --format i2p", "--format would do nothing here"),
+    Wrong("score folder --metric flicker --prompts p.csv --format i2q", "i2q"),
     Wrong("score folder --detector nobody", "nobody"),
     Wrong("score folder --metric flicker --chunk 0", "1 or more"),
     Wrong("report nowhere", "unseen demo"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -24,6 +25,7 @@ from unseen.bench.study import Study
 from unseen.bench.views.query import STATS
 from unseen.cli import build_parser
 from unseen.detectors.registry import load_detector
+from unseen.prompts.sets import FORMATS, load_prompt_set
 
 ROOT = Path(__file__).parents[2]
 RECIPES = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -124,6 +126,29 @@ def test_the_suite_and_the_commands_of_the_page_on_measuring_are_understood(
         assert program == "unseen" and build_parser().parse_args(arguments).names
     asked = re.findall(r"`stat` is the question: (.*?) and others", MEASURING)[0]
     assert {name for name in re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", asked))} <= set(STATS)
+
+
+def test_the_prompt_sets_of_the_page_on_measuring_are_read_as_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, sets = shown(MEASURING, "toml")
+    head, _, rest = mine.partition("[prompts]")
+    tables = "[[tables]]" + rest.partition("[[tables]]")[2]
+    Path("mine.toml").write_text("\n".join([head, sets, tables]), encoding="utf-8")
+    target, coherent = load_suite("mine.toml").prompts
+    assert (target.format, target.only, coherent.recipe) == ("emma", ("concept: {concept}",), "file")
+    for cell, text in (
+        (target, json.dumps([{"French horn": ["a horn"], "church": ["a church"]}])),
+        (coherent, "case_number,prompt,evaluation_seed,evaluation_guidance\n0,Old stone church,69922,7.5\n"),
+    ):
+        Path(cell.file).parent.mkdir(parents=True)
+        Path(cell.file).write_text(text, encoding="utf-8")
+    assert [p.text for p in load_prompt_set(target.file, target.format, ["concept: church"])] == ["a church"]
+    assert [p.seed for p in load_prompt_set(coherent.file, coherent.format)] == [69922]
+    assert re.findall(r"^\| `([a-z0-9-]+)` \| .*\| .*\|$", MEASURING.partition("| `format` |")[2], re.MULTILINE) == [
+        *FORMATS
+    ]
 
 
 def test_the_examples_of_the_page_on_measuring_run(

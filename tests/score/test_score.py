@@ -237,6 +237,22 @@ class TooSure(Red):
         return super().__call__(frames) + 1
 
 
+def test_videos_named_after_a_prompt_set_are_held_together_by_its_prompts(folder: Path, tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("a bus, still-0", "a bus, still-1", "0001"):
+        shutil.copyfile(folder / "clip_000.mp4", clips / f"{name}.mp4")
+    (tmp_path / "all.txt").write_text("a bus, still\na dog\n", encoding="utf-8")
+    given = ["score", str(clips), "--metric", "flicker", "--out", str(tmp_path / "out")]
+    assert main([*given, "--prompts", str(tmp_path / "all.txt"), "--format", "vbench"]) == 0
+    assert {row["file"]: row["prompt"] for row in rows_of(tmp_path / "out")} == {
+        "0001.mp4": "a dog", "a bus, still-0.mp4": "a bus, still", "a bus, still-1.mp4": "a bus, still",
+    }  # fmt: skip
+    (tmp_path / "other.txt").write_text("a cat\n", encoding="utf-8")
+    with pytest.raises(PromptFileError, match=r"none of the 3 videos .* is named after one of its prompts"):
+        score_folder(clips, metrics=["flicker"], prompts=tmp_path / "other.txt", format="vbench")
+
+
 def test_what_is_no_detector_is_refused(folder: Path) -> None:
     for detector in (Wrong(), TooSure()):
         with pytest.raises(DetectorError, match="expected probabilities"):

@@ -83,9 +83,11 @@ def registration(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
 
 def nearest(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
     """How far clips, and fresh renders of the same scenes, are from the nearest of some training clips."""
-    references = training_clips(QUICK_POOL if study.suite.quick else POOL_CLIPS, progress=study.progress)
     role = "held out"
     prompts = [p for one in concerned for (_, of), made in one.prompts.items() if of == role for p in made]
+    if not prompts:  # no attribute has any
+        return
+    references = training_clips(QUICK_POOL if study.suite.quick else POOL_CLIPS, progress=study.progress)
     fresh = np.stack([render(p.scene, _RENDER_SEED + place) for place, p in enumerate(prompts)])
     generated, renders = "generated, never trained on", "fresh renders of the same scenes"
     for label, frames in ((generated, study.clips(prompts).frames), (renders, fresh)):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unseen.bench.clips.make import Clips
-from unseen.bench.prompts.writer import Prompt, concept_kind
+from unseen.bench.prompts.writer import OPEN, Prompt, concept_kind
 from unseen.bench.readings import Readings, what_appears
 from unseen.bench.study import Study, floor_of
 from unseen.diorama.detector.detector import Detector
@@ -78,7 +78,8 @@ def rates(looked: Looked) -> Iterator[Seen]:
         return _of_frames(looked.study.judge, measure, keys, hits, where)
 
     yield seen("shown", [key] * len(prompts), readings.shows(key))
-    about = np.asarray([prompt.key != "nothing" for prompt in prompts])
+    # nothing is known of what somebody else's prompts ask for besides
+    about = np.asarray([prompt.key != "nothing" and prompt.scene is not OPEN for prompt in prompts])
     keys = [prompt.key if prompt.key != "nothing" else key for prompt in prompts]
     yield seen("asked", keys, readings.each(keys), about)
     for aspect, hits in (("background", readings.asked_background()), ("style", readings.asked_style())):
@@ -171,7 +172,8 @@ def ranked(looked: Looked) -> Iterator[Seen]:
     first, subjects = looked.readings[0], looked.study.judge.subjects
     own = looked.role == "target"
     wanted = [looked.key if own else prompt.key for prompt in looked.prompts]
-    known = np.asarray([key in subjects for key in wanted])
+    told = [own or prompt.scene is not OPEN for prompt in looked.prompts]
+    known = np.asarray([key in subjects for key in wanted]) & told
     if known.any():
         places = np.asarray([subjects.index(key) if key in subjects else 0 for key in wanted])
         hits = (success.erased if own else success.preserved)(first.read["subject"], places)

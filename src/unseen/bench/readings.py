@@ -78,10 +78,6 @@ class Readings:
         """Frames that show the prompt's (first) subject, with its attribute or without."""
         return self.each([p.scene.subjects[0] for p in self.prompts])
 
-    def asked_attribute(self) -> np.ndarray:
-        """Frames that show the attribute their prompt is about."""
-        return self.each([p.key for p in self.prompts])
-
     def face(self) -> np.ndarray:
         """Frames that show a person's face."""
         return self.read["face"] >= self.thresholds["face"]

@@ -15,7 +15,7 @@ from unseen.bench.rows import Rows
 from unseen.bench.study import Study
 from unseen.bench.views.figures import curves, figures_of
 from unseen.bench.views.report import PairGroup, Report, ShownPair
-from unseen.bench.views.tables import Table, not_met, write_tables
+from unseen.bench.views.tables import Table, not_met, verdict_of, write_tables
 from unseen.names import file_name
 
 SHOWN = 2
@@ -57,7 +57,8 @@ def write_results(
     )
     written = report.write(folder / f"{stem}.html")
     if page is not None:
-        _write_page(page, study, tables, figures, run, command)
+        _write_page(page, study, tables, [(title, figure, figure.name.removeprefix(f"{stem}-"))
+                                          for title, figure in figures], command)  # fmt: skip
     return page or written
 
 
@@ -84,13 +85,16 @@ def _pairs(study: Study, shown: Sequence[Shown]) -> list[PairGroup]:
 
 
 def _write_page(
-    path: Path, study: Study, tables: Sequence[Table], figures: Sequence[tuple[str, Path]], run: int, command: str
+    path: Path, study: Study, tables: Sequence[Table], figures: Sequence[tuple[str, Path, str]], command: str
 ) -> None:
-    """One Markdown page: what is missed or undecided, then figures, then the tables behind them."""
+    """One Markdown page: what is missed or undecided, then figures (title, file, name), then the tables behind them.
+
+    The page's own copies of figures carry no number of a run: the page made anew replaces them.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for title, figure in figures:
-        beside = path.parent / "figures" / f"{path.stem}-{figure.name.split('-', 2)[-1]}"
+    for title, figure, name in figures:
+        beside = path.parent / "figures" / f"{path.stem}-{name}"
         beside.parent.mkdir(exist_ok=True)
         shutil.copyfile(figure, beside)
         drawn.append(f"![{title}](figures/{beside.name})")
@@ -103,7 +107,7 @@ def _write_page(
         "",
         "## Targets missed or undecided",
         "",
-        *([f"- {gap}" for gap in gaps] or ["None."]),
+        *([f"- {gap}" for gap in gaps] or [f"None: {verdict_of(tables)}."]),
         *(["", "## Figures", "", "\n\n".join(drawn)] if drawn else []),
         "",
         "## Tables",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from unseen.bench.results import SHOWN, Shown, write_results
 from unseen.bench.rows import Results, Rows, Run
 from unseen.bench.study import Study
 from unseen.bench.suite import Suite, read_suite, refuse_unknown
-from unseen.bench.views.tables import Table, not_met
-from unseen.bench.views.view import VIEWS, tables_of
+from unseen.bench.views.tables import Table, not_met, verdict_of
+from unseen.bench.views.view import VIEWS, failures, tables_of
 from unseen.bench.walk import TIMED, cell_of, concepts_of, measure_suite, prompts_of, roles_of
 from unseen.encoder.layers import num_blocks
 from unseen.errors import SuiteError
@@ -48,6 +48,10 @@ def checked(suite: Suite) -> Suite:
     refuse_unknown(path, "measure", (*suite.measures, *suite.reported), MEASURES)
     refuse_unknown(path, "check", suite.once, CHECKS)
     refuse_unknown(path, "view", [table.view for table in suite.tables], VIEWS)
+    if suite.prompts:  # what is measured without any brings roles of its own
+        refuse_unknown(
+            path, "role", [role for role in _roles_asked(suite) if role], [cell.role for cell in suite.prompts]
+        )
     if not suite.is_diorama:
         own = [cell.role for cell in suite.prompts if not cell.file]
         if own or set(ON_DIORAMA) & {*suite.measures, *suite.reported}:
@@ -56,6 +60,14 @@ def checked(suite: Suite) -> Suite:
                 f" and no measure but rates and changed."
             )
     return suite
+
+
+def _roles_asked(suite: Suite) -> Iterator[str]:
+    """The roles that the suite's tables name; one that no prompt has would be an empty column."""
+    for table in suite.tables:
+        for where in (table.where, *(query.where for query in table.columns)):
+            roles = where.get("role", ())
+            yield from (roles,) if isinstance(roles, str) else roles
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,9 @@ def run(study: Study) -> Ran:
     started, suite = time.perf_counter(), study.suite
     concerned = concepts_of(study)
     rows = Rows(measure_suite(study, concerned))
-    made = tables_of(suite.tables, rows, [spec.name for spec in suite.methods], "test" if suite.tune else "")
+    made = list(tables_of(suite.tables, rows, [spec.name for spec in suite.methods], "test" if suite.tune else ""))
+    if failed := failures(rows):
+        made.append(failed)
     seconds = time.perf_counter() - started
     facts = _circumstances(study)
     number = Results(study.folder).add(Run(suite.name, suite.model, suite.seed, study.weights, facts, seconds), rows)
@@ -90,7 +104,7 @@ def run_suite(study: Study, *, results: Path | None = None, command: str = "") -
     shown = [one for concerned in ran.concerned for one in _shown(study.suite, concerned)]
     written = write_results(study, ran.tables, ran.rows, ran.number, shown, page=results, command=command)
     gaps = not_met(ran.tables)
-    print("\ntargets missed or undecided:" if gaps else "\nevery target is met")
+    print("\ntargets missed or undecided:" if gaps else f"\n{verdict_of(ran.tables)}")
     for gap in gaps:
         print(f"  {gap}")
     took = f"{study.runner.drawn} clips drawn in {ran.seconds / 60:.1f} min"
@@ -168,6 +182,10 @@ def needs(study: Study) -> Needs:
                 drawn, _ = roles_of(suite, spec, one, split)
                 tuned = suite.tune and split == suite.splits()[-1]
                 total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in drawn)
+    all_at_once = replace(concerned[0], prompts={})
+    prompts_of(study, all_at_once, suite.split, [c for c in suite.prompts if c.together], [c.key for c in concerned])
+    for (_, role), made in all_at_once.prompts.items():
+        total += len(made) * (1 + sum(spec.name in cell_of(suite, role).methods for spec in suite.methods))
     text, count = TIMED
     started = time.perf_counter()
     frames = draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)

@@ -32,6 +32,7 @@ from unseen.bench.views.query import TableSpec, queries
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.world import captions
 from unseen.errors import SuiteError
+from unseen.prompts.sets import FORMATS
 
 FOLDER = Path(__file__).parent / "suites"
 SUITES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -64,6 +65,10 @@ class Cell:
     """Whether it is for all of the suite's concepts at once."""
     file: str = ""
     """Of the recipe "file": prompts one a line, or a table with a column "prompt"."""
+    format: str = ""
+    """That of the file, where it is one of the field's prompt sets: one of `unseen.prompts.sets.FORMATS`."""
+    only: tuple[str, ...] = ()
+    """Tags that all prompts of the set must have; "{concept}" stands for the concept's name."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +246,10 @@ def _typed(path: Path, kind: type, said: Any, what: str, *, without: Collection[
 def _cell(path: Path, role: str, said: Any) -> Cell:
     cell = Cell(role, **_typed(path, Cell, said, f"prompts.{role}", without=("role",)))
     refuse_unknown(path, "way to draw", [cell.drawn], DRAWN)
+    refuse_unknown(path, "format", [cell.format] if cell.format else [], FORMATS)
+    if (cell.format and not cell.file) or (cell.only and not cell.format):
+        lacks = "file" if cell.format and not cell.file else "format"
+        raise SuiteError(f"{path}: prompts.{role} needs a {lacks}: the path of a prompt set's file, and its format.")
     return replace(cell, recipe=cell.recipe or ("file" if cell.file else role))
 
 

@@ -17,7 +17,7 @@ from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of
 from unseen.bench.prompts.adversary import Found, Search, search, with_words
 from unseen.bench.prompts.recipes import RECIPES, Ask, searched_on
 from unseen.bench.prompts.rewording import listed_names
-from unseen.bench.prompts.writer import Prompt, PromptWriter, concept_kind, concept_of
+from unseen.bench.prompts.writer import OPEN, Prompt, PromptWriter, concept_kind, concept_of
 from unseen.bench.rows import Row, Rows
 from unseen.bench.study import Study
 from unseen.bench.suite import Cell, MethodSpec, Suite
@@ -68,7 +68,7 @@ def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], 
         ask = Ask(
             one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
             lambda: study.fit_texts(one.concept), partial(_words, study, one.key), tuple(keys), one.number,
-            cell.file,
+            cell.file, cell.format, cell.only,
         )  # fmt: skip
         if made := RECIPES[cell.recipe](ask):
             one.prompts[split, cell.role] = made
@@ -157,7 +157,8 @@ def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
             taken = {row.place: row.value > 0.5 for row in rows if row.measure == "shown"}
             tag = {True: ("drawn as the concept",), False: ("drawn otherwise",)}
             one.prompts[split, role] = [replace(p, tags=p.tags + tag[taken[i]]) for i, p in enumerate(prompts)]
-        if study.suite.renders and split == study.suite.splits()[-1] and role in ("target", "others"):
+        known = all(prompt.scene is not OPEN for prompt in prompts)
+        if study.suite.renders and known and split == study.suite.splits()[-1] and role in ("target", "others"):
             for name in RENDERS if role == "target" else RENDERS[:1]:
                 shown = rendered(one.key, prompts, erased=name == RENDERS[1])
                 yield from _rows(
@@ -279,7 +280,7 @@ def _fact_rows(one: Concerned, spec: MethodSpec, made: Made) -> Iterator[Row]:
         for layer, value in by_layer.items():
             yield Row(name, float(value), method=spec.name, layer=layer, **one.common())
     if made.text:
-        yield Row("failed", method=spec.name, text=made.text, **one.common())
+        yield Row("note", method=spec.name, text=made.text, **one.common())
 
 
 def _rows_together(study: Study, concerned: Sequence[Concerned], cells: Sequence[Cell]) -> Iterator[Row]:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.cli.commands import UsageError, on_terminal, print_json, require_folder
-from unseen.cli.options import add_options, option, read_options
+from unseen.cli.commands import UsageError, on_terminal, print_json, refuse_idle, require_folder
+from unseen.cli.options import add_options, changed, option, read_options
 
+FORMATS = ("t2vsafetybench", "safesora", "ring-a-bell", "i2p", "unlearndiffatk", "emma", "hub", "vbench")
+"""Those of `unseen.prompts.sets`, named here so that help needs nothing installed."""
 METRICS = ("flicker", "smoothness", "motion")
 """Those of `unseen.metrics.streaming`, named here so that help needs nothing installed."""
 _NEEDS = {"av": "av", "cv2": "opencv-python-headless", "numpy": "numpy", "tqdm": "tqdm"}
@@ -31,7 +33,9 @@ class Options:
     metric: tuple[str, ...] = option((), metavar="NAME")
     """flicker, smoothness or motion."""
     prompts: Path | None = option(None, metavar="FILE")
-    """CSV or JSONL with the columns file, prompt and perhaps seed."""
+    """CSV or JSONL with the columns file, prompt and perhaps seed; or with --format a prompt set's file."""
+    format: str | None = option(None, choices=FORMATS)
+    """Which prompt set the file of --prompts is; videos are named after its prompts or their numbers."""
     out: Path | None = option(None, metavar="FOLDER")
     """Folder to write to (default: runs/score/NAME)."""
     chunk: int = 32
@@ -61,6 +65,8 @@ def run(given: argparse.Namespace) -> int:
 
     options = read_options(Options, given)
     _require_packages()
+    if options.prompts is None:
+        refuse_idle(changed(options, "format"), "--prompts FILE")
     if options.chunk < 1:
         raise UsageError(f"--chunk: expected a number of 1 or more, got {options.chunk}.")
     from unseen.score import score_folder
@@ -72,6 +78,7 @@ def run(given: argparse.Namespace) -> int:
         detectors=[detector_of(name) for name in options.detector],
         metrics=options.metric,
         prompts=options.prompts,
+        format=options.format or "",
         out=out,
         chunk=options.chunk,
         progress=on_terminal(),

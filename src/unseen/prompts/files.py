@@ -20,13 +20,15 @@ PAIR_HEADERS = (
     ("unsafe", "safe"),
     ("unsafe_prompt", "safe_prompt"),
     ("target", "anchor"),  # methods that map a target concept to an anchor
+    ("prompt", "prompt1"),  # what Ring-A-Bell makes its concept vectors of
 )
 """Column names that pairs are known by: the prompt with the concept, and the one without."""
 PROMPT_HEADERS = ("prompt", "text", "caption")
 """Column names that single prompts are known by."""
 VIDEO_HEADERS = (("file", "prompt", "seed"), ("video", "prompt", "seed"), ("file", "prompt"), ("video", "prompt"))
 """Column names by which videos' prompts are known; the seed may be left out."""
-_MOST_BYTES = 256 << 20
+MOST_BYTES = 256 << 20
+"""Of a file of prompts."""
 
 
 def load_pairs(path: str | Path) -> list[PromptPair]:
@@ -54,7 +56,7 @@ def load_prompts(path: str | Path) -> list[str]:
     path = Path(path)
     headers = tuple((name,) for name in PROMPT_HEADERS)
     if path.suffix.lower() == ".txt":
-        prompts = [text.strip() for text in _lines(_text(path)) if text.strip()]
+        prompts = [text.strip() for text in lines_of(text_of(path)) if text.strip()]
     else:
         rows = _rows(path, (".txt", ".csv", ".jsonl"), headers)
         prompts = [_prompt(path, line, column, value) for line, row in rows for column, value in row.items()]
@@ -99,17 +101,27 @@ def _rows(path: Path, suffixes: tuple[str, ...], headers: tuple[tuple[str, ...],
     if suffix not in suffixes:
         wanted = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
         raise PromptFileError(f"{path}: expected a {wanted} file, got {path.suffix or 'no extension'}.")
-    text = _text(path)
+    text = text_of(path)
     return _read_csv(path, text, headers) if suffix == ".csv" else _read_jsonl(path, text, headers)
 
 
-def _text(path: Path) -> str:
+def csv_rows(path: Path, headers: tuple[tuple[str, ...], ...]) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Line number and cells of each row of a CSV file that has the columns of one of `headers`, by these names.
+
+    Raises:
+        PromptFileError: as `load_pairs`.
+    """
+    return _read_csv(path, text_of(path), headers)
+
+
+def text_of(path: Path) -> str:
+    """What a UTF-8 file says; `PromptFileError` if it is none, or larger than `MOST_BYTES`."""
     try:
         # Opening a pipe or a device would wait or never end.
         if path.exists() and not path.is_file():
             raise PromptFileError(f"{path}: is no file. Give the path of a file with prompts.")
-        if path.stat().st_size > _MOST_BYTES:
-            raise PromptFileError(f"{path}: has more than {_MOST_BYTES >> 20} MB, too much for a file of prompts.")
+        if path.stat().st_size > MOST_BYTES:
+            raise PromptFileError(f"{path}: has more than {MOST_BYTES >> 20} MB, too much for a file of prompts.")
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise PromptFileError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -117,15 +129,20 @@ def _text(path: Path) -> str:
         raise PromptFileError(f"{path}: is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
 
 
-def _lines(text: str) -> list[str]:
+def lines_of(text: str) -> list[str]:
     """`text` at \\n, \\r\\n and \\r: other separators, such as U+2028, may be part of a prompt."""
     return re.split(r"\r\n|\r|\n", text)
 
 
-def _prompt(path: Path, line: int, column: str, value: object) -> str:
+def prompt_in(place: str, column: str, value: object) -> str:
+    """A prompt without the blanks around it; `PromptFileError` about `place` if it is empty or no text."""
     if not isinstance(value, str) or not value.strip():
-        raise PromptFileError(f"{path}, line {line}: {column!r} must be a non-empty prompt, got {value!r}.")
+        raise PromptFileError(f"{place}: {column!r} must be a non-empty prompt, got {value!r}.")
     return value.strip()
+
+
+def _prompt(path: Path, line: int, column: str, value: object) -> str:
+    return prompt_in(f"{path}, line {line}", column, value)
 
 
 def _choose(headers: tuple[tuple[str, ...], ...], columns: list[str]) -> dict[str, str] | None:
@@ -138,7 +155,8 @@ def _choose(headers: tuple[tuple[str, ...], ...], columns: list[str]) -> dict[st
 
 
 def _named(headers: tuple[tuple[str, ...], ...]) -> str:
-    return f"{' and '.join(headers[0])} (or {'; '.join(', '.join(header) for header in headers[1:])})"
+    others = f" (or {'; '.join(', '.join(header) for header in headers[1:])})" if headers[1:] else ""
+    return " and ".join(headers[0]) + others
 
 
 def _read_csv(path: Path, text: str, headers: tuple[tuple[str, ...], ...]) -> Iterator[tuple[int, dict]]:
@@ -175,14 +193,16 @@ def _bad_header(path: Path, line: int, row: list[str], headers: tuple[tuple[str,
                 f"{path}, line {line}: the columns seem to be separated by {name}; save the file with commas between"
                 " columns and prompts in double quotes."
             )
+    known = [name.strip().lower() for name in row]
+    missing = [name for name in headers[0] if name not in known] if len(headers) == 1 else []
     return PromptFileError(
         f"{path}, line {line}: the header must name the column{'s' * (len(headers[0]) > 1)} {_named(headers)},"
-        f" got {row}."
+        f" got {row}{f', without {missing[0]}' if missing else ''}."
     )
 
 
 def _read_jsonl(path: Path, text: str, headers: tuple[tuple[str, ...], ...]) -> Iterator[tuple[int, dict]]:
-    for line, content in enumerate(_lines(text), start=1):
+    for line, content in enumerate(lines_of(text), start=1):
         if not content.strip():
             continue
         try:

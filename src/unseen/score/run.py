@@ -13,6 +13,7 @@ from unseen.errors import DetectorError, PromptFileError, VideoError
 from unseen.files import require_writable, write_whole
 from unseen.metrics.streaming import VideoMetric
 from unseen.prompts.files import VideoPrompt, load_video_prompts
+from unseen.prompts.sets import prompts_of_videos
 from unseen.score.clips import Clip, Folder, digest_of, find_clips
 from unseen.score.decode import CHUNK, DECODE_VERSION, Decoding
 from unseen.score.rows import Row, count_statuses, write_csv
@@ -46,6 +47,7 @@ def score_folder(
     detectors: Sequence[Detector] = (),
     metrics: Sequence[str | VideoMetric] = (),
     prompts: str | Path | Mapping[str, str] | None = None,
+    format: str = "",
     out: str | Path | None = None,
     chunk: int = CHUNK,
     progress: bool = False,
@@ -57,6 +59,8 @@ def score_folder(
         detectors: what is called with the frames, uint8 `[T, H, W, 3]`, in chunks whose answers are joined.
         metrics: "flicker", "smoothness", "motion", or measures of one's own.
         prompts: a CSV or JSONL table with `file` (or `video`), `prompt` and perhaps `seed`, or prompts by file.
+        format: of the file with prompts, where it is one of the field's prompt sets (`unseen.prompts.sets.FORMATS`);
+            the videos' names say which prompts they are from (`unseen.prompts.sets.prompts_of_videos`).
         out: folder for `scores.sqlite`, `scores.csv` and `summary.md`. What the first holds is not scored again:
             content and scorers count, not names or dates. None writes nothing.
         chunk: most frames that a detector gets at a time, and that are held in memory.
@@ -78,7 +82,7 @@ def score_folder(
         raise DetectorError("expected every detector and metric once, got one twice; leave it out")
     out = None if out is None else Path(out)
     found = find_clips(folder, skip=out)
-    asked, notes = _prompts_of(prompts, found, folder)
+    asked, notes = _prompts_of(prompts, format, found, folder)
     if out is not None:
         require_writable(out)
     with closing(Store(":memory:" if out is None else out / STORE)) as store:
@@ -196,19 +200,26 @@ def _row(start: Row, scorer: Scorer, answer: Answer) -> Row:
 
 
 def _prompts_of(
-    prompts: str | Path | Mapping[str, str] | None, found: Folder, folder: Path
+    prompts: str | Path | Mapping[str, str] | None, format: str, found: Folder, folder: Path
 ) -> tuple[dict[str, VideoPrompt], list[str]]:
     """By the names of the clips, and what does not fit together."""
     if prompts is None:
         return {}, []
     if isinstance(prompts, Mapping):
         source, table = "prompts", {name: VideoPrompt(prompt) for name, prompt in prompts.items()}
+    elif format:
+        source, table = str(prompts), prompts_of_videos(prompts, format, [clip.name for clip in found.clips])
+        if found.clips and not table:
+            raise PromptFileError(
+                f"{source}: none of the {len(found.clips)} videos in {folder} is named after one of its prompts; call"
+                ' them "<prompt>-<index>.mp4" or by the prompt\'s number, such as 7.mp4 or 7-0.mp4.'
+            )
     else:
         source, table = str(prompts), load_video_prompts(prompts)
     named = {_relative(name, folder): prompt for name, prompt in table.items()}
     clips = [clip.name for clip in found.clips]
     unknown, without = sorted({*named} - {*clips}), sorted({*clips} - {*named})
-    if len(unknown) == len(named):
+    if named and len(unknown) == len(named):
         raise PromptFileError(
             f"{source}: names none of the {len(clips)} videos in {folder}, but {_listed(unknown)}; write paths as they"
             " are below that folder."

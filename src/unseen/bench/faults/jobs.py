@@ -19,6 +19,8 @@ import unseen
 from unseen.bench.ways.tiny import make_encoder, make_eraser, make_pipe, make_tokenizer
 from unseen.score.run import score_folder
 
+PRELOADED = ["unseen.bench.faults.jobs"]
+"""Modules that a job finds imported."""
 WAIT = 60.0
 """Seconds after which a process that should have begun or ended counts as stuck."""
 
@@ -119,14 +121,15 @@ def clips(folder: Path, count: int = 4, frames: int = 6) -> Path:
 class Process:
     """A job in a process of its own, that has begun; left, it is killed if it still runs."""
 
-    def __init__(self, job: Callable, *args: Any):
+    def __init__(self, job: Callable, *args: Any, has_children: bool = False, wait: float = WAIT):
         context = _context()
         waiting, ready = context.Pipe(duplex=False)
-        self._process = context.Process(target=job, args=(ready, *args), daemon=True)
+        self._wait = wait
+        self._process = context.Process(target=job, args=(ready, *args), daemon=not has_children)
         self._process.start()
-        if not waiting.poll(WAIT):
+        if not waiting.poll(wait):
             self.kill()
-            raise TimeoutError(f"{job.__name__} did not begin within {WAIT:.0f} s")
+            raise TimeoutError(f"{job.__name__} did not begin within {wait:.0f} s")
 
     def kill(self) -> None:
         """End it at once, as the system does where memory is short."""
@@ -135,10 +138,10 @@ class Process:
 
     def end(self) -> int:
         """Wait for its end; its exit code."""
-        self._process.join(WAIT)
+        self._process.join(self._wait)
         if self._process.exitcode is None:
             self.kill()
-            raise TimeoutError(f"the process did not end within {WAIT:.0f} s")
+            raise TimeoutError(f"the process did not end within {self._wait:.0f} s")
         return self._process.exitcode
 
     @property
@@ -151,7 +154,7 @@ class Process:
 def _context() -> Any:
     """Processes that start in a moment: forked from one that has imported everything and run nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unseen.bench.faults.jobs"])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 

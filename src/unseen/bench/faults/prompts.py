@@ -11,7 +11,7 @@ from unseen.bench.faults.fault import Try, kind, require
 from unseen.prompts.files import load_pairs, load_prompts, load_video_prompts
 
 _READERS: tuple[Callable[[Path], object], ...] = (load_pairs, load_prompts, load_video_prompts)
-_CONTENTS = {
+CONTENTS = {
     "nothing": b"",
     "a byte order mark alone": b"\xef\xbb\xbf",
     "UTF-16": "prompt\na church\n".encode("utf-16"),
@@ -32,6 +32,7 @@ _CONTENTS = {
     "a surrogate alone": b'{"prompt": "\\ud800"}\n',
     "a program": b"\x7fELF" + bytes(range(256)) * 4,
 }
+"""What such a file may hold."""
 
 
 @kind
@@ -47,7 +48,7 @@ def a_hostile_file_of_prompts() -> Iterator[tuple[str, Try]]:
             require(path.name in str(error), f"it does not name the file: {error}")
             require("\n" not in str(error).strip(), f"more than a sentence: {str(error)[:200]}")
 
-    for said, content in _CONTENTS.items():
+    for said, content in CONTENTS.items():
         for suffix in ("csv", "jsonl", "txt"):
             for read in _READERS:
                 yield f"{said}, {suffix}, {read.__name__}", partial(attempt, content=content, suffix=suffix, read=read)

@@ -29,6 +29,7 @@ from unseen.bench.prompts.writer import (
 from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
 from unseen.prompts.files import load_prompts
+from unseen.prompts.sets import load_prompt_set
 
 SHOWN_TO_THE_SEARCH = 2
 """Prompts that a search for words reads."""
@@ -63,6 +64,10 @@ class Ask:
     number: int
     """Which of them this one is, counted from 0."""
     file: str = ""
+    format: str = ""
+    """Of the file, where it is a prompt set's."""
+    only: tuple[str, ...] = ()
+    """Tags that the set's prompts must have."""
 
     @property
     def kind(self) -> str:
@@ -288,9 +293,16 @@ def held_out(ask: Ask) -> list[Prompt]:
 
 
 def from_file(ask: Ask) -> list[Prompt]:
-    """Prompts of the user's own, the first `count` of them, each from noise of its own."""
-    texts = load_prompts(ask.file)[: ask.count]
-    return [Prompt(text, OPEN, ask.role, ask.key, ask.writer.noise_seed(place)) for place, text in enumerate(texts)]
+    """Prompts of the user's own, the first `count` of them, each from noise of its own, or from the seed of its set."""
+    if ask.format:
+        only = [tag.replace("{concept}", ask.concept.name) for tag in ask.only]
+        found = [(one.text, one.seed, one.tags) for one in load_prompt_set(ask.file, ask.format, only)]
+    else:
+        found = [(text, None, ()) for text in load_prompts(ask.file)]
+    return [
+        Prompt(text, OPEN, ask.role, ask.key, ask.writer.noise_seed(place) if seed is None else seed, tags=tags)
+        for place, (text, seed, tags) in enumerate(found[: ask.count])
+    ]
 
 
 RECIPES: Mapping[str, Callable[[Ask], list[Prompt]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 _COLOURS = (
@@ -21,8 +21,23 @@ _COLOURS = (
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
+_LETTER = 7.2
+"""Width of a letter at that size, on the safe side."""
+_LONGEST = 40
+"""Letters of a label; what is longer is cut."""
+
+
 def _number(value: float) -> str:
     return f"{value:.4g}"
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1].rstrip()}…"
+
+
+def _room(labels: Iterable[str], least: int) -> int:
+    """Pixels that labels beside a drawing need."""
+    return max([least, *(round(_LETTER * len(_short(label))) + 16 for label in labels)])
 
 
 def line_chart(
@@ -41,7 +56,7 @@ def line_chart(
     for name, values in series.items():
         if len(values) != len(steps):
             raise ValueError(f"Series {name!r} has {len(values)} values for {len(steps)} steps.")
-    left, right, top, bottom = 56, 130, 14, 42
+    left, right, top, bottom = 56, _room(series, 130), 14, 42
     low = min(0.0, min(min(values) for values in series.values()))
     high = max(max(values) for values in series.values())
     high = high if high > low else low + 1.0
@@ -79,7 +94,7 @@ def line_chart(
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="{thick}" points="{points}"/>')
         parts.append(
             f'<text x="{width - right + 6}" y="{label_at[name] - overflow + 4:.1f}" fill="{colour}"{weight}>'
-            f"{escape(name)}</text>"
+            f"{escape(_short(name))}</text>"
         )
     parts.append(
         f'<text x="{(left + width - right) / 2:.0f}" y="{height - 5}" text-anchor="middle">{escape(x_label)}</text>'
@@ -93,7 +108,7 @@ def interval_chart(
     rows: Sequence[tuple[str, tuple[float, float, float], tuple[float, float, float] | None]], *, width: int = 640
 ) -> str:
     """Rates between 0 and 1 as dots with intervals: per row a label, `(value, low, high)` before and the same after."""
-    left, right, row_height, top = 190, 20, 34, 22
+    left, right, row_height, top = _room((label for label, _, _ in rows), 190), 20, 34, 22
     height = top + row_height * len(rows) + 24
 
     def x(value: float) -> float:
@@ -106,13 +121,15 @@ def interval_chart(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{height - 22}" stroke="#e5e7eb"/>'
             f'<text x="{at:.1f}" y="{height - 6}" text-anchor="middle">{tick} %</text>'
         )
-    parts.append(
-        f'<circle cx="{left + 6}" cy="9" r="5" fill="{_COLOURS[0]}"/><text x="{left + 15}" y="13">before</text>'
-        f'<circle cx="{left + 76}" cy="9" r="5" fill="{_COLOURS[1]}"/><text x="{left + 85}" y="13">after</text>'
-    )
+    drawn = [("before", 0)] + ([("after", 70)] if any(after is not None for _, _, after in rows) else [])
+    for (word, shift), colour in zip(drawn, _COLOURS, strict=False):
+        parts.append(
+            f'<circle cx="{left + 6 + shift}" cy="9" r="5" fill="{colour}"/>'
+            f'<text x="{left + 15 + shift}" y="13">{word}</text>'
+        )
     for index, (label, before, after) in enumerate(rows):
         middle = top + row_height * index + row_height / 2
-        parts.append(f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+        parts.append(f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(_short(label))}</text>')
         for offset, colour, rate in ((-5, _COLOURS[0], before), (5, _COLOURS[1], after)):
             if rate is None:
                 continue
@@ -136,7 +153,8 @@ def tradeoff_chart(
     intervals, each `(value, low, high)`, for the one that was chosen; all are shares, cut to [0, 1].
 
     Dots at one place are drawn as rings around each other, so that each can be seen."""
-    left, right, top, bottom = 56, 150, 14, 42
+    left, right, top, bottom = 56, _room(curves, 150), 20, 58  # rings at 0 % and 100 % reach over the edge
+    height = max(height, top + bottom + 16 * len(curves))
 
     def at(kept: float, residual: float) -> tuple[float, float]:
         kept, residual = (min(max(v, 0.0), 1.0) for v in (kept, residual))
@@ -148,7 +166,7 @@ def tradeoff_chart(
         parts.append(
             f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e7eb"/>'
             f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick} %</text>'
-            f'<text x="{x:.1f}" y="{height - 22}" text-anchor="middle">{tick} %</text>'
+            f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{tick} %</text>'
         )
     taken: list[tuple[float, float]] = []
     for index, (name, measured) in enumerate(curves.items()):
@@ -171,14 +189,16 @@ def tradeoff_chart(
             before = sum(math.hypot(x - a, y - b) < 4 for a, b in taken)
             taken.append((x, y))
             ring = f'fill="none" stroke="{colour}" stroke-width="2"' if before else f'fill="{colour}"'
+            aside = 2 * before  # so that intervals through one dot do not hide each other
             parts.append(
-                f'<path d="M{left_end:.1f} {y:.1f}H{right_end:.1f}M{x:.1f} {low_end:.1f}V{high_end:.1f}"'
+                f'<path d="M{left_end:.1f} {y + aside:.1f}H{right_end:.1f}'
+                f'M{x + aside:.1f} {low_end:.1f}V{high_end:.1f}"'
                 f' stroke="{colour}" stroke-width="1" opacity="0.6"/>'
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 + 3.5 * before:g}" {ring}>'
                 f"<title>{escape(name)}</title></circle>"
             )
         parts.append(
-            f'<text x="{width - right + 12}" y="{top + 12 + 16 * index}" fill="{colour}">{escape(name)}</text>'
+            f'<text x="{width - right + 12}" y="{top + 12 + 16 * index}" fill="{colour}">{escape(_short(name))}</text>'
         )
     parts.append(
         f'<text x="{(left + width - right) / 2:.0f}" y="{height - 5}" text-anchor="middle">others kept</text>'

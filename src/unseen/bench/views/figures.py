@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from unseen.bench.rows import Rows
-from unseen.bench.views.charts import interval_chart, tradeoff_chart
-from unseen.bench.views.query import others_kept, rate_of, rest_kept, score
+from unseen.bench.views.charts import interval_chart, line_chart, tradeoff_chart
+from unseen.bench.views.query import mean_of, others_kept, rate_of, rest_kept, score
 from unseen.encoder.layers import layer_name
 from unseen.metrics.rates import Rate
 
@@ -23,17 +23,23 @@ def _ends(rate: Rate) -> Ends:
     return (rate.value, rate.low, rate.high)
 
 
-def forest(rows: Rows, method: str = "clear") -> str:
-    """SVG: how often each concept is shown before and with a method, with 95 % intervals."""
-    shown = rows.where(measure="shown", role="target")
+def forest(rows: Rows, method: str = "clear", by: str = "concept") -> str:
+    """SVG: how often each concept is shown before and with a method, with 95 % intervals; or with `by` "role", how
+    often any of them is, for each kind of prompt that asks for it."""
+    shown = rows.where(measure="shown", role="target") if by == "concept" else asked_for(rows)
     splits = [split for split in shown.distinct("split") if split != "development"] or ["development"]
     shown = shown.where(split=splits)
     lines: list[tuple[str, Ends, Ends | None]] = []
-    for concept in shown.distinct("concept"):
-        before, after = (shown.where(concept=concept, method=name) for name in ("none", method))
+    for value in shown.distinct(by):
+        before, after = (shown.where(**{by: value}, method=name) for name in ("none", method))
         if len(before):
-            lines.append((concept, _ends(rate_of(before)), _ends(rate_of(after)) if len(after) else None))
+            lines.append((value, _ends(rate_of(before)), _ends(rate_of(after)) if len(after) else None))
     return interval_chart(lines)
+
+
+def asked_for(rows: Rows) -> Rows:
+    """Whether the concept is shown, of prompts that are about it."""
+    return Rows(row for row in rows.where(measure="shown") if row.about == row.concept)
 
 
 def tradeoff(rows: Rows, concept: str) -> str:
@@ -59,6 +65,15 @@ def tradeoff(rows: Rows, concept: str) -> str:
     return tradeoff_chart({name: curves.get(name, []) for name in {**curves, **chosen}}, chosen)
 
 
+def apart(rows: Rows) -> str:
+    """SVG: after which layer concepts can be told from others, mean over concepts, a line for each way to say them."""
+    told = rows.where(measure="told apart")
+    layers = sorted(told.distinct("layer"))
+    lines = {role: [mean_of(told.where(role=role, layer=layer)).value for layer in layers]
+             for role in told.distinct("role")}  # fmt: skip
+    return line_chart(lines, layers, x_label="layer", y_label="area under the ROC curve")
+
+
 def figures_of(rows: Rows, tune: str) -> Iterator[tuple[str, str]]:
     """Title and SVG of every figure that a suite of this kind has."""
     shown = rows.where(measure="shown", role="target")
@@ -69,6 +84,13 @@ def figures_of(rows: Rows, tune: str) -> Iterator[tuple[str, str]]:
     elif not tune and concepts:
         methods = [name for name in shown.distinct("method") if name != "none"]
         yield "How often it is shown", forest(rows, methods[0] if methods else "")
+    if len(rows.where(measure="told apart").distinct("layer")) > 1:
+        yield "Where concepts can be told apart", apart(rows)
+    asked = asked_for(rows)
+    if tune != "layer" and len(asked.distinct("role")) > 1:
+        methods = [name for name in asked.distinct("method") if name != "none"]
+        if methods:
+            yield f"How often it is shown, by prompt, {methods[0]}", forest(rows, methods[0], by="role")
 
 
 def curves(rows: Rows, concept: str, path: Path) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 
 from unseen.bench.rows import FIELDS, Row, Rows
 from unseen.bench.views.tables import Cell, Count, Measure, Target
+from unseen.encoder.layers import layer_name
 from unseen.errors import SuiteError
 from unseen.metrics import intervals, rates
 from unseen.metrics.intervals import Levels
@@ -150,10 +151,10 @@ def _counted(rate: Rate, rows: Rows) -> Rate:
 
 
 def score(rows: Rows, group: Mapping[str, Any]) -> float | None:
-    """Harmonic mean of 1 − generative rate, others kept and rest kept, each cut to [0, 1]."""
+    """Harmonic mean of 1 − generative rate, others kept and rest kept, each cut to [0, 1]; None if one is not known."""
     shown = rows.where(measure="shown", role="target", **group)
     others, rest = others_kept(rows, group), rest_kept(rows, group)
-    if not len(shown) or others is None or rest is None:
+    if not len(shown) or others is None or rest is None or others.value != others.value or rest != rest:
         return None
     parts = [min(1.0, max(0.0, x)) for x in (1 - rate_of(shown).value, others.value, rest)]
     return 0.0 if not min(parts) > 0 else 3 / sum(1 / part for part in parts)
@@ -222,6 +223,7 @@ STATS: Mapping[str, Stat] = {
     "kept": lambda query, asked, found, rows: kept(found, before(rows, found[0].measure, found)),
     "mean": lambda query, asked, found, rows: mean_of(found),
     "number": lambda query, asked, found, rows: number_of(found),
+    "layer": lambda query, asked, found, rows: layer_name(round(found[0].value)) if len(found) == 1 else None,
     "largest": lambda query, asked, found, rows: max(row.value for row in found),
     "smallest": lambda query, asked, found, rows: min(row.value for row in found),
     "5 % quantile": lambda query, asked, found, rows: float(np.quantile(_values(found), 0.05)),
@@ -255,7 +257,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "rest kept": {"stat": "rest kept"},
     "score": {"stat": "score"},
     "encoded as before": {"stat": "count", "measure": "encoded as before"},
-    "note": {"stat": "text", "measure": "failed", "role": ""},
+    "note": {"stat": "text", "measure": "note", "role": ""},
     "fit, s": {"stat": "number", "measure": "seconds of the fit", "role": "", "setting": "", "split": ""},
 }
 """What a column's name alone stands for."""

@@ -41,6 +41,8 @@ class Verdict:
     value: Any = field(default=None, compare=False)
     """What was held against the target."""
     target: Target | None = field(default=None, compare=False)
+    reason: str = field(default="", compare=False)
+    """What was missed, where it is not one value."""
 
     def __str__(self) -> str:
         if self.outcome != "undecided":
@@ -273,6 +275,8 @@ def not_met(tables: Iterable[Table]) -> list[str]:
             if verdict is not None and verdict.target is not None:
                 number = isinstance(verdict.value, float)
                 text += f": {percent(verdict.value) if number else cell_text(verdict.value)}, target {verdict.target}"
+            elif verdict is not None and verdict.reason:
+                text += f": {verdict.reason}"
             elif rest := [
                 f"{name} {cell_text(cell)}"
                 for name, cell in list(zip(table.columns, row, strict=True))[1:]
@@ -284,6 +288,12 @@ def not_met(tables: Iterable[Table]) -> list[str]:
             else:
                 missed.append(text)
     return missed + undecided
+
+
+def verdict_of(tables: Iterable[Table]) -> str:
+    """What to say where nothing is missed or undecided."""
+    held = sum(isinstance(cell, Verdict | bool) for table in tables for row in table.rows for cell in row)
+    return f"all {held} targets are met" if held else "nothing was held against a target"
 
 
 def write_tables(tables: Sequence[Table], folder: Path, name: str) -> list[Path]:
