@@ -17,6 +17,7 @@ pytest.importorskip("prometheus_client", reason='pip install "unseen[serve]"')
     [
         ([], "give at least one --eraser"),
         (["--bare", "--eraser", "x"], "give at least one --eraser"),
+        (["--bare", "--on-residual", "warn"], "leave it or --bare out"),
         (["--bare", "--call", "[1]"], "expected --call as a JSON object"),
         (["--eraser", "{eraser}", "--optional", "lemon"], "no eraser for 'lemon'"),
         (["--eraser", "{eraser}", "--optional", "zeppelin", "--keys", "k.json"], "leave --optional out"),

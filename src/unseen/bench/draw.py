@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,17 +59,18 @@ def draw_prompt(
     call: Mapping[str, Any] = GENERATION,
     out: Path = Path("runs/generate"),
     audit: Path | None = None,
+    on_residual: Literal["erase", "refuse", "warn"] | None = None,
 ) -> list[Path]:
     """Draw `prompt` with `erasers`; with `compare` also without them, side by side. Returns the files written.
 
-    `audit` is the audit log of `unseen.attach`.
+    `audit` and `on_residual` are those of `unseen.attach`.
     """
     name = f"{slug(prompt)}-{seed}"
     before = draw_clip(pipe, prompt, seed, call) if compare or not erasers else None
     after = None
     if erasers:
         strengths = None if strength is None else [strength] * len(erasers)
-        handle = attach(pipe, list(erasers), strengths=strengths, audit=audit)
+        handle = attach(pipe, list(erasers), strengths=strengths, audit=audit, on_residual=on_residual)
         try:
             after = draw_clip(pipe, prompt, seed, call)
         finally:

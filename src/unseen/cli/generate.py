@@ -41,6 +41,9 @@ class Options(ModelOptions):
     """Keep components in main memory until they run."""
     audit: Path | None = option(None, metavar="FILE")
     """Append a JSON line for each prompt: which erasers fired, on what."""
+    on_residual: Literal["erase", "refuse", "warn"] | None = None
+    """Close the loop: take away words that bring the concept back past the eraser; if that does not do, generate from
+    the empty prompt, refuse, or say so."""
     call: str | None = option(None, metavar="JSON")
     """Arguments of the pipeline call, for instance '{"num_inference_steps": 30}'."""
     json: bool = False
@@ -82,6 +85,7 @@ def run(given: argparse.Namespace) -> None:
                 call={**_recommended(options.model, pipe), **call},
                 out=options.out,
                 audit=log,
+                on_residual=options.on_residual,
             )
         except Exception as error:
             if call and not isinstance(error, OSError | UnseenError):
@@ -107,7 +111,7 @@ def _check(options: Options) -> None:
     if options.compare and not options.eraser:
         raise UsageError("--compare needs an eraser: add --eraser FOLDER, made by `unseen fit`.")
     if not options.eraser:
-        refuse_idle(changed(options, "strength", "audit"), "--eraser FOLDER")
+        refuse_idle(changed(options, "strength", "audit", "on_residual"), "--eraser FOLDER")
     if options.model in DIORAMA:
         refuse_idle(changed(options, "offload"), "--model ID (Diorama runs as it is)")
     check_model(options)

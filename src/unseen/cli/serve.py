@@ -40,6 +40,12 @@ def add_to(known: Any) -> None:
     serve.add_argument("--bare", action="store_true", help="serve without any eraser, to compare")
     serve.add_argument("--keys", type=Path, metavar="FILE", help="JSON: who may ask, and which erasers act on whom")
     serve.add_argument("--audit", type=Path, metavar="FILE", help="append a JSON line for each prompt")
+    serve.add_argument(
+        "--on-residual",
+        choices=("erase", "refuse", "warn"),
+        help="take away words that bring a concept back past its eraser; if that does not do, generate from the empty"
+        " prompt, refuse the request, or say so",
+    )
     serve.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s, this machine)")
     serve.add_argument("--port", type=port, default=8000, help="port to serve at (default: %(default)s)")
     serve.add_argument("--workers", type=_count, default=1, metavar="N", help="requests at once (default: %(default)s)")
@@ -87,6 +93,8 @@ def build(options: argparse.Namespace) -> Any:
     from unseen.integrations.serving.web import build_app
     from unseen.pipelines import backbone_of
 
+    if options.bare and options.on_residual:
+        raise ServeError(500, "--on-residual asks about what erasers leave; leave it or --bare out.")
     if bool(options.eraser) == options.bare:
         raise ServeError(500, "give at least one --eraser (unseen fit NAME makes one), or --bare and none.")
     call = json.loads(options.call) if options.call else None
@@ -107,10 +115,11 @@ def build(options: argparse.Namespace) -> Any:
     rate = options.fps or (8.0 if diorama else FRAME_RATES.get(known.name if known else "", 24.0))
     usual = usual if diorama else dict(known.generation) if known else {}
     limits = Limits(workers=options.workers, queue=options.queue, patience=options.patience)
-    audit = {} if options.bare else {"audit": options.audit}
-    service = Service(pipe, erasers, call=usual if call is None else call, limits=limits, **audit)
+    attached = {} if options.bare else {"audit": options.audit, "on_residual": options.on_residual}
+    arguments: dict[str, Any] = call or usual or {}
+    service = Service(pipe, erasers, call=arguments, limits=limits, **attached)
     if service.handle is not None:
-        service.handle.warm_up()
+        service.handle.warm_up(arguments.get("max_sequence_length"))
     return build_app(service, customers, frame_rate=rate)
 
 

@@ -184,10 +184,13 @@ class Handle:
             length = max_sequence_length or loop.length
             return loop.residuals(prompts, self._rewriting.acting(), self._erasers.wanted().keys, length)
 
-    def warm_up(self) -> None:
-        """Pay now what the first prompt would pay: views of ordinary things, copies on the device."""
+    def warm_up(self, max_sequence_length: int | None = None) -> None:
+        """Pay now what the first prompt would pay: views of ordinary things, copies on the device.
+
+        `max_sequence_length` is that of the calls to come, where it is not the default of `encode_prompt`.
+        """
         self._require_attached()
-        self._rewritten(["a photo of a cat"])
+        self._rewritten(["a photo of a cat"], max_sequence_length)
 
     def explain(self, prompt: str) -> list[Firing]:
         """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched.
