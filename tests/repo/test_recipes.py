@@ -133,9 +133,9 @@ def test_the_prompt_sets_of_the_page_on_measuring_are_read_as_it_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     mine, sets = shown(MEASURING, "toml")
-    head, _, rest = mine.partition("[prompts]")
-    tables = "[[tables]]" + rest.partition("[[tables]]")[2]
-    Path("mine.toml").write_text("\n".join([head, sets, tables]), encoding="utf-8")
+    head = mine.partition("[prompts]")[0]
+    table = '[[tables]]\ntitle = "Shown"\nby = ["role"]\nwhere = { measure = "shown" }\ncolumns = ["clips", "rate"]'
+    Path("mine.toml").write_text("\n".join([head, sets, table]), encoding="utf-8")
     target, coherent = load_suite("mine.toml").prompts
     assert (target.format, target.only, coherent.recipe) == ("emma", ("concept: {concept}",), "file")
     for cell, text in (

@@ -19,18 +19,18 @@ from ..clear.origin import model_of
 from ..encoder.activations import PromptForm
 from ..encoder.fingerprint import architecture, fingerprint
 from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncompiled
-from ..errors import AlreadyAttachedError, UnguardedInputError, UnsupportedPipelineError, WrongEncoderError
+from ..errors import AlreadyAttachedError, UnguardedInputError, WrongEncoderError
 from ..pipelines import ModularText, TextPath, adapted, text_encoders, text_path, text_paths
 from .audit import AuditLog, Event, event
-from .call import EncodeCall, during
 from .denoiser import readers_of_text, require_readers
 from .erasers import Erasers, Site
 from .guard import Guard
-from .handle import Handle, Rewriting
+from .handle import Handle
 from .interception import Interceptor, intercept, uncut_class
-from .loop import ON_RESIDUAL, Loop, OnResidual
+from .loop import ON_RESIDUAL, OnResidual
 from .paraphrase import can_preview
 from .readers import Readers
+from .rewriting import Rewriting, rewriting_for
 from .watch import Watch, heard_by, refused_by
 
 log = logging.getLogger("unseen")
@@ -125,11 +125,10 @@ def attach(
             f"{type(pipes[0]).__name__} also takes {' and '.join(not_guarded)}, which an eraser on the text encoder"
             " cannot guard. Pass allow_image_input=True if every such input is known to be free of the concept."
         )
-    asked, reason = _previewer(pipes, clear)
-    every = Erasers(sites, rewritten=asked is not None, settled=on_residual is not None)
+    mentions = any(eraser.mentions for eraser in clear) and any(can_preview(one) is None for one in pipes)
+    every = Erasers(sites, rewritten=mentions, settled=on_residual is not None)
+    rewriting = rewriting_for(pipes, clear, every, over_limit, on_residual)
     watch = Watch(None if audit is None else AuditLog(audit), audit_prompts, on_event)
-    loop = None if on_residual is None else _closed_loop(pipes, every, on_residual)
-    rewriting = Rewriting(asked, every, reason, over_limit, loop)
     with ExitStack() as stack:
         guard = None
         for one in pipes:
@@ -325,30 +324,6 @@ def _require_whole(path: TextPath, eraser: ClearEraser) -> None:
 
 def _depth(path: TextPath) -> int:
     return path.form.blocks or num_blocks(path.encoder)
-
-
-def _previewer(pipes: Sequence[Any], erasers: Sequence[ClearEraser]) -> tuple[Any, str]:
-    """The pipeline whose video model is asked what words mean, or None, and what `status` says of it."""
-    if not any(eraser.mentions for eraser in erasers):
-        return None, "off: no eraser asks for it" if erasers else "off: no erasers"
-    reasons = [can_preview(pipe) for pipe in pipes]
-    for pipe, reason in zip(pipes, reasons, strict=True):
-        if reason is None:
-            return pipe, "on"
-    log.warning("paraphrases of what is erased will not be erased: %s", reasons[0])
-    return None, f"off: {reasons[0]}"
-
-
-def _closed_loop(pipes: Sequence[Any], every: Erasers, on_residual: OnResidual) -> Loop:
-    reasons = [can_preview(pipe) for pipe in pipes]
-    encoders = frozenset(site.path.encoder for site in every.sites)
-    for pipe, reason in zip(pipes, reasons, strict=True):
-        if reason is None:
-            return Loop(pipe, lambda: during(EncodeCall(every, spared=encoders)), on_residual)
-    raise UnsupportedPipelineError(
-        f"expected a pipeline whose video model can be asked what is left of a concept, but {reasons[0]}. Attach"
-        " without on_residual=."
-    )
 
 
 def unguarded_inputs(pipe: Any) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .erasers import Acted
-from .paraphrase import Rewrite
+from .rewriting import Prepared
 
 Event = dict[str, Any]
 """`time` (UTC), `event` and what belongs to it.
@@ -34,7 +34,9 @@ def event(what: str, keys: Iterable[str], request_id: str | None = None) -> Even
     return {**made, "erasers": sorted(keys)}
 
 
-def encoded(base: Event, row: int, prompt: str, rewrite: Rewrite | None, acted: Sequence[Acted], quoted: bool) -> Event:
+def encoded(
+    base: Event, row: int, prompt: str, rewrite: Prepared | None, acted: Sequence[Acted], quoted: bool
+) -> Event:
     """The event of the prompt in `row` of an encoding; `quoted` says whether it is in it itself."""
     made = {**base, "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest()}
     if quoted:

@@ -24,14 +24,14 @@ from ..pipelines.watching import changed_options, floating_outputs, layer_reache
 from .call import EncodeCall, Record, current_call, during
 from .interception import Encode
 from .options import is_embedding, is_negative_embedding, is_prompt, may_skip, prompts_of, texts_by_row
-from .paraphrase import Rewrite
 from .proofs import LEDGER, Proof, digests, tensors_in
+from .rewriting import Prepared
 from .rows import digests_as_cast, negative_digests
 
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]
-Rewriting = Callable[[Any, Sequence[str], int | None], Sequence[Rewrite]]
+Rewriting = Callable[[Any, Sequence[str], int | None], Sequence[Prepared]]
 """`rewriting(pipe, prompts, max_sequence_length)`."""
-Heard = Callable[[Sequence[str], Sequence[Rewrite], Record], None]
+Heard = Callable[[Sequence[str], Sequence[Prepared], Record], None]
 """`heard(prompts, rewrites, record)`: after each encoding that somebody watches."""
 
 
@@ -206,7 +206,7 @@ class Guard:
         # Whatever a wrapper of somebody else's made of the prompt in this pass, no eraser has seen it.
         return type(both)(b if _absent(a) else a for a, b in zip(outputs, both, strict=True))
 
-    def _rewrite(self, pipe: Any, options: dict[str, Any]) -> tuple[Sequence[Rewrite], dict[str, Any]]:
+    def _rewrite(self, pipe: Any, options: dict[str, Any]) -> tuple[Sequence[Prepared], dict[str, Any]]:
         """The options with every prompt, and where erasers act on it the negative one, in the concept's own name."""
         rewriting = self._rewriting
         if rewriting is None or not self.wanted().keys:

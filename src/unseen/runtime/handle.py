@@ -6,12 +6,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from ..clear.eraser import ClearEraser
-from ..concept import Concept
 from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
@@ -22,9 +21,8 @@ from .embeddings import Embeddings
 from .erasers import Choice, Erasers, Site
 from .guard import Guard
 from .interception import encoding_alone
-from .loop import Loop
-from .paraphrase import Rewrite, Rewriter
 from .proofs import LEDGER, Proof, tensors_in
+from .rewriting import Prepared, Rewriting
 from .watch import Watch
 
 log = logging.getLogger("unseen")
@@ -162,9 +160,9 @@ class Handle:
         """`prompt` as it is encoded: phrases that mean a concept are exchanged for its name, and erased like it."""
         return self._rewritten([prompt])[0].text
 
-    def _rewritten(self, prompts: Sequence[str], length: int | None = None) -> list[Rewrite]:
+    def _rewritten(self, prompts: Sequence[str], length: int | None = None) -> list[Prepared]:
         if self._guard is None or not self._rewriting.on:
-            return [Rewrite(prompt, ()) for prompt in prompts]
+            return [Prepared(prompt) for prompt in prompts]
         with encoding_alone(self._pipes), self._guard.unedited():
             return list(self._rewriting(None, prompts, length))
 
@@ -310,67 +308,3 @@ class Handle:
     def _require_attached(self) -> None:
         if not self.attached:
             raise UnseenError("these erasers were detached; attach them again.")
-
-
-class Rewriting:
-    """What becomes of prompts before they are encoded: a rewriter for each choice of concepts, and the closed loop."""
-
-    def __init__(
-        self,
-        pipe: Any,
-        erasers: Erasers,
-        reason: str,
-        over_limit: Literal["refuse", "name_only"] = "refuse",
-        loop: Loop | None = None,
-    ):
-        """`pipe` is the pipeline whose video model is asked; None where none can be, for which `reason` says why."""
-        self._pipe, self._erasers, self.reason, self._over_limit = pipe, erasers, reason, over_limit
-        self.loop = loop
-        self._made: dict[frozenset[str], Rewriter] = {}
-        self._lock = threading.Lock()
-
-    @property
-    def on(self) -> bool:
-        """Whether prompts may change before they are encoded."""
-        return self._pipe is not None or self.loop is not None
-
-    def __call__(self, pipe: Any, prompts: Sequence[str], length: int | None) -> Sequence[Rewrite]:
-        """Rewrite for the concepts that act here and now."""
-        rewrites = self._rewritten(prompts, length)
-        return rewrites if self.loop is None else self._settled(self.loop, rewrites, length)
-
-    def _settled(self, loop: Loop, rewrites: Sequence[Rewrite], length: int | None) -> Sequence[Rewrite]:
-        concepts = self.acting()
-        if not concepts:
-            return rewrites
-        length = loop.length if length is None else length
-        texts = [rewrite.text for rewrite in rewrites]
-        settled = loop.settle(texts, concepts, self._erasers.wanted().keys, length)
-        return [r._replace(text=s.text, residual=s.found, taken=s.taken, left=s.left)
-                for r, s in zip(rewrites, settled, strict=True)]  # fmt: skip
-
-    def acting(self) -> dict[str, Concept]:
-        """The concepts that are erased here and now, by name."""
-        return {
-            eraser.concept.name: eraser.concept
-            for site in self._erasers.sites
-            for eraser, strength in zip(site.erasers, self._erasers.strengths(site), strict=True)
-            if strength
-        }
-
-    def _rewritten(self, prompts: Sequence[str], length: int | None) -> Sequence[Rewrite]:
-        acting = {
-            eraser.concept.name: eraser.concept
-            for site in self._erasers.sites
-            for eraser, strength in zip(site.erasers, self._erasers.strengths(site), strict=True)
-            if strength and eraser.mentions
-        }
-        if not acting or self._pipe is None:
-            return [Rewrite(prompt, ()) for prompt in prompts]
-        with self._lock:
-            rewriter = self._made.get(frozenset(acting))
-            if rewriter is None:
-                rewriter = self._made[frozenset(acting)] = Rewriter(
-                    self._pipe, list(acting.values()), over_limit=self._over_limit
-                )
-        return rewriter.rewrite(prompts, length)

@@ -46,12 +46,6 @@ class Rewrite(NamedTuple):
     """Name of the concept and the words that meant it, in order; places are those in the prompt as matched."""
     by_name_only: bool = False
     """Whether the prompt raised too many questions, so that none was asked."""
-    residual: tuple[str, ...] = ()
-    """Names of concepts that the closed loop still found in it."""
-    taken: tuple[str, ...] = ()
-    """What the closed loop took away."""
-    left: tuple[str, ...] = ()
-    """Names of concepts that it leads to even so."""
 
 
 class Rewriter:

@@ -10,7 +10,7 @@ from ..errors import UnseenError
 from .audit import AuditLog, Event, encoded, event
 from .call import Record
 from .erasers import Acted, Erasers
-from .paraphrase import Rewrite
+from .rewriting import Prepared
 
 log = logging.getLogger("unseen")
 
@@ -35,10 +35,10 @@ class Watch(NamedTuple):
             self.on_event(made)
 
 
-def heard_by(watch: Watch, erasers: Erasers) -> Callable[[Sequence[str], Sequence[Rewrite], Record], None]:
+def heard_by(watch: Watch, erasers: Erasers) -> Callable[[Sequence[str], Sequence[Prepared], Record], None]:
     """Tells `watch` of every prompt that was encoded."""
 
-    def heard(prompts: Sequence[str], rewrites: Sequence[Rewrite], record: Record) -> None:
+    def heard(prompts: Sequence[str], rewrites: Sequence[Prepared], record: Record) -> None:
         base = event("encoded", erasers.wanted().keys, erasers.choice().request_id)
         acted: list[Acted] = record.deltas
         for row, prompt in enumerate(prompts):
