@@ -231,6 +231,16 @@ def test_explain_points_at_the_concepts_token(tokenizer, encoder_of, eraser_of):
     assert [token for token, activity in rows if activity > 0] == ["zeppelin"]
 
 
+def test_a_pinned_eraser_is_loaded_and_no_other_in_its_place(tokenizer, encoder_of, eraser_of, tmp_path):
+    encoder = encoder_of("bert")
+    eraser = eraser_of(tokenizer, encoder)
+    eraser.save_pretrained(tmp_path)
+    assert ClearEraser.from_pretrained(tmp_path, sha256=eraser.sha256.upper()).key == eraser.key == eraser.sha256[:16]
+    eraser_of(tokenizer, encoder, word="wolf").save_pretrained(tmp_path)  # whole and valid, and another one
+    with pytest.raises(DamagedFileError, match=f"expected the eraser with the SHA-256 {eraser.sha256}, got"):
+        ClearEraser.from_pretrained(tmp_path, sha256=eraser.sha256)
+
+
 def test_saving_and_loading_gives_the_same_eraser(tokenizer, encoder_of, eraser_of, tmp_path):
     encoder = encoder_of("bert")
     concept = Concept("zeppelin", synonyms=("Luftschiff", "飛行船"))

@@ -135,11 +135,15 @@ class ClearEraser:
 
     @cached_property
     def key(self) -> str:
-        """Short digest of weights, layer, strength and the concept's names, which open the gate: two erasers with the
-        same key make the same edit."""
+        """The beginning of `sha256`: two erasers with the same key make the same edit."""
+        return self.sha256[:16]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of weights, layer, strength and the concept's names, which open the gate: of all that acts. Keep it
+        apart from the files, and `from_pretrained` refuses any other eraser in their place."""
         facts = [asdict(self.concept), self.layer, self.strength, self.unit_firing, self.mentions]
-        digest = hashlib.sha256(save(self._tensors(TENSORS)) + json.dumps(facts, sort_keys=True).encode())
-        return digest.hexdigest()[:16]
+        return hashlib.sha256(save(self._tensors(TENSORS)) + json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def replacement_at(self, gamma: float) -> Tensor:
         """R(γ) `[d]`, added where the concept was erased at full activity.
@@ -290,17 +294,27 @@ class ClearEraser:
         write_pair(folder, STEM, FORMAT_VERSION, *self.parts())
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> ClearEraser:
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, sha256: str | None = None
+    ) -> ClearEraser:
         """Load an eraser from a folder or from the hub ("org/repo", at `revision`), and try it on its witness.
+
+        With `sha256`, none is loaded but the one that has it: what the files hold was neither changed nor exchanged.
 
         Raises:
             DamagedFileError: a file is missing, is not what `save_pretrained` writes, was changed afterwards, is of
-                another version, or holds an eraser that does not act.
+                another version, holds an eraser that does not act, or another one than `sha256` says.
             LoadError: there is no such repository, or it cannot be reached.
         """
         folder = fetched(source, (FILES,), revision=revision)
         facts, tensors = read_pair(folder, STEM, FORMAT_VERSION, SCHEMA, MAX_WEIGHTS)
-        return cls.from_parts(facts, tensors, folder / METADATA_FILE)
+        eraser = cls.from_parts(facts, tensors, folder / METADATA_FILE)
+        if sha256 is not None and eraser.sha256 != sha256.lower():
+            raise DamagedFileError(
+                f"{folder / METADATA_FILE}: expected the eraser with the SHA-256 {sha256}, got {eraser.sha256}. It is"
+                " another one, or was changed since. Fetch the right one again."
+            )
+        return eraser
 
     def _tensors(self, names: Sequence[str]) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in names}
