@@ -27,7 +27,7 @@ from unseen.bench.study import Study
 from unseen.errors import EraserBypassedError
 from unseen.pipelines.preview import encode_texts, preview
 
-STEPS = (5, 20, 60)
+STEPS = (5, 20)
 """Of a search for embeddings or for noise: the budgets that are reported."""
 CLIPS = 4
 """Of each concept."""
