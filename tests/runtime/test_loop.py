@@ -116,6 +116,13 @@ def test_a_pass_from_nowhere_that_leads_to_the_concept_is_refused():
         pipe.text_encoder(ids)
 
 
+def test_styles_are_left_out():
+    pipe, eraser = past_the_eraser()
+    style = dataclasses.replace(eraser, concept=unseen.Concept("zeppelin", kind="style"))
+    with unseen.attach(pipe, style, on_residual="erase") as handle:
+        assert handle.rewrite(ATTACK) == ATTACK
+
+
 def test_weights_that_change_are_asked_anew():
     pipe, eraser = past_the_eraser()
     with unseen.attach(pipe, eraser, on_residual="erase") as handle:

@@ -146,6 +146,6 @@ def _rows(study: Study, one: Concerned, prompts: Sequence[Prompt], frames: np.nd
     seen = study.read(Clips(tuple(prompts), frames, np.zeros(len(prompts), bool)))
     for place, value in enumerate(seen.shows(one.key).mean(axis=1)):
         yield Row(
-            "shown", float(value), detector="a", looked_for=one.key, frames=frames.shape[1],
+            "shown without words", float(value), detector="a", looked_for=one.key, frames=frames.shape[1],
             **one.common(method="clear", role=role, place=place, prompt=prompts[place].text, noise=prompts[place].seed),
         )  # fmt: skip
