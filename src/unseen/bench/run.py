@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from unseen.bench.attacks.known import knows_the_method
 from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import draw
 from unseen.bench.clips.store import versions
 from unseen.bench.measure import MEASURES, ON_DIORAMA
 from unseen.bench.methods import Concerned, known_families, name_of, settings_of
-from unseen.bench.prompts.recipes import RECIPES
+from unseen.bench.prompts.recipes import RECIPES, SEARCHES
 from unseen.bench.results import SHOWN, Shown, write_results
 from unseen.bench.rows import Results, Rows, Run
 from unseen.bench.study import Study
@@ -168,11 +169,11 @@ def needs(study: Study) -> Needs:
     for one in concerned:
         counts: dict[tuple[str, str], int] = {}
         for split in suite.splits():
-            cells = [cell for cell in suite.prompts if not cell.together and cell.recipe != "searched words"]
+            cells = [cell for cell in suite.prompts if not cell.together and cell.recipe not in SEARCHES]
             prompts_of(study, one, split, cells, [other.key for other in concerned])
         counts = {where: len(made) for where, made in one.prompts.items()}
         counts |= {(split, cell.role): suite.count(cell, split)[0] for cell in suite.prompts for split in suite.splits()
-                   if cell.recipe == "searched words" and cell.split in ("", split)}  # fmt: skip
+                   if cell.recipe in SEARCHES and cell.split in ("", split)}  # fmt: skip
         total += sum(count for (_, role), count in counts.items() if cell_of(suite, role).drawn != "none")
         for spec in suite.methods:
             grid = len(settings_of(spec, tuned=bool(suite.tune)))
@@ -181,7 +182,9 @@ def needs(study: Study) -> Needs:
                 one.prompts = {where: [] for where in counts}
                 drawn, _ = roles_of(suite, spec, one, split)
                 tuned = suite.tune and split == suite.splits()[-1]
-                total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in drawn)
+                # words found against a method are drawn without it too
+                twice = [role for role in drawn if knows_the_method(cell_of(suite, role).recipe)]
+                total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in [*drawn, *twice])
     all_at_once = replace(concerned[0], prompts={})
     prompts_of(study, all_at_once, suite.split, [c for c in suite.prompts if c.together], [c.key for c in concerned])
     for (_, role), made in all_at_once.prompts.items():

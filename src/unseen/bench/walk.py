@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from unseen.bench.attacks.known import ATTACKS, BUDGET, found_words
+from unseen.bench.attacks.known import ATTACKS, BUDGET, found_words, knows_the_method
 from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED, Method, draw
 from unseen.bench.clips.make import Clips
@@ -82,7 +82,7 @@ def _words(study: Study, key: str, attack: str) -> tuple[str, ...]:
 def prompts_against(study: Study, one: Concerned, split: str, role: str, method: Method) -> list[Prompt]:
     """The prompts of a role: written once, but by an attack that knows the method."""
     attack, written = cell_of(study.suite, role).recipe, one.prompts[split, role]
-    if attack not in ATTACKS or not ATTACKS[attack].knows:
+    if not knows_the_method(attack):
         return written
     before = f", {' '.join(_words(study, one.key, attack))}"
     words = found_words(study, one.key, attack, method).words
@@ -129,7 +129,7 @@ def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -
         one.made[spec.name] = made
         yield from _fact_rows(one, spec, made)
         yield from method_rows(study, one, spec, made, Rows(done))
-        for attack in [cell.recipe for cell in cells if cell.recipe in ATTACKS and ATTACKS[cell.recipe].knows]:
+        for attack in [cell.recipe for cell in cells if knows_the_method(cell.recipe)]:
             yield from _found_rows(study, one, attack, spec)
 
 

@@ -44,6 +44,11 @@ ATTACKS: Mapping[str, Attack] = {
 }
 
 
+def knows_the_method(recipe: str) -> bool:
+    """Whether prompts of this recipe are an attack on the method that draws them."""
+    return recipe in ATTACKS and ATTACKS[recipe].knows
+
+
 def found_words(study: Study, key: str, name: str, method: Method = UNEDITED) -> Words:
     """What an attack finds against a method, on development wording."""
     attack = ATTACKS[name]
