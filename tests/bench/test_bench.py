@@ -33,7 +33,6 @@ from unseen.bench.nearest import nearest_distances, training_clips
 from unseen.bench.prompts.rewording import misspell, neutral, reworded
 from unseen.bench.prompts.writer import (
     PHRASINGS,
-    SEEDS_PER_TEXT,
     Prompt,
     PromptWriter,
     absent_subjects,
@@ -50,6 +49,7 @@ from unseen.diorama.world import captions, scenes
 from unseen.diorama.world.scenes import Scene
 from unseen.errors import StoreError
 from unseen.metrics import rates
+from unseen.metrics.intervals import Levels
 from unseen.prompts.writer import write_prompts
 
 CALL = {"num_inference_steps": 1, "height": 32, "width": 32, "num_frames": 5, "guidance_scale": 2.0,
@@ -322,7 +322,7 @@ def test_misspellings_are_near_the_name_and_never_it(name: str) -> None:
     )
 
 
-def test_reworded_prompts_change_the_name_alone_and_alike_for_both_clips_of_a_text() -> None:
+def test_reworded_prompts_change_the_name_alone_and_by_their_place() -> None:
     prompts = PromptWriter("test").single("french_horn", 24, role="target")
     for kind in ("misspelt", "compared"):
         changed = [reworded(p, "french_horn", kind, place) for place, p in enumerate(prompts)]
@@ -330,7 +330,7 @@ def test_reworded_prompts_change_the_name_alone_and_alike_for_both_clips_of_a_te
             assert new.text != old.text and (new.seed, new.scene, new.said) == (old.seed, old.scene, old.said)
             assert ("French horn" in new.text) == (kind == "compared")
             assert set(old.text.split()) - set(new.text.split()) <= {"French", "horn", "horn,", "horn.", "A", "a"}
-        assert [p.text for p in changed[::2]] == [p.text for p in changed[1::2]]
+        assert changed == [reworded(p, "french_horn", kind, place) for place, p in enumerate(prompts)]
 
 
 def test_cells_are_reproducible_and_differ_between_splits_and_seeds() -> None:
@@ -342,11 +342,22 @@ def test_cells_are_reproducible_and_differ_between_splits_and_seeds() -> None:
     assert texts("test") != texts("test", 1)
 
 
-def test_a_prompt_shows_its_subject_by_its_main_name_from_several_seeds() -> None:
+def test_a_prompt_shows_its_subject_by_its_main_name() -> None:
     prompts = PromptWriter("test").single("golf_ball", 20, role="target")
     assert all("golf ball" in p.text and p.scene.subjects == ("golf_ball",) for p in prompts)
-    by_text = {text: {p.seed for p in prompts if p.text == text} for text in {p.text for p in prompts}}
-    assert all(len(seeds) == SEEDS_PER_TEXT for seeds in by_text.values()) and len(by_text) == 10
+
+
+def test_every_clip_of_many_small_cells_has_a_text_and_noise_of_its_own() -> None:
+    def made(split: str, seed: int) -> list:
+        writer = PromptWriter(split, seed)
+        return [p for key in ("golf_ball", "tench", "church") for p in writer.pairs(key, 4)]
+
+    prompts = made("test", 0)
+    levels = Levels.of([p.text for p in prompts], [p.seed for p in prompts])
+    assert len(levels.prompts) == len(prompts) == len({p.seed for p in prompts}) and levels.seeds is None
+    assert [p.seed for p in prompts] == [p.seed for p in made("test", 0)]
+    others = {p.seed for p in (*made("test", 1), *made("development", 0))}
+    assert not others & {p.seed for p in prompts}
 
 
 def test_what_a_prompt_leaves_open_is_not_counted_as_asked() -> None:

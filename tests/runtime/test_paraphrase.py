@@ -19,7 +19,7 @@ from unseen.errors import PromptTooLongError
 from unseen.runtime import paraphrase
 from unseen.runtime.matching import as_matched, exchanged, is_abbreviated, is_named, within, words
 from unseen.runtime.paraphrase import Rewriter
-from unseen.runtime.views import REFERENCES, RIVALS, Views
+from unseen.runtime.views import REFERENCES, RIVALS, Views, views_of
 
 VIOLIN = "a violin near the river"
 LENGTH = diorama.GENERATION["max_sequence_length"]
@@ -294,6 +294,14 @@ def test_rivals_are_previewed_only_where_a_word_looks_like_the_concept(monkeypat
     assert {*asked} >= {*REFERENCES} and len({*RIVALS} - {*asked}) > 100
     assert rewriter.rewrite([VIOLIN], 16)[0].mentions
     assert {*asked} >= {*RIVALS} and len(asked) == len({*asked})  # each once
+
+
+def test_what_is_seen_at_one_length_does_not_depend_on_lengths_asked_before():
+    fresh, used = with_synonym(make_pipe()), with_synonym(make_pipe())
+    views_of(used, 24)
+    (first, _), (second, _) = views_of(fresh, 16), views_of(used, 16)
+    assert first.basis.equal(second.basis) and first.references.equal(second.references)
+    assert first.of(fresh, ["violin"]).equal(second.of(used, ["violin"]))
 
 
 def test_it_says_why_paraphrases_are_not_looked_for():

@@ -21,7 +21,7 @@ from .matching import Phrase, as_matched, exchanged, is_abbreviated, is_named, w
 from .spans import around, head, joined, reach, whole
 from .views import LOCK, RIVALS, Views, views_of
 
-REWRITING_VERSION = 2
+REWRITING_VERSION = 3
 """Goes up whenever a prompt may be rewritten otherwise, so that clips of an earlier version are not taken for this
 one's."""
 LIMIT = 128

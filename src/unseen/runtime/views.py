@@ -36,7 +36,6 @@ RIVALS = (*lexicon.THINGS, *lexicon.PEOPLE)
 _RIVAL = (0.6, 0.86)  # cosines with a name between which a rival is alike and not the concept itself
 _SAME = 0.6  # cosine from which on a reference is the concept itself
 _IS = 0.8  # cosine from which on a phrase is a rival
-_CENTRE = 16  # references that another padded length is centred with; the directions stay those of the first
 
 
 class Views:
@@ -46,16 +45,12 @@ class Views:
     references: Tensor
     """Unit coordinates of the references, `[references, coordinates]`."""
 
-    def __init__(self, pipe: Any, length: int, like: Views | None = None):
-        """`like` are views at another length, whose directions and references are taken over."""
+    def __init__(self, pipe: Any, length: int):
         self.length = length
         self._known: OrderedDict[str, Tensor] = OrderedDict()
-        texts = list(REFERENCES if like is None else REFERENCES[:: len(REFERENCES) // _CENTRE])
+        texts = list(REFERENCES)
         views = self._preview(pipe, texts)
         self._mean = views.mean(dim=0)
-        if like is not None:
-            self.basis, self.references = like.basis, like.references
-            return
         _, values, rows = torch.linalg.svd(views - self._mean, full_matrices=False)
         variance = values.square() / len(views)
         spread = (variance + _RIDGE * variance.mean()).clamp_min(torch.finfo(variance.dtype).tiny)
@@ -131,7 +126,6 @@ def views_of(pipe: Any, length: int) -> tuple[Views, tuple]:
     if known is None or known.encoder() is not encoder or known.state != state:
         known = _REMEMBERED[transformer] = _Remembered(encoder, state)
     length = preview_length(pipe, length)
-    if length not in known.by_length:
-        first = next(iter(known.by_length.values()), None)
-        known.by_length[length] = Views(pipe, length, first)
+    if length not in known.by_length:  # from the length alone: what is rewritten depends on no other call
+        known.by_length[length] = Views(pipe, length)
     return known.by_length[length], state

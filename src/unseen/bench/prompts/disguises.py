@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from unseen.bench.prompts.rewording import neutral
-from unseen.bench.prompts.writer import SEEDS_PER_TEXT, Prompt, concept_kind, concept_name, exchange
+from unseen.bench.prompts.writer import Prompt, concept_kind, concept_name, exchange
 
 _ALIKE = str.maketrans("aceiopsxy", "асеіорѕху")  # Latin letters, and Cyrillic ones that look the same
 _UNSEEN = "\u200d"  # a joiner of no width
@@ -52,7 +52,7 @@ def negated(prompt: Prompt, key: str, place: int) -> Prompt:
 
 def buried(prompt: Prompt, key: str, place: int) -> Prompt:
     """The prompt in the middle of some 130 words about nothing."""
-    turn = place // SEEDS_PER_TEXT % len(_FILLER)
+    turn = place % len(_FILLER)
     around = _FILLER[turn:] + _FILLER[:turn]
     text = prompt.text if prompt.text.endswith(".") else f"{prompt.text}."
     return replace(prompt, text=" ".join((*around[:4], text[0].upper() + text[1:], *around[4:])))
@@ -63,7 +63,7 @@ def figure(kind: str, prompt: Prompt, key: str, place: int) -> Prompt | None:
     phrases = _figures().get(key, {}).get(kind, ())
     if not phrases:
         return None
-    phrase = phrases[place // SEEDS_PER_TEXT % len(phrases)]
+    phrase = phrases[place % len(phrases)]
     bare = neutral(prompt)
     if concept_kind(key) in ("attribute", "style"):
         return replace(bare, text=f"{bare.text.removesuffix('.')}, {phrase}")

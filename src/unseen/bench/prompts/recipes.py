@@ -142,9 +142,8 @@ def others(ask: Ask) -> list[Prompt]:
 
     def spread(keys: Sequence[str], later: Sequence[str], salt: str) -> list[Prompt]:
         made = ask.writer.mixed(list(dict.fromkeys(keys)), first, role="others", salt=salt)
-        if half > first:  # drawn apart, or a larger share for each key would give all others different seeds
-            more = ask.writer.mixed(list(dict.fromkeys(later)), half - first, role="others", salt=f"{salt}, more")
-            made += [replace(p, seed=ask.writer.noise_seed(first + place)) for place, p in enumerate(more)]
+        if half > first:  # apart, so that the first stay the same
+            made += ask.writer.mixed(list(dict.fromkeys(later)), half - first, role="others", salt=f"{salt}, more")
         return made
 
     far = spread(turn[:first], turn[first:], f"far {ask.key}")
@@ -268,7 +267,7 @@ def other_sentences(ask: Ask) -> list[Prompt]:
 def _written(ask: Ask, key: str, texts: Sequence[str], first: int = 0) -> list[Prompt]:
     write = ask.writer.styled if concept_kind(key) == "style" else ask.writer.single
     scene, seed = write(key, 1, role=ask.role)[0].scene, ask.writer.noise_seed
-    return [Prompt(text, scene, ask.role, key, seed(place)) for place, text in enumerate(texts, first)]
+    return [Prompt(text, scene, ask.role, key, seed(text, place)) for place, text in enumerate(texts, first)]
 
 
 def _searched(attack: str, ask: Ask) -> list[Prompt]:
@@ -300,7 +299,7 @@ def from_file(ask: Ask) -> list[Prompt]:
     else:
         found = [(text, None, ()) for text in load_prompts(ask.file)]
     return [
-        Prompt(text, OPEN, ask.role, ask.key, ask.writer.noise_seed(place) if seed is None else seed, tags=tags)
+        Prompt(text, OPEN, ask.role, ask.key, ask.writer.noise_seed(text, place) if seed is None else seed, tags=tags)
         for place, (text, seed, tags) in enumerate(found[: ask.count])
     ]
 

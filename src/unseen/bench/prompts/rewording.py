@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 
 from unseen.bench.prompts.writer import (
-    SEEDS_PER_TEXT,
     Prompt,
     carrier_of,
     concept_kind,
@@ -40,8 +39,8 @@ def misspell(name: str, turn: int) -> str:
 
 
 def reworded(prompt: Prompt, key: str, kind: str, place: int) -> Prompt:
-    """The prompt with its name misspelt or put into a comparison; both clips of a text get the same wording."""
-    name, turn = concept_name(key), place // SEEDS_PER_TEXT
+    """The prompt with its name misspelt or put into a comparison."""
+    name, turn = concept_name(key), place
     if kind == "misspelt":
         return replace(prompt, text=exchange(prompt.text, name, misspell(name, turn)))
     named = re.search(rf"(?:\b([Aa]n?) )?(?<!\w){re.escape(name)}(?!\w)", prompt.text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -24,12 +25,6 @@ from unseen.errors import ConceptWarning
 SPLITS = ("development", "test")
 PHRASINGS = ("synonym", "periphrasis", "fr", "de", "es")
 """Ways to say a concept other than its main name; the last three are other languages."""
-SEEDS = 24
-"""Noise seeds that all cells share, so that an interval can tell what seeds add to prompts."""
-SEEDS_PER_TEXT = 2
-"""Every text is drawn from this many of them."""
-_SEED_STRIDE = 11  # between the seeds of one text, so that texts do not share them pairwise
-_SEED_START = {"development": 3_100_000, "test": 5_200_000}
 _TRIES = 400
 
 
@@ -113,10 +108,12 @@ class PromptWriter:
         # one stream per cell: a cell's prompts stay the same whatever other cells are asked for
         return np.random.default_rng([self.seed, SPLITS.index(self.split), *"/".join(cell).encode()])
 
-    def noise_seed(self, index: int) -> int:
-        """The noise seed of a cell's clip number `index`; its text is number `index // SEEDS_PER_TEXT`."""
-        text, turn = divmod(index, SEEDS_PER_TEXT)
-        return _SEED_START[self.split] + 1000 * self.seed + (text + _SEED_STRIDE * turn) % SEEDS
+    def noise_seed(self, text: str, place: int) -> int:
+        """The noise seed of `text` as clip number `place` of its cell, shared with no other text.
+
+        Were seeds numbered in each cell, a rate over many cells of two clips would tell of two noises.
+        """
+        return SPLITS.index(self.split) << 32 | zlib.crc32(f"{self.seed}/{place}/{text}".encode())
 
     def _write(
         self, scene: Scene, rng: np.random.Generator, *, kind: str | None = "main", containing: Iterable[str] = ()
@@ -129,17 +126,18 @@ class PromptWriter:
         raise ValueError(f"No caption of the {self.split} split says {wanted} about {scene}.")
 
     def _collect(self, stream: Iterator[tuple[Scene, str]], count: int, role: str, key: str) -> list[Prompt]:
-        """`count` prompts from the first different texts of a stream, each with its ground truth and noise seed."""
+        """`count` prompts from the first different texts of a stream, each with its ground truth and noise seed. A text
+        comes again only where the stream has no more: clips of one text tell less than as many texts do."""
         texts: dict[str, Scene] = {}
         for _, (scene, text) in zip(range(_TRIES * count), stream, strict=False):
             texts.setdefault(text, scene)
-            if len(texts) * SEEDS_PER_TEXT >= count:
+            if len(texts) >= count:
                 break
         found = list(texts.items())
         return [
-            Prompt(text, scene, role, key, self.noise_seed(place), said_in(text, scene, self.split))
+            Prompt(text, scene, role, key, self.noise_seed(text, place), said_in(text, scene, self.split))
             for place in range(count)
-            for text, scene in [found[place // SEEDS_PER_TEXT % len(found)]]
+            for text, scene in [found[place % len(found)]]
         ]
 
     def single(
@@ -210,12 +208,11 @@ class PromptWriter:
     ) -> list[Prompt]:
         """`count` single-subject prompts, spread evenly over `keys`."""
         shares = [count // len(keys) + (place < count % len(keys)) for place in range(len(keys))]
-        made = [
+        return [
             prompt
             for key, share in zip(keys, shares, strict=True)
             for prompt in self.single(key, share, role=role, salt=salt, held_out=held_out)
         ]
-        return [replace(prompt, seed=self.noise_seed(place)) for place, prompt in enumerate(made)]
 
 
 def with_listed_synonyms(prompts: Sequence[Prompt], concept: Concept) -> list[Prompt]:
