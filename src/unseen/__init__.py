@@ -16,6 +16,7 @@ _PUBLIC = {
     "concept": ("Concept", "PromptPair"),
     "errors": (
         "AlreadyAttachedError",
+        "AuditError",
         "ConceptError",
         "ConceptWarning",
         "DamagedFileError",

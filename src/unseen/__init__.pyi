@@ -8,6 +8,7 @@ from .clear.packs import save_erasers as save_erasers
 from .concept import Concept as Concept
 from .concept import PromptPair as PromptPair
 from .errors import AlreadyAttachedError as AlreadyAttachedError
+from .errors import AuditError as AuditError
 from .errors import ConceptError as ConceptError
 from .errors import ConceptWarning as ConceptWarning
 from .errors import DamagedFileError as DamagedFileError

@@ -100,6 +100,10 @@ class AlreadyAttachedError(UnseenError):
     """The pipeline carries erasers already. Detach them first, or attach all erasers in one call."""
 
 
+class AuditError(UnseenError, OSError):
+    """The audit log cannot be written; what would have been generated without it is not."""
+
+
 class EraserBypassedError(UnseenError):
     """The pipeline was about to use prompt embeddings that the attached erasers have not seen."""
 

@@ -237,3 +237,15 @@ def test_a_pipeline_that_takes_images_is_refused_unless_allowed(pipe, eraser):
     before = embed(pipe, TARGET)[0]
     with unseen.attach(both, eraser, allow_image_input=True):
         assert not torch.equal(both.encode_prompt(TARGET, max_sequence_length=16)[0], before)
+
+
+def test_where_the_audit_log_is_full_nothing_is_encoded_and_erasers_come_off_all_the_same(pipe, eraser, tmp_path):
+    path = tmp_path / "audit.jsonl"
+    plain = embed(pipe, TARGET)[0]
+    handle = unseen.attach(pipe, eraser, audit=path)
+    path.rename(tmp_path / "before.jsonl")
+    path.symlink_to("/dev/full")
+    with pytest.raises(unseen.AuditError, match=r"audit\.jsonl cannot be written \(No space left on device\)"):
+        embed(pipe, TARGET)
+    handle.detach()
+    assert not handle.attached and torch.equal(embed(pipe, TARGET)[0], plain)

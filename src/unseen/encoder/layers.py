@@ -72,7 +72,9 @@ def _is_block(module: nn.Module) -> bool:
         matrices += sum(weight.ndim >= 2 for weight in part.parameters(recurse=False))
         # packed layers (GPTQ, AWQ) keep their numbers in buffers
         matrices += sum(buffer.ndim >= 2 and "weight" in name for name, buffer in part.named_buffers(recurse=False))
-    return matrices >= 2
+        if matrices >= 2:  # this is asked at every encoding
+            return True
+    return False
 
 
 def _token_layer(encoder: nn.Module) -> list[str]:

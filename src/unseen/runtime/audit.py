@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..errors import AuditError
 from .erasers import Acted
 from .rewriting import Prepared
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 Event = dict[str, Any]
 """`time` (UTC), `event` and what belongs to it.
@@ -78,8 +88,17 @@ def token_names(acted: Acted, row: int, places: Sequence[int]) -> list[str]:
     return list(acted.site.path.tokenizer.convert_ids_to_tokens(acted.ids[row, list(places)].tolist()))
 
 
+_OURS = b'{"time": "'
+"""What every line begins with."""
+_BLOCK = 1 << 12
+
+
 class AuditLog:
-    """Appends events to a JSON-lines file; safe for threads."""
+    """Appends events to a JSON-lines file, each line whole or not at all; safe for threads, and for processes that
+    write into one file.
+
+    Lines are written before anything is generated, so that a line which could not be written stops the generation.
+    """
 
     def __init__(self, path: str | Path):
         """Raises `OSError` for a path that cannot be written, before anything runs."""
@@ -89,7 +108,64 @@ class AuditLog:
         self.path.open("a", encoding="utf-8").close()
 
     def write(self, made: Event) -> None:
-        """Append one line."""
-        line = json.dumps(made, ensure_ascii=False) + "\n"
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        """Append one line.
+
+        Raises:
+            AuditError: it cannot be written whole, as on a full disk; nothing of it is left in the file.
+        """
+        line = (json.dumps(made, ensure_ascii=False) + "\n").encode()
+        try:
+            with self._lock, self._opened() as (descriptor, size):
+                if os.write(descriptor, line) < len(line):  # in one call, or others' lines could come between
+                    os.ftruncate(descriptor, size)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise AuditError(
+                f"the audit log {self.path} cannot be written ({error.strerror or error}), so nothing is generated."
+                " Make room for it, or attach with another file."
+            ) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[int, int]]:
+        """The file to append to, locked against other processes, and its size."""
+        reads = not self.path.exists() or self.path.is_file()  # a pipe or a terminal is not read
+        access = (os.O_RDWR if reads else os.O_WRONLY) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(self.path, access | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                with suppress(OSError):  # some network drives cannot; appending in one call has to do
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor, _whole(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _whole(descriptor: int) -> int:
+    """The size of a log whose last line is whole.
+
+    Half a line is what a process left that was killed as it wrote: nothing came of it, and it is cut off.
+    """
+    status = os.fstat(descriptor)
+    size = begin = status.st_size
+    if not stat.S_ISREG(status.st_mode):
+        return 0
+    end = b""
+    while begin and b"\n" not in end:
+        begin, before = max(0, begin - _BLOCK), begin
+        os.lseek(descriptor, begin, os.SEEK_SET)
+        end = os.read(descriptor, before - begin) + end
+    half = end.rpartition(b"\n")[2]
+    if not half:
+        return size
+    if (half.startswith(_OURS) or _OURS.startswith(half)) and not _is_json(half):
+        os.ftruncate(descriptor, size - len(half))
+        return size - len(half)
+    return size + os.write(descriptor, b"\n")  # somebody else's, or a line that lost its end
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

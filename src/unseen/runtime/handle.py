@@ -13,7 +13,7 @@ import torch
 from ..clear.eraser import ClearEraser
 from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
-from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
+from ..errors import AuditError, EraserBypassedError, UnseenError, UnsupportedPipelineError
 from ..pipelines import ModularText, backbone_of
 from .audit import event, token_names
 from .call import EncodeCall, Record, during
@@ -113,7 +113,10 @@ class Handle:
             undo, self._undo = self._undo, None
         if undo is not None:
             undo()
-            self._watch.tell(event("detached", [e.key for e in self.erasers]))
+            try:
+                self._watch.tell(event("detached", [e.key for e in self.erasers]))
+            except AuditError as error:  # they are off, whether it can be written down or not
+                log.error("erasers were detached: %s", error)
 
     def __enter__(self) -> Handle:
         return self

@@ -11,7 +11,7 @@ from unseen.bench.faults.fault import Fault, registered
 
 def every_fault() -> Iterator[Fault]:
     """All faults, kind by kind."""
-    from unseen.bench.faults import device, embeddings, prompts, saving, scoring, videos  # noqa: F401
+    from unseen.bench.faults import asking, device, embeddings, prompts, saving, scoring, serving, videos  # noqa: F401
 
     for kind in registered():
         yield from kind.faults()

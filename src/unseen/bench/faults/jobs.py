@@ -56,7 +56,7 @@ def save_once(ready: Any, folder: Path, seed: int) -> None:
 def save_with_little_room(ready: Any, folder: Path, limit: int) -> None:
     """Save an eraser where no file may grow beyond `limit` bytes, as on a disk that is full; exit with 3 if told."""
     one = eraser(1)
-    _starve(limit)
+    starve(limit)
     ready.send(True)
     try:
         one.save_pretrained(folder)
@@ -88,7 +88,7 @@ def fit(ready: Any, folder: Path) -> None:
 def score(ready: Any, folder: Path, out: Path, limit: int | None = None) -> None:
     """Score a folder of videos; exit with 3 where a file cannot grow and that is said."""
     if limit is not None:
-        _starve(limit)
+        starve(limit)
     ready.send(True)
     try:
         score_folder(folder, metrics=("motion", "flicker"), out=out)
@@ -96,9 +96,10 @@ def score(ready: Any, folder: Path, out: Path, limit: int | None = None) -> None
         sys.exit(3 if str(error) else 4)
 
 
-def _starve(limit: int) -> None:
+def starve(limit: int) -> None:
+    """Let no file of this process grow beyond `limit` bytes from now on."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails as on a full disk, with an error
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 def clips(folder: Path, count: int = 4, frames: int = 6) -> Path:
@@ -127,9 +128,21 @@ class Process:
         self._wait = wait
         self._process = context.Process(target=job, args=(ready, *args), daemon=not has_children)
         self._process.start()
+        ready.close()  # so that the end of a process which says nothing is noticed
         if not waiting.poll(wait):
             self.kill()
             raise TimeoutError(f"{job.__name__} did not begin within {wait:.0f} s")
+        try:
+            self.told = waiting.recv()
+            """What the job said as it began; None if it ended before."""
+        except EOFError:
+            self.told = None
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process.pid is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End it at once, as the system does where memory is short."""
@@ -143,6 +156,14 @@ class Process:
             self.kill()
             raise TimeoutError(f"the process did not end within {self._wait:.0f} s")
         return self._process.exitcode
+
+    def tell_to_end(self) -> None:
+        """Ask it to end, as whoever stops a service does."""
+        self._process.terminate()
+
+    def give_room(self) -> None:
+        """Take away what `starve` put on it."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     @property
     def ended(self) -> bool:

@@ -48,6 +48,8 @@ class Limits:
     frames: int = 161
     pixels: int = 1280 * 768
     """Of a frame."""
+    body: int = 1 << 20
+    """Bytes of a request; `prompts` of `characters` each, all of them escaped, have less."""
 
 
 @dataclass

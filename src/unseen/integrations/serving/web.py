@@ -5,6 +5,7 @@ Annotations are not put off here (`from __future__`): FastAPI reads those of fun
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ from concurrent.futures import Future
 from importlib.util import find_spec
 from typing import Any
 
-from ...errors import ServeError, UnseenError
+from ...errors import AuditError, ServeError, UnseenError
 from .files import MEDIA_TYPES, Kind, as_file
 from .policy import Choice, Customers
 from .service import Done, Service
@@ -20,6 +21,9 @@ from .service import Done, Service
 NEEDS = {"fastapi": "fastapi", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
 """Modules and the packages that they come in."""
 _RETRY_AFTER = "1"
+_SAID = 200
+"""Characters of what a client sent that are said back."""
+log = logging.getLogger("unseen")
 
 
 def require_packages() -> None:
@@ -39,6 +43,7 @@ def build_app(service: Service, customers: Customers, *, frame_rate: float = 8.0
     from contextlib import asynccontextmanager
 
     from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse, Response
     from pydantic import BaseModel, ConfigDict, Field
 
@@ -71,19 +76,33 @@ def build_app(service: Service, customers: Customers, *, frame_rate: float = 8.0
             await asyncio.to_thread(service.close)
 
     app = FastAPI(title="unseen", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.add_middleware(_Bounded, limit=limits.body)
 
     @app.middleware("http")
     async def count(request: Request, proceed: Callable[[Request], Awaitable[Any]]) -> Any:
         began = time.perf_counter()
-        response = await proceed(request)
+        try:
+            response = await proceed(request)
+        except Exception as error:  # whatever broke: the client hears that it did, the log what
+            log.exception("a request failed")
+            why = f"this request failed in the pipeline ({type(error).__name__}); the server's log says more."
+            response = JSONResponse({"error": "ServeError", "detail": why}, 500)
         metrics.served(_route(request), response.status_code, time.perf_counter() - began)
         return response
 
     @app.exception_handler(UnseenError)
     async def refused(request: Request, error: UnseenError) -> Any:
-        status = error.status if isinstance(error, ServeError) else 422
+        status = error.status if isinstance(error, ServeError) else 500 if isinstance(error, AuditError) else 422
         headers = {"Retry-After": _RETRY_AFTER} if status == 503 else {}
         return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def misunderstood(request: Request, error: RequestValidationError) -> Any:
+        first, *others = error.errors()
+        place = ".".join(str(one) for one in first["loc"][1:])[:_SAID] or "the body"
+        rest = f" ({len(others)} more like this)" if others else ""
+        detail = f"{place}: {first['msg'][:_SAID]}{rest}; GET /docs shows what is expected."
+        return JSONResponse({"error": "RequestValidationError", "detail": _printable(detail)}, 422)
 
     def asking(request: Request, asked: Asked) -> tuple[Choice, str, dict[str, Any]]:
         customer = customers.of(request.headers.get("authorization"))
@@ -141,6 +160,29 @@ def build_app(service: Service, customers: Customers, *, frame_rate: float = 8.0
     return app
 
 
+class _Bounded:
+    """ASGI: a body that is too long is refused before it is read to its end."""
+
+    def __init__(self, app: Any, limit: int) -> None:
+        self._app, self._limit = app, limit
+
+    async def __call__(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+        from starlette.exceptions import HTTPException
+
+        read = 0
+
+        async def bounded() -> Any:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._limit:
+                why = f"expected a request of at most {self._limit} bytes."
+                raise HTTPException(413, why, {"Connection": "close"})  # or the rest would be read, and thrown away
+            return message
+
+        await self._app(scope, bounded, send)
+
+
 class Metrics:
     """What Prometheus reads."""
 
@@ -192,6 +234,11 @@ async def _done(future: Future[Done]) -> Done:
         if isinstance(error, UnseenError):
             raise
         raise ServeError(422, f"the pipeline refuses this request: {error}") from error
+
+
+def _printable(text: str) -> str:
+    """With a sign for halves of characters, which JSON may hold and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _route(request: Any) -> str:
