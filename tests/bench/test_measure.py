@@ -55,9 +55,11 @@ def detectors() -> list[Detector]:
     return [load_detector("a"), load_detector("b")]
 
 
-def drawn(prompts: list[Prompt], change: Callable[[Scene], Scene] = lambda scene: scene) -> Clips:
-    """Renders of the prompts' scenes, or of other scenes."""
-    frames = np.stack([render(change(p.scene), p.seed) for p in prompts])
+def drawn(
+    prompts: list[Prompt], change: Callable[[Scene], Scene] = lambda scene: scene, *, whole: bool = False
+) -> Clips:
+    """Renders of the prompts' scenes, or of other scenes: three frames of each, or where it moves the whole clip."""
+    frames = np.stack([render(change(p.scene), p.seed, frames=None if whole else (0, 4, 8)) for p in prompts])
     return Clips(tuple(prompts), frames, np.zeros(len(prompts), bool))
 
 
@@ -72,7 +74,7 @@ def spoilt(clips: np.ndarray, how: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def mixed() -> Clips:
-    return drawn(WRITER.mixed(scenes.SUBJECTS[:26], 26, role="others"))
+    return drawn(WRITER.mixed(scenes.SUBJECTS[:26], 26, role="others"), whole=True)
 
 
 @pytest.fixture(scope="module", params=[20, pytest.param(measure.RENDERS, marks=pytest.mark.slow)])
@@ -102,7 +104,7 @@ def test_blur_and_noise_are_unnatural_beside_renders_of_all_styles(
 
 def test_the_look_is_that_of_a_style_whatever_is_shown(pictures: tuple[Naturalness, Look]) -> None:
     look = pictures[1]
-    rows = [drawn(WRITER.styled(style, 6, role="others")).frames for style in scenes.STYLES]
+    rows = [drawn(WRITER.styled(style, 6, role="others"), whole=True).frames for style in scenes.STYLES]
     inside = look.distance(np.concatenate(rows))
     halves = np.concatenate(
         [np.concatenate([a[:, :, :, :48], b[:, :, :, 48:]], axis=3) for a, b in itertools.pairwise(rows)]
@@ -111,7 +113,7 @@ def test_the_look_is_that_of_a_style_whatever_is_shown(pictures: tuple[Naturalne
 
 
 def test_an_empty_scene_is_as_good_a_picture_as_any(pictures: tuple[Naturalness, Look], mixed: Clips) -> None:
-    empty = drawn(WRITER.empty(20)).frames
+    empty = drawn(WRITER.empty(20), whole=True).frames
     look = pictures[1]
     assert look.distance(empty).mean() < 1.2 * look.distance(mixed.frames).mean()
     for how in ("noise", "pale"):
@@ -234,8 +236,8 @@ def test_two_subjects_are_in_place_only_where_both_stand_where_they_belong(study
 
 def test_a_clip_moves_as_its_prompt_says_or_not(study: Study) -> None:
     prompts = WRITER.single("church", 12, role="target")
-    right = numbers(moved(looked(study, "church", drawn(prompts))))
-    other = drawn(prompts, lambda scene: replace(scene, motion="up" if scene.motion != "up" else "down"))
+    right = numbers(moved(looked(study, "church", drawn(prompts, whole=True))))
+    other = drawn(prompts, lambda scene: replace(scene, motion="up" if scene.motion != "up" else "down"), whole=True)
     assert right["motion"] > 0.8 > 0.2 > numbers(moved(looked(study, "church", other)))["motion"]
 
 

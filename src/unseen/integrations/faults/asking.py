@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unseen.bench.faults import jobs, served
+from unseen.bench.faults import jobs
 from unseen.bench.faults.fault import Try, kind, require
-from unseen.bench.faults.served import ENCODE, GENERATE, PASSES, SLOW, TARGET, Server, ask
+from unseen.integrations.faults import served
+from unseen.integrations.faults.served import ENCODE, GENERATE, PASSES, SLOW, TARGET, Server, ask
 from unseen.integrations.serving.service import Limits
 
 

@@ -15,9 +15,10 @@ from typing import Any
 from unittest import mock
 
 import unseen
-from unseen.bench.faults import jobs, served
+from unseen.bench.faults import jobs
 from unseen.bench.faults.fault import Try, kind, require
-from unseen.bench.faults.served import ENCODE, GENERATE, PASSES, SLOW, Server, ask
+from unseen.integrations.faults import served
+from unseen.integrations.faults.served import ENCODE, GENERATE, PASSES, SLOW, Server, ask
 from unseen.runtime import audit as auditing
 
 
