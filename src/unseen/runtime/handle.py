@@ -167,9 +167,9 @@ class Handle:
             return list(self._rewriting(None, prompts, length))
 
     def residuals(self, prompts: Sequence[str], *, max_sequence_length: int | None = None) -> dict[str, torch.Tensor]:
-        """By concept how much words of each prompt look like it to the video model after the erasers have acted,
-        `[prompts]`: the cosine with its name without them, 0 where they look more like something else. From
-        `unseen.runtime.loop.ALIKE` on the closed loop steps in. Prompts are taken as they are.
+        """By concept how much words of each prompt look like it to the video model, or do what its name would do, after
+        the erasers have acted, `[prompts]`; 0 where they look more like something else. From 1 on the closed loop steps
+        in. Prompts are taken as they are.
 
         Raises:
             UnseenError: erasers were attached without `on_residual`, or detached since.
