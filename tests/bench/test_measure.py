@@ -77,7 +77,7 @@ def mixed() -> Clips:
     return drawn(WRITER.mixed(scenes.SUBJECTS[:26], 26, role="others"), whole=True)
 
 
-@pytest.fixture(scope="module", params=[30, pytest.param(measure.RENDERS, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[40, pytest.param(measure.RENDERS, marks=pytest.mark.slow)])
 def pictures(request: pytest.FixtureRequest) -> Iterator[tuple[Naturalness, Look]]:
     """What renders of all styles are like, learned from fewer of them than a measurement learns from, or as many."""
     with pytest.MonkeyPatch.context() as patch:
