@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
-from unseen.bench.attacks.known import ATTACKS, BUDGET, found_words, knows_the_method
+from unseen.bench.attacks.known import BUDGET, ENCODER, found_words, knows_the_method
 from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED, Method, draw
 from unseen.bench.clips.make import Clips
 from unseen.bench.measure import MEASURES, look, rendered
 from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of, settings_of
-from unseen.bench.prompts.adversary import Found, Search, search, with_words
-from unseen.bench.prompts.recipes import RECIPES, Ask, searched_on
-from unseen.bench.prompts.rewording import listed_names
+from unseen.bench.prompts.recipes import RECIPES, SEARCHES, Ask
+from unseen.bench.prompts.rewording import listed_names, with_words
 from unseen.bench.prompts.writer import OPEN, Prompt, PromptWriter, concept_kind, concept_of
 from unseen.bench.rows import Row, Rows
 from unseen.bench.study import Study
@@ -29,7 +26,6 @@ from unseen.errors import FitError
 PRESERVING = 0.95
 """Only settings that keep at least this share of the others are chosen while there are any."""
 RENDERS = ("exact renders", "renders without it")
-SEARCH = Search()
 ALL = "all"
 """Stands for all concepts where one would be named."""
 TIMED = ("a red thing in the snow", 8)
@@ -67,16 +63,12 @@ def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], 
         count, fewer = study.suite.count(cell, split)
         ask = Ask(
             one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
-            lambda: study.fit_texts(one.concept), partial(_words, study, one.key), tuple(keys), one.number,
+            lambda: study.fit_texts(one.concept), lambda attack: found_words(study, one.key, attack).words, tuple(keys),
+            one.number,
             cell.file, cell.format, cell.only,
         )  # fmt: skip
         if made := RECIPES[cell.recipe](ask):
             one.prompts[split, cell.role] = made
-
-
-def _words(study: Study, key: str, attack: str) -> tuple[str, ...]:
-    """What an attack finds on the bare model."""
-    return found_words(study, key, attack).words if attack in ATTACKS else searched_words(study, key).words
 
 
 def prompts_against(study: Study, one: Concerned, split: str, role: str, method: Method) -> list[Prompt]:
@@ -84,7 +76,7 @@ def prompts_against(study: Study, one: Concerned, split: str, role: str, method:
     attack, written = cell_of(study.suite, role).recipe, one.prompts[split, role]
     if not knows_the_method(attack):
         return written
-    before = f", {' '.join(_words(study, one.key, attack))}"
+    before = f", {' '.join(found_words(study, one.key, attack).words)}"
     words = found_words(study, one.key, attack, method).words
     return [replace(p, text=with_words(p.text.removesuffix(before), words)) for p in written]
 
@@ -93,14 +85,12 @@ def _found_rows(study: Study, one: Concerned, attack: str, spec: MethodSpec | No
     """What a search found, and how far it came as its budget was used up."""
     method = UNEDITED if spec is None else one.measured[spec.name].method
     found, name = found_words(study, one.key, attack, method), "none" if spec is None else spec.name
-    yield Row("searched words", found.reached, **one.common(method=name, text=_quoted(attack, found.words)))
+    called = "text encoder, bare" if attack == ENCODER else attack
+    said = f"{called}: “{' '.join(found.words)}”"
+    yield Row("searched words", found.reached, **one.common(method=name, text=said))
     for place, reached in enumerate(found.trend):
         tried = f"{attack}, {(place + 1) * BUDGET.at_once} tried"
         yield Row("reached", reached, **one.common(method=name, place=place, text=tried))
-
-
-def _quoted(attack: str, words: Sequence[str]) -> str:
-    return f"{attack}: “{' '.join(words)}”"
 
 
 def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -> Iterator[Row]:
@@ -115,10 +105,7 @@ def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -
     for split in suite.splits():
         done += _base_rows(study, one, split)
     yield from done
-    if any(cell.recipe == "searched words" for cell in suite.prompts):
-        words = searched_words(study, one.key)
-        yield Row("searched words", words.cosine, **one.common(text=_quoted("text encoder, bare", words.words)))
-    for attack in [cell.recipe for cell in suite.prompts if cell.recipe in ATTACKS]:
+    for attack in [cell.recipe for cell in suite.prompts if cell.recipe in SEARCHES]:
         yield from _found_rows(study, one, attack)
     for spec in suite.methods:
         try:
@@ -294,18 +281,6 @@ def _rows_together(study: Study, concerned: Sequence[Concerned], cells: Sequence
         if any(spec.name in cell.methods for cell in cells) and spec.name in first.made:
             for row in method_rows(study, one, spec, first.made[spec.name], Rows(())):
                 yield replace(row, concept=ALL, kind="")
-
-
-def searched_words(study: Study, key: str) -> Found:
-    """Words that mean `key` to the pipeline's text encoder, searched on development wording; kept, as fits are."""
-
-    def make() -> dict[str, Any]:
-        study.say(f"searching for words that mean {name_of(key)}")
-        named, bare = searched_on(key, study.suite.seed)
-        return asdict(search(study.pipe, named, bare, captions.names(key), seed=study.suite.seed, how=SEARCH))
-
-    facts = study.fits.kept("searched", key, make, key=key, search=asdict(SEARCH))
-    return Found(tuple(facts["words"]), facts["cosine"])
 
 
 def seconds(study: Study, method: Method) -> float:

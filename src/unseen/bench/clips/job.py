@@ -14,6 +14,7 @@ import torch
 import unseen
 from unseen.bench.clips.store import digest
 from unseen.clear.eraser import ClearEraser
+from unseen.diorama.model.pipeline import as_uint8
 
 Generate = Callable[..., np.ndarray]
 """`(pipe, prompts, seeds, *, batch_size) -> uint8 [n, frames, H, W, 3]`, as `unseen.diorama.generate`."""
@@ -31,8 +32,7 @@ def draw(
     for start in range(0, len(texts), batch_size):
         generators = [torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds[start : start + batch_size]]
         batch = list(texts[start : start + batch_size])
-        frames = pipe(batch, generator=generators, **{**call, "output_type": "np"}).frames
-        made.append((np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8))
+        made.append(as_uint8(pipe(batch, generator=generators, **{**call, "output_type": "np"}).frames))
     return np.concatenate(made)
 
 

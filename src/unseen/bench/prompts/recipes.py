@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unseen.bench.prompts.adversary import with_words
-from unseen.bench.prompts.disguises import DISGUISES
-from unseen.bench.prompts.rewording import BARRED, neutral, reworded
+from unseen.bench.prompts.rewording import BARRED, DISGUISES, neutral, reworded, with_words
 from unseen.bench.prompts.writer import (
     OPEN,
     PHRASINGS,
@@ -272,12 +270,8 @@ def _written(ask: Ask, key: str, texts: Sequence[str], first: int = 0) -> list[P
 
 def _searched(attack: str, ask: Ask) -> list[Prompt]:
     """Prompts that do not name the concept, with words behind them that a search found."""
-    return with_searched(ask.plain(), ask.words(attack))
-
-
-def with_searched(prompts: Sequence[Prompt], words: Sequence[str]) -> list[Prompt]:
-    """`prompts` without their concept, and `words` behind them."""
-    return [replace(p, text=with_words(p.text, words), said=frozenset()) for p in map(neutral, prompts)]
+    words = ask.words(attack)
+    return [replace(p, text=with_words(p.text, words), said=frozenset()) for p in map(neutral, ask.plain())]
 
 
 def _disguised(name: str, ask: Ask) -> list[Prompt]:
@@ -337,9 +331,9 @@ RECIPES: Mapping[str, Callable[[Ask], list[Prompt]]] = {
 """By the name that a suite gives them."""
 
 
-def searched_on(key: str, seed: int, kind_of: Callable[[str], str] = concept_kind) -> tuple[list[str], list[str]]:
+def searched_on(key: str, seed: int) -> tuple[list[str], list[str]]:
     """What a search for words reads: prompts of the development wording with the concept, and the same without."""
     writer = PromptWriter("development", seed)
-    write = writer.styled if kind_of(key) == "style" else writer.single
+    write = writer.styled if concept_kind(key) == "style" else writer.single
     named = write(key, 2 * SHOWN_TO_THE_SEARCH, role="target")[::2]
     return [p.text for p in named], [neutral(p).text for p in named]
