@@ -23,13 +23,14 @@ from diffusers import WanPipeline
 from tiny import make_small_diorama
 
 from unseen.bench.card import measured_targets
+from unseen.bench.checks import nearest_distances, training_clips
 from unseen.bench.clips import make as clip_making
 from unseen.bench.clips.engines import Inline
 from unseen.bench.clips.job import UNEDITED, Method, draw
 from unseen.bench.clips.make import Runner
 from unseen.bench.clips.store import ClipStore, weights_fingerprint
 from unseen.bench.fits import fit_with_control
-from unseen.bench.nearest import nearest_distances, training_clips
+from unseen.bench.measure import Readings, what_appears
 from unseen.bench.prompts.rewording import misspell, neutral, reworded
 from unseen.bench.prompts.writer import (
     PHRASINGS,
@@ -42,7 +43,6 @@ from unseen.bench.prompts.writer import (
     unnamed,
     with_listed_synonyms,
 )
-from unseen.bench.readings import Readings, what_appears
 from unseen.bench.rows import Results, Row, Rows, Run
 from unseen.bench.views.query import excess, kept, paired, rate_of
 from unseen.diorama.world import captions, scenes

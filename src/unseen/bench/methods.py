@@ -257,6 +257,11 @@ class Concerned:
         """What all its rows say."""
         return {"concept": name_of(self.key), "kind": concept_kind(self.key), **more}
 
+    def of_prompt(self, prompt: Prompt, place: int, **more: Any) -> dict[str, Any]:
+        """What rows about prompt number `place` of a role say."""
+        tags = f"|{'|'.join(prompt.tags)}|" if prompt.tags else ""
+        return self.common(tags=tags, place=place, about=name_of(prompt.key), prompt=prompt.text, **more)
+
 
 DenseFit = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
 """From name tokens `[n, d]` of positives and of negatives to an edit of `[..., d]`."""

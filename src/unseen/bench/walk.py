@@ -1,16 +1,17 @@
-"""Walk through a suite, concept by concept: prompts, clips, and a row for everything that is measured in them."""
+"""Walk through a suite, concept by concept: prompts, clips, and a row for everything that is measured in them; or, to
+know what that takes, a count of the clips."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from unseen.bench.attacks.known import BUDGET, ENCODER, found_words, knows_the_method
 from unseen.bench.checks import CHECKS
-from unseen.bench.clips.job import UNEDITED, Method, draw
-from unseen.bench.clips.make import Clips
-from unseen.bench.measure import MEASURES, look, rendered
+from unseen.bench.clips.job import UNEDITED, Method
+from unseen.bench.clips.make import Clips, rendered
+from unseen.bench.measure import MEASURES, look
 from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of, settings_of
 from unseen.bench.prompts.recipes import RECIPES, SEARCHES, Ask
 from unseen.bench.prompts.rewording import listed_names, with_words
@@ -18,17 +19,19 @@ from unseen.bench.prompts.writer import OPEN, Prompt, PromptWriter, concept_kind
 from unseen.bench.rows import Row, Rows
 from unseen.bench.study import Study
 from unseen.bench.suite import Cell, MethodSpec, Suite
-from unseen.bench.views.query import others_kept, score
+from unseen.bench.views.query import PRESERVING, others_kept, score
 from unseen.concept import Concept
 from unseen.diorama.world import captions
+from unseen.encoder.layers import num_blocks
 from unseen.errors import FitError
+from unseen.pipelines import text_path
 
-PRESERVING = 0.95
-"""Only settings that keep at least this share of the others are chosen while there are any."""
 RENDERS = ("exact renders", "renders without it")
 ALL = "all"
 """Stands for all concepts where one would be named."""
-TIMED = ("a red thing in the snow", 8)
+TIMED = (["a red thing in the snow"] * 8, range(8))
+"""Texts and seeds of the batch that is timed."""
+BARE = Variant(UNEDITED)
 
 
 def measure_suite(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
@@ -45,14 +48,13 @@ def measure_suite(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]
 
 def concepts_of(study: Study) -> tuple[Concerned, ...]:
     """The suite's concepts, about which nothing is known yet."""
-    return tuple(_concerned(study, name, number) for number, name in enumerate(study.suite.concepts))
-
-
-def _concerned(study: Study, name: str, number: int) -> Concerned:
-    if not study.suite.is_diorama:
-        return Concerned(name, Concept(name), number)
-    key = captions.key_of(name)
-    return Concerned(key, concept_of(key, synonyms=listed_names(key) if study.suite.listed else ()), number)
+    suite = study.suite
+    if not suite.is_diorama:
+        return tuple(Concerned(name, Concept(name), number) for number, name in enumerate(suite.concepts))
+    return tuple(
+        Concerned(key, concept_of(key, synonyms=listed_names(key) if suite.listed else ()), number)
+        for number, key in enumerate(map(captions.key_of, suite.concepts))
+    )
 
 
 def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], keys: Sequence[str]) -> None:
@@ -148,9 +150,7 @@ def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
         if study.suite.renders and known and split == study.suite.splits()[-1] and role in ("target", "others"):
             for name in RENDERS if role == "target" else RENDERS[:1]:
                 shown = rendered(one.key, prompts, erased=name == RENDERS[1])
-                yield from _rows(
-                    study, one, split, role, shown, shown, Variant(Method(name, name, UNEDITED.applied_to))
-                )
+                yield from _rows(study, one, split, role, shown, shown, method=name)
 
 
 def method_rows(study: Study, one: Concerned, spec: MethodSpec, made: Made, base: Rows) -> Iterator[Row]:
@@ -213,26 +213,21 @@ def chosen(rows: Rows, variants: Sequence[Variant], method: str, one: Concerned,
 
 
 def _rows(
-    study: Study, one: Concerned, split: str, role: str, clips: Clips, base: Clips, variant: Variant | None = None,
-    method: str = "",
+    study: Study, one: Concerned, split: str, role: str, clips: Clips, base: Clips, variant: Variant = BARE,
+    method: str = "none",
 ) -> Iterator[Row]:  # fmt: skip
-    """The rows of some clips of one role."""
+    """The rows of some clips of one role, drawn by one method's `variant`."""
     suite = study.suite
-    groups = suite.measures + (suite.reported if split == suite.splits()[-1] else ())
     looked = look(study, one.key, role, clips, base)
     common = [
-        one.common(
-            method=(method or variant.method.name) if variant else "none",
-            setting=variant.setting if variant else "",
-            layer=variant.layer if variant else None,
-            strength=variant.strength if variant else None,
-            split=split, role=role, tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text,
-            noise=prompt.seed, clip=clips.names[place] if clips.names else "",
+        one.of_prompt(
+            prompt, place, method=method, setting=variant.setting, layer=variant.layer, strength=variant.strength,
+            split=split, role=role, noise=prompt.seed, clip=clips.names[place] if clips.names else "",
         )
         for place, prompt in enumerate(clips.prompts)
     ]  # fmt: skip
-    for group in groups:
-        if group == "changed" and (variant is None or variant.method.name in RENDERS):
+    for group in suite.measures + (suite.reported if split == suite.splits()[-1] else ()):
+        if group == "changed" and clips is base:
             continue
         for seen in MEASURES[group](looked):
             for place, value in enumerate(seen.values):
@@ -246,18 +241,12 @@ def _rows(
                 )  # fmt: skip
 
 
-def _tags(prompt: Prompt) -> str:
-    return f"|{'|'.join(prompt.tags)}|" if prompt.tags else ""
-
-
 def _encoded_rows(study: Study, one: Concerned, split: str, role: str, variant: Variant, method: str) -> Iterator[Row]:
     """Which prompts the denoiser is given as without the method."""
     prompts = one.prompts[split, role]
     for place, (prompt, same) in enumerate(zip(prompts, study.runner.unchanged(prompts, variant.method), strict=True)):
-        yield Row(
-            "encoded as before", float(same), method=method, setting=variant.setting, split=split, role=role,
-            tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text, **one.common(),
-        )  # fmt: skip
+        said = one.of_prompt(prompt, place, method=method, setting=variant.setting, split=split, role=role)
+        yield Row("encoded as before", float(same), **said)
 
 
 def _fact_rows(one: Concerned, spec: MethodSpec, made: Made) -> Iterator[Row]:
@@ -285,11 +274,59 @@ def _rows_together(study: Study, concerned: Sequence[Concerned], cells: Sequence
 
 def seconds(study: Study, method: Method) -> float:
     """Time of one batch of clips; the faster of two."""
-    text, count = TIMED
     times = []
     with method.applied_to(study.pipe):
         for _ in range(2):
             started = time.perf_counter()
-            draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
+            study.draw(*TIMED)
             times.append(time.perf_counter() - started)
     return min(times)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a suite takes at most; prompts that a method leaves alone are not drawn again."""
+
+    clips: int
+    bytes: int
+    seconds: float
+    """Of drawing, at the speed of the machine that was asked; fits come on top."""
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.clips} clips, {self.bytes / 1e9:.2f} GB, {self.seconds / 3600:.2f} h of drawing on this"
+            " machine; fits come on top"
+        )
+
+
+def needs(study: Study) -> Needs:
+    """What the study's suite takes at most; draws one batch to learn the speed."""
+    suite, total = study.suite, 0
+    concerned = concepts_of(study)
+    for one in concerned:
+        counts: dict[tuple[str, str], int] = {}
+        for split in suite.splits():
+            cells = [cell for cell in suite.prompts if not cell.together and cell.recipe not in SEARCHES]
+            prompts_of(study, one, split, cells, [other.key for other in concerned])
+        counts = {where: len(made) for where, made in one.prompts.items()}
+        counts |= {(split, cell.role): suite.count(cell, split)[0] for cell in suite.prompts for split in suite.splits()
+                   if cell.recipe in SEARCHES and cell.split in ("", split)}  # fmt: skip
+        total += sum(count for (_, role), count in counts.items() if cell_of(suite, role).drawn != "none")
+        for spec in suite.methods:
+            grid = len(settings_of(spec, tuned=bool(suite.tune)))
+            layers = 1 + num_blocks(text_path(study.pipe).encoder) if spec.fit == "layers" else 1
+            for split in suite.splits():
+                one.prompts = {where: [] for where in counts}
+                drawn, _ = roles_of(suite, spec, one, split)
+                tuned = suite.tune and split == suite.splits()[-1]
+                # words found against a method are drawn without it too
+                twice = [role for role in drawn if knows_the_method(cell_of(suite, role).recipe)]
+                total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in [*drawn, *twice])
+    all_at_once = replace(concerned[0], prompts={})
+    prompts_of(study, all_at_once, suite.split, [c for c in suite.prompts if c.together], [c.key for c in concerned])
+    for (_, role), made in all_at_once.prompts.items():
+        total += len(made) * (1 + sum(spec.name in cell_of(suite, role).methods for spec in suite.methods))
+    started = time.perf_counter()
+    frames = study.draw(*TIMED)
+    each = (time.perf_counter() - started) / len(frames)
+    return Needs(total, total * frames[0].nbytes, total * each)

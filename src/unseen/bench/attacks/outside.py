@@ -19,6 +19,7 @@ from torch import Tensor
 
 from unseen.bench.attacks.aim import Aim, aim_at, asking
 from unseen.bench.clips.make import Clips
+from unseen.bench.measure import read_clips
 from unseen.bench.methods import Concerned
 from unseen.bench.prompts.rewording import neutral
 from unseen.bench.prompts.writer import Prompt
@@ -135,7 +136,7 @@ def _noise(prompt: Prompt) -> torch.Generator:
 
 
 def _rows(study: Study, one: Concerned, prompts: Sequence[Prompt], frames: np.ndarray, role: str) -> Iterator[Row]:
-    seen = study.read(Clips(tuple(prompts), frames, np.zeros(len(prompts), bool)))
+    seen = read_clips(study.judge, Clips(tuple(prompts), frames, np.zeros(len(prompts), bool)))
     for place, value in enumerate(seen.shows(one.key).mean(axis=1)):
         yield Row(
             "shown without words", float(value), detector="a", looked_for=one.key, frames=frames.shape[1],

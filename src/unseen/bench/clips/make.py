@@ -1,4 +1,4 @@
-"""From prompts to clips: named by what the denoiser is given, drawn where no clip of that name is kept."""
+"""From prompts to clips: named by what the denoiser is given, drawn where no clip of that name is kept; or rendered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from unseen.bench.clips.engines import Engine
 from unseen.bench.clips.job import UNEDITED, Job, Method
 from unseen.bench.clips.store import ClipStore, digest
 from unseen.bench.prompts.writer import Prompt
+from unseen.diorama.world import scenes
+from unseen.diorama.world.render import render
+from unseen.diorama.world.scenes import Scene
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,27 @@ class Clips:
     names: tuple[str, ...] = ()
     """Under which each is kept."""
 
-    def select(self, keep: np.ndarray) -> Clips:
-        """The clips where `keep` (bool `[prompts]`) is true."""
-        places = np.flatnonzero(keep)
-        names = tuple(self.names[i] for i in places) if self.names else ()
-        return Clips(tuple(self.prompts[i] for i in places), self.frames[keep], self.identical[keep], names)
+
+def rendered(key: str, prompts: Sequence[Prompt], *, erased: bool = False) -> Clips:
+    """Exact renders of the prompts' scenes: what a perfect video model would draw, without an eraser or, where the
+    concept is `erased`, with a perfect one."""
+    shown = [without(p.scene, key) if erased else p.scene for p in prompts]
+    frames = np.stack([render(scene, p.seed) for scene, p in zip(shown, prompts, strict=True)])
+    return Clips(tuple(prompts), frames, np.zeros(len(prompts), bool))
+
+
+def without(scene: Scene, key: str) -> Scene:
+    """`scene` without the subject, the attribute or the style `key`.
+
+    A character gives way to somebody unknown, a style to the plain one, an object to nothing.
+    """
+    instead = (scenes.STRANGER,) if key in scenes.CHARACTERS else ()
+    return replace(
+        scene,
+        subjects=tuple(s for subject in scene.subjects for s in (instead if subject == key else (subject,))),
+        attributes=tuple(attribute for attribute in scene.attributes if attribute != key),
+        style="plain" if scene.style == key else scene.style,
+    )
 
 
 def embeddings(pipe: Any, text: str, call: dict[str, Any]) -> list[torch.Tensor]:

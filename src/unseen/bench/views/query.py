@@ -17,6 +17,8 @@ from unseen.metrics.intervals import Levels
 from unseen.metrics.rates import Paired, Rate
 
 MOSTLY = 0.5
+PRESERVING = 0.95
+"""What keeps at least this share of other subjects is preferred to what keeps less."""
 
 
 @dataclass(frozen=True)
