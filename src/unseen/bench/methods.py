@@ -165,14 +165,6 @@ def _quality(eraser: ClearEraser) -> dict[str, dict[int, float]]:
     return found
 
 
-def _paper(wanted: Wanted) -> Made:
-    return _clear(wanted, ClearConfig.paper())
-
-
-def _paper_table10(wanted: Wanted) -> Made:
-    return _clear(wanted, ClearConfig.paper_table10())
-
-
 def _random_features(wanted: Wanted) -> Made:
     """As many random active features, removed in place of the concept's own."""
     control = wanted.fits.eraser(wanted.concept).control
@@ -322,8 +314,8 @@ def _edited_densely(
 
 FAMILIES: Mapping[str, Family] = {
     "clear": _clear,
-    "clear_paper": _paper,
-    "clear_paper_table10": _paper_table10,
+    "clear_paper": partial(_clear, config=ClearConfig.paper()),
+    "clear_paper_table10": partial(_clear, config=ClearConfig.paper_table10()),
     "random features": _random_features,
     "layers": _layers,
     "shared bank": _shared_bank,

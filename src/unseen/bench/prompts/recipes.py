@@ -21,7 +21,6 @@ from unseen.bench.prompts.writer import (
     absent_subjects,
     concept_kind,
     near_to,
-    unnamed,
     with_listed_synonyms,
 )
 from unseen.concept import Concept
@@ -72,10 +71,14 @@ class Ask:
         """Of the concept."""
         return concept_kind(self.key)
 
-    def plain(self, count: int | None = None, role: str = "target") -> list[Prompt]:
+    def plain(self) -> list[Prompt]:
         """Prompts that name the concept."""
-        write = self.writer.styled if self.kind == "style" else self.writer.single
-        return write(self.key, self.count if count is None else count, role=role)
+        return self.writer.naming(self.key, self.count, role="target")
+
+    def styles(self, keys: Sequence[str], count: int, role: str) -> list[Prompt]:
+        """About `count` prompts, as many in each of some styles."""
+        each = max(1, count // len(keys))
+        return [prompt for key in keys for prompt in self.writer.styled(key, each, role=role)]
 
 
 def target(ask: Ask) -> list[Prompt]:
@@ -85,9 +88,7 @@ def target(ask: Ask) -> list[Prompt]:
 
 def companion(ask: Ask) -> list[Prompt]:
     """The concept and another subject."""
-    if ask.key not in scenes.SUBJECTS:
-        return []
-    return ask.writer.pairs(ask.key, ask.count, role=ask.role)
+    return ask.writer.pairs(ask.key, ask.count, role=ask.role) if ask.key in scenes.SUBJECTS else []
 
 
 def _only(near: Mapping[str, str], ask: Ask) -> list[Prompt]:
@@ -104,28 +105,28 @@ def absent(ask: Ask) -> list[Prompt]:
 
 def bare(ask: Ask) -> list[Prompt]:
     """The target prompts with "something" in the concept's place, or "a person" in that of a person."""
-    if ask.kind not in ("object", "identity"):
-        return []
-    word = "a person" if ask.kind == "identity" else "something"
-    return [unnamed(prompt, word) for prompt in ask.plain()]
+    return [neutral(prompt) for prompt in ask.plain()] if ask.kind in ("object", "identity") else []
+
+
+def same_kind(key: str) -> list[str]:
+    """Others of the concept's kind: styles, attributes, characters or objects."""
+    families = {
+        "style": scenes.STYLES, "attribute": scenes.ATTRIBUTES, "identity": scenes.CHARACTERS, "object": scenes.OBJECTS
+    }  # fmt: skip
+    return [other for other in families[concept_kind(key)] if other != key]
 
 
 def kin(ask: Ask) -> list[Prompt]:
-    """Others of the concept's kind: styles, attributes, characters or objects."""
+    """Others of the concept's kind."""
+    same = same_kind(ask.key)
     if ask.kind == "style":
-        styles = [style for style in scenes.STYLES if style != ask.key]
-        each = max(1, ask.count // len(styles))
-        return [p for style in styles for p in ask.writer.styled(style, each, role="others")]
-    families = {"attribute": scenes.ATTRIBUTES, "identity": scenes.CHARACTERS, "object": scenes.OBJECTS}
-    others = [key for key in families[ask.kind] if key != ask.key]
-    return ask.writer.mixed(others, ask.count, role="others", salt=ask.key)
+        return ask.styles(same, ask.count, "others")
+    return ask.writer.mixed(same, ask.count, role="others", salt=ask.key)
 
 
 def carrier(ask: Ask) -> list[Prompt]:
     """What carries an attribute, without it."""
-    if ask.kind != "attribute":
-        return []
-    return ask.writer.mixed(scenes.CARRIERS_OF[ask.key], ask.count, role="carrier")
+    return ask.writer.mixed(scenes.CARRIERS_OF.get(ask.key, ()), ask.count, role="carrier")
 
 
 def others(ask: Ask) -> list[Prompt]:
@@ -146,16 +147,9 @@ def others(ask: Ask) -> list[Prompt]:
 
     far = spread(turn[:first], turn[first:], f"far {ask.key}")
     if ask.kind == "style":
-        styles = [style for style in scenes.STYLES if style != ask.key]
-        each = max(1, half // len(styles))
-        return [p for s in styles for p in ask.writer.styled(s, each, role="others")] + far
-    if ask.kind == "attribute":
-        same = [a for a in scenes.ATTRIBUTES if a != ask.key]
-    elif ask.kind == "identity":
-        same = [c for c in scenes.CHARACTERS if c != ask.key]
-    else:
-        pairs = {**scenes.NEIGHBOUR_OF, **{near: o for o, near in scenes.NEIGHBOUR_OF.items()}}
-        same = [pairs[ask.key]] if ask.key in pairs else [o for o in scenes.OBJECTS if o != ask.key]
+        return ask.styles(same_kind(ask.key), half, "others") + far
+    pairs = {**scenes.NEIGHBOUR_OF, **{near: o for o, near in scenes.NEIGHBOUR_OF.items()}}
+    same = [pairs[ask.key]] if ask.key in pairs else same_kind(ask.key)
     return spread(same, same, f"near {ask.key}") + far
 
 
@@ -178,8 +172,7 @@ def confusable(ask: Ask) -> list[Prompt]:
     """What is easily confused with the concept (`neighbours_of`)."""
     near = neighbours_of(ask.key)
     if ask.kind == "style":
-        each = max(1, ask.count // len(near))
-        return [p for key in near for p in ask.writer.styled(key, each, role=ask.role)]
+        return ask.styles(near, ask.count, ask.role)
     return ask.writer.mixed(near, ask.count, role=ask.role)
 
 
@@ -200,8 +193,7 @@ def _reworded(kind: str, ask: Ask) -> list[Prompt]:
 
 
 def _said(kind: str, ask: Ask) -> list[Prompt]:
-    write = ask.writer.styled if ask.kind == "style" else ask.writer.single
-    return write(ask.key, ask.count, role=ask.role, kind=kind)
+    return ask.writer.naming(ask.key, ask.count, role=ask.role, kind=kind)
 
 
 def neighbour_reworded(ask: Ask) -> list[Prompt]:
@@ -263,8 +255,7 @@ def other_sentences(ask: Ask) -> list[Prompt]:
 
 
 def _written(ask: Ask, key: str, texts: Sequence[str], first: int = 0) -> list[Prompt]:
-    write = ask.writer.styled if concept_kind(key) == "style" else ask.writer.single
-    scene, seed = write(key, 1, role=ask.role)[0].scene, ask.writer.noise_seed
+    scene, seed = ask.writer.naming(key, 1, role=ask.role)[0].scene, ask.writer.noise_seed
     return [Prompt(text, scene, ask.role, key, seed(text, place)) for place, text in enumerate(texts, first)]
 
 
@@ -333,7 +324,5 @@ RECIPES: Mapping[str, Callable[[Ask], list[Prompt]]] = {
 
 def searched_on(key: str, seed: int) -> tuple[list[str], list[str]]:
     """What a search for words reads: prompts of the development wording with the concept, and the same without."""
-    writer = PromptWriter("development", seed)
-    write = writer.styled if concept_kind(key) == "style" else writer.single
-    named = write(key, 2 * SHOWN_TO_THE_SEARCH, role="target")[::2]
+    named = PromptWriter("development", seed).naming(key, 2 * SHOWN_TO_THE_SEARCH, role="target")[::2]
     return [p.text for p in named], [neutral(p).text for p in named]
