@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -157,29 +157,16 @@ def nearest_distances(clips: np.ndarray, references: np.ndarray) -> np.ndarray:
     )
 
 
-class Understood(NamedTuple):
-    """What the rewriting makes of one sentence."""
-
-    rewrite: Rewrite
-    recognised: bool
-    """Whether every place that means the concept was touched."""
-    lost: int
-    """Other words that matter and are gone."""
-
-
-def understood(pipe: Any, rewriter: Rewriter, entries: Sequence[dict[str, Any]], length: int) -> list[Understood]:
-    """What `rewriter` makes of sentences that ask for its concept."""
-    rewrites = rewriter.rewrite([entry["text"] for entry in entries], length)
-    made = []
-    for entry, rewrite in zip(entries, rewrites, strict=True):
-        text = as_matched(pipe, entry["text"]).lower()
-        phrases = [as_matched(pipe, phrase).lower() for phrase in entry.get("phrases", [entry.get("phrase")])]
-        places = [m.span() for phrase in phrases for m in re.finditer(re.escape(phrase), text)]
-        found = [(phrase.start, phrase.end) for _, phrase in rewrite.mentions]
-        hit = bool(places) and all(any(s < end and start < e for s, e in found) for start, end in places)
-        lost = [word for word in entry["keep"] if word not in rewrite.text.lower()] if found else []
-        made.append(Understood(rewrite, hit, len(lost)))
-    return made
+def _understood(pipe: Any, entry: Mapping[str, Any], rewrite: Rewrite) -> tuple[bool, int]:
+    """Whether a rewrite touches every place of its sentence that means the concept, and how many of the other words
+    that matter are gone."""
+    text = as_matched(pipe, entry["text"]).lower()
+    phrases = [as_matched(pipe, phrase).lower() for phrase in entry.get("phrases", [entry.get("phrase")])]
+    places = [m.span() for phrase in phrases for m in re.finditer(re.escape(phrase), text)]
+    found = [(phrase.start, phrase.end) for _, phrase in rewrite.mentions]
+    hit = bool(places) and all(any(s < end and start < e for s, e in found) for start, end in places)
+    lost = [word for word in entry["keep"] if word not in rewrite.text.lower()] if found else []
+    return hit, len(lost)
 
 
 def rewriting(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
@@ -191,12 +178,12 @@ def rewriting(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
         rewriter = Rewriter(study.pipe, [one.concept])
         prompts = one.prompts.get((split, "sentence"), [])
         entries = [by_text[prompt.text] for prompt in prompts]
-        for place, (prompt, entry, made) in enumerate(
-            zip(prompts, entries, understood(study.pipe, rewriter, entries, length), strict=True)
-        ):
+        rewrites = rewriter.rewrite([entry["text"] for entry in entries], length)
+        for place, (prompt, entry, rewrite) in enumerate(zip(prompts, entries, rewrites, strict=True)):
+            hit, lost = _understood(study.pipe, entry, rewrite)
             said = one.of_prompt(prompt, place, role="sentence", split=split)
-            yield Row("recognised", float(made.recognised), **said)
-            yield Row("words lost", float(made.lost), **said)
+            yield Row("recognised", float(hit), **said)
+            yield Row("words lost", float(lost), **said)
             yield Row("words", float(len(entry["keep"])), **said)
         near = [entry["text"] for entry in listed["neighbours"] if entry["neighbour_of"] == one.key]
         for role, texts in (("near sentence", near), ("other sentence", listed["unrelated"])):

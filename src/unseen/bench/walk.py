@@ -57,17 +57,21 @@ def concepts_of(study: Study) -> tuple[Concerned, ...]:
     )
 
 
-def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], keys: Sequence[str]) -> None:
-    """Write the prompts of one concept and split."""
+def prompts_of(
+    study: Study, one: Concerned, split: str, cells: Sequence[Cell], keys: Sequence[str], *, search: bool = True
+) -> None:
+    """Write the prompts of one concept and split; without a `search` those with searched words have none."""
+
+    def words(attack: str) -> Sequence[str]:
+        return found_words(study, one.key, attack).words if search else ()
+
     for cell in cells:
         if cell.split not in ("", split) or (cell.kinds and concept_kind(one.key) not in cell.kinds):
             continue
         count, fewer = study.suite.count(cell, split)
         ask = Ask(
             one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
-            lambda: study.fit_texts(one.concept), lambda attack: found_words(study, one.key, attack).words, tuple(keys),
-            one.number,
-            cell.file, cell.format, cell.only,
+            lambda: study.fit_texts(one.concept), words, tuple(keys), one.number, cell.file, cell.format, cell.only,
         )  # fmt: skip
         if made := RECIPES[cell.recipe](ask):
             one.prompts[split, cell.role] = made
@@ -75,7 +79,7 @@ def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], 
 
 def prompts_against(study: Study, one: Concerned, split: str, role: str, method: Method) -> list[Prompt]:
     """The prompts of a role: written once, but by an attack that knows the method."""
-    attack, written = cell_of(study.suite, role).recipe, one.prompts[split, role]
+    attack, written = study.suite.cell(role).recipe, one.prompts[split, role]
     if not knows_the_method(attack):
         return written
     before = f", {' '.join(found_words(study, one.key, attack).words)}"
@@ -100,9 +104,7 @@ def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -
     cells = [cell for cell in suite.prompts if not cell.together]
     for split in suite.splits():
         prompts_of(study, one, split, cells, keys)
-    study.prepare(
-        (prompts, UNEDITED) for (_, role), prompts in one.prompts.items() if cell_of(suite, role).drawn != "none"
-    )
+    study.prepare((prompts, UNEDITED) for (_, role), prompts in one.prompts.items() if suite.cell(role).drawn != "none")
     done: list[Row] = []
     for split in suite.splits():
         done += _base_rows(study, one, split)
@@ -129,20 +131,16 @@ def variants_of(study: Study, one: Concerned, spec: MethodSpec, everyone: Sequen
     return make(Wanted(study.fits, one.concept, spec, grid, concepts, study.suite.is_diorama))
 
 
-def cell_of(suite: Suite, role: str) -> Cell:
-    return next(cell for cell in suite.prompts if cell.role == role)
-
-
 def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
     """What the unedited model shows, and where a suite wants them exact renders of the same scenes."""
     for (of, role), prompts in list(one.prompts.items()):
-        if of != split or cell_of(study.suite, role).drawn == "none":
+        if of != split or study.suite.cell(role).drawn == "none":
             continue
         clips = study.clips(prompts)
         rows = list(_rows(study, one, split, role, clips, clips))
         yield from rows
         # what is drawn as the concept anyway is the concept to the model
-        if cell_of(study.suite, role).drawn == "base":
+        if study.suite.cell(role).drawn == "base":
             taken = {row.place: row.value > 0.5 for row in rows if row.measure == "shown"}
             tag = {True: ("drawn as the concept",), False: ("drawn otherwise",)}
             one.prompts[split, role] = [replace(p, tags=p.tags + tag[taken[i]]) for i, p in enumerate(prompts)]
@@ -185,7 +183,7 @@ def method_rows(study: Study, one: Concerned, spec: MethodSpec, made: Made, base
 
 def roles_of(suite: Suite, spec: MethodSpec, one: Concerned, split: str) -> tuple[list[str], list[str]]:
     """The roles that a method draws, and those that it only encodes."""
-    cells = [cell_of(suite, role) for of, role in one.prompts if of == split]
+    cells = [suite.cell(role) for of, role in one.prompts if of == split]
     mine = [
         cell
         for cell in cells
@@ -201,9 +199,8 @@ def chosen(rows: Rows, variants: Sequence[Variant], method: str, one: Concerned,
         groups.setdefault(variant.layer if tune == "layer" else None, []).append(variant)
     found = []
     for members in groups.values():
-        asked = [dict(one.common(), method=method, setting=v.setting, split="development") for v in members]
-        for group in asked:
-            group.pop("kind")
+        same = {"concept": name_of(one.key), "method": method, "split": "development"}
+        asked = [{**same, "setting": variant.setting} for variant in members]
         scores = [score(rows, group) or 0.0 for group in asked]
         enough = [i for i, group in enumerate(asked)
                   if (kept := others_kept(rows, group)) is not None and kept.value >= PRESERVING]  # fmt: skip
@@ -301,31 +298,26 @@ class Needs:
 
 def needs(study: Study) -> Needs:
     """What the study's suite takes at most; draws one batch to learn the speed."""
-    suite, total = study.suite, 0
-    concerned = concepts_of(study)
+    suite, concerned, total = study.suite, concepts_of(study), 0
+    keys, apart = [one.key for one in concerned], [cell for cell in suite.prompts if not cell.together]
     for one in concerned:
-        counts: dict[tuple[str, str], int] = {}
         for split in suite.splits():
-            cells = [cell for cell in suite.prompts if not cell.together and cell.recipe not in SEARCHES]
-            prompts_of(study, one, split, cells, [other.key for other in concerned])
-        counts = {where: len(made) for where, made in one.prompts.items()}
-        counts |= {(split, cell.role): suite.count(cell, split)[0] for cell in suite.prompts for split in suite.splits()
-                   if cell.recipe in SEARCHES and cell.split in ("", split)}  # fmt: skip
-        total += sum(count for (_, role), count in counts.items() if cell_of(suite, role).drawn != "none")
+            prompts_of(study, one, split, apart, keys, search=False)
+        total += sum(len(made) for (_, role), made in one.prompts.items() if suite.cell(role).drawn != "none")
         for spec in suite.methods:
             grid = len(settings_of(spec, tuned=bool(suite.tune)))
             layers = 1 + num_blocks(text_path(study.pipe).encoder) if spec.fit == "layers" else 1
             for split in suite.splits():
-                one.prompts = {where: [] for where in counts}
                 drawn, _ = roles_of(suite, spec, one, split)
                 tuned = suite.tune and split == suite.splits()[-1]
                 # words found against a method are drawn without it too
-                twice = [role for role in drawn if knows_the_method(cell_of(suite, role).recipe)]
-                total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in [*drawn, *twice])
+                twice = [role for role in drawn if knows_the_method(suite.cell(role).recipe)]
+                drawn_with_it = sum(len(one.prompts[split, role]) for role in [*drawn, *twice])
+                total += layers * (1 if tuned else grid) * drawn_with_it
     all_at_once = replace(concerned[0], prompts={})
-    prompts_of(study, all_at_once, suite.split, [c for c in suite.prompts if c.together], [c.key for c in concerned])
+    prompts_of(study, all_at_once, suite.split, [cell for cell in suite.prompts if cell.together], keys)
     for (_, role), made in all_at_once.prompts.items():
-        total += len(made) * (1 + sum(spec.name in cell_of(suite, role).methods for spec in suite.methods))
+        total += len(made) * (1 + sum(spec.name in suite.cell(role).methods for spec in suite.methods))
     started = time.perf_counter()
     frames = study.draw(*TIMED)
     each = (time.perf_counter() - started) / len(frames)
