@@ -59,10 +59,14 @@ def sample(key: str, kind: str, split: str, count: int) -> list[str]:
         text = captions.caption(
             scene, rng, template_split=split, phrase_split=phrases, name_kind=kind if shown else None
         )
-        named = any(name.lower() in text.lower() for name in captions.names(key, kind))
-        if not shown or named or key not in scenes.STYLES:  # some captions leave the style open
+        if not shown or key not in scenes.STYLES or _says_style(text, key, kind):
             texts.append(text)
     return texts
+
+
+def _says_style(text: str, key: str, kind: str) -> bool:
+    """Whether a caption mentions the style at all, as some leave it open."""
+    return any(name.lower() in text.lower() for name in captions.names(key, kind))
 
 
 def pooled(study: Study, texts: Sequence[str]) -> Tensor:
