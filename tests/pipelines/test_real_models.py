@@ -255,7 +255,20 @@ def test_a_lora_of_the_text_encoder_makes_it_another_encoder(folders, tmp_path):
     with pytest.raises(WrongEncoderError):
         unseen.attach(pipe, [eraser, other])
     pipe.unload_lora_weights()
-    unseen.attach(pipe, [eraser, other]).detach()
+    with unseen.attach(pipe, [eraser, other]):
+        pipe.encode_prompt("a zeppelin", None)
+        pipe.load_lora_weights(tmp_path, weight_name="style.safetensors")
+        with pytest.raises(unseen.EraserBypassedError, match="text_encoder had layers exchanged, by an adapter"):
+            pipe.encode_prompt("a zeppelin", None)
+        pipe.unload_lora_weights()
+        pipe.encode_prompt("a zeppelin", None)
+    pipe.load_lora_weights(tmp_path, weight_name="style.safetensors")
+    own = make_eraser(pipe.tokenizer, pipe.text_encoder)
+    with unseen.attach(pipe, [own, other]):
+        pipe.encode_prompt("a zeppelin", None)
+        pipe.set_adapters(pipe.get_active_adapters(), 0.5)
+        with pytest.raises(unseen.EraserBypassedError, match="had an adapter scaled"):
+            pipe.encode_prompt("a zeppelin", None)
 
 
 def test_a_pipeline_that_reads_its_vaes_configuration_loads_for_a_fit(folders):

@@ -6,7 +6,6 @@ made once and does not change.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..encoder.calls import given_to
+from ..encoder.changes import watch
 from ..encoder.hooks import GUARDED, install_edits
 from ..encoder.layers import eager
 from ..errors import EraserBypassedError, UnseenError
@@ -57,8 +57,8 @@ class Guard:
         self._edits, self._rewriting, self._heard = dict(edits), rewriting, heard
         self.encoders = frozenset(path.encoder for path in paths)
         self._reached: set[tuple] = set()
-        self._weights: dict[str, list[tuple[weakref.ref[Tensor], int]]] = {}
-        """Of each text encoder, and how often they had been written into when the edits were hooked in."""
+        self._changes: dict[str, Callable[[], str | None]] = {}
+        """Of each text encoder, what became of it since the edits were hooked in."""
         self.before: list[Callable[[Any], None]] = []
         """Called with the pipeline before it encodes."""
 
@@ -83,7 +83,7 @@ class Guard:
         hooks = [encoder.register_forward_pre_hook(begin, with_kwargs=True), encoder.register_forward_hook(end)]
         remove = install_edits(path.encoder, here)
         GUARDED.add(path.encoder)
-        self._weights[path.name] = [(weakref.ref(p), _version(p)) for p in encoder.parameters()]
+        self._changes[path.name] = watch(encoder)
 
         def undo() -> None:
             GUARDED.discard(path.encoder)
@@ -243,10 +243,10 @@ class Guard:
                     f"pipe.{path.name} was replaced since the erasers were attached, so prompts are encoded without"
                     f" passing through block {layer} of the encoder that they act on. Detach and attach again."
                 )
-            if any((p := ref()) is not None and _version(p) != version for ref, version in self._weights[path.name]):
+            if (change := self._changes[path.name]()) is not None:
                 raise EraserBypassedError(
-                    f"weights of the {path.name} were written into since the erasers were attached, which do not fit"
-                    " them any more. Detach, and attach erasers that were fitted on these weights."
+                    f"the {path.name} {change} since the erasers were attached, which do not fit it any more. Undo"
+                    " that, or detach, and attach erasers that were fitted on it as it is now."
                 )
 
     def _require_reach(self, pipe: Any, options: dict[str, Any]) -> None:
@@ -310,10 +310,6 @@ class Guard:
 def _absent(part: Any) -> bool:
     """Whether `encode_prompt` gave nothing there; some pipelines say it with an empty list."""
     return part is None or (isinstance(part, list | tuple) and not part)
-
-
-def _version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
 
 
 def _nonzero(tensor: Tensor) -> bool:

@@ -203,6 +203,39 @@ def weights_loaded_into_the_text_encoder(s: Scene) -> None:
         s.generate(TARGET)
 
 
+def _linear(s: Scene) -> tuple[torch.nn.Module, str, torch.nn.Linear]:
+    """A linear layer of the text encoder, as (parent, name, layer)."""
+    return next(
+        (parent, name, child)
+        for parent in s.pipe.text_encoder.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, torch.nn.Linear)
+    )
+
+
+@way("refused")
+def an_adapter_put_into_the_text_encoder(s: Scene) -> None:
+    """A linear layer is wrapped while attached, as a LoRA is loaded: no weight of the encoder's own changes."""
+    with s.attach():
+        parent, name, layer = _linear(s)
+        setattr(parent, name, torch.nn.Sequential(layer, torch.nn.Linear(layer.out_features, layer.out_features)))
+        try:
+            s.expected = [s.erased()]
+            s.generate(TARGET)
+        finally:
+            setattr(parent, name, layer)
+
+
+@way("erased")
+def an_adapter_taken_out_again(s: Scene) -> None:
+    """A linear layer is wrapped and put back while attached."""
+    with s.attach():
+        parent, name, layer = _linear(s)
+        setattr(parent, name, torch.nn.Sequential(layer))
+        setattr(parent, name, layer)
+        s.generate(TARGET)
+
+
 @way("erased")
 def a_new_denoiser(s: Scene) -> None:
     """pipe.transformer = another one, while attached; it is guarded as well."""
