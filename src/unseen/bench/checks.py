@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 import unseen
 from unseen.bench.attacks.outside import outside
+from unseen.bench.clips.job import weights_fingerprint
 from unseen.bench.clips.make import embeddings
-from unseen.bench.clips.store import weights_fingerprint
 from unseen.bench.depth import depth
 from unseen.bench.methods import Concerned
 from unseen.bench.prompts.recipes import sentences

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import unseen
 from unseen.baselines import BASELINES, BASELINES_VERSION, FittedBaseline
-from unseen.bench.clips.store import digest
+from unseen.bench.clips.job import digest
 from unseen.clear.config import ClearConfig
 from unseen.clear.costs import CRITERIA, search_view
 from unseen.clear.data import FitData

@@ -18,8 +18,7 @@ from torch import Tensor
 
 import unseen
 from unseen.baselines import BASELINES
-from unseen.bench.clips.job import Method, erased_by
-from unseen.bench.clips.store import digest
+from unseen.bench.clips.job import Method, digest, erased_by
 from unseen.bench.fits import Fits, Fitted
 from unseen.bench.prompts.writer import Prompt, concept_kind, concept_name
 from unseen.bench.suite import MethodSpec

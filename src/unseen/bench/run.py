@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unseen.bench.checks import CHECKS
-from unseen.bench.clips.store import versions
+from unseen.bench.clips.job import versions
 from unseen.bench.measure import MEASURES, ON_DIORAMA
 from unseen.bench.methods import Concerned, known_families, name_of
 from unseen.bench.prompts.recipes import RECIPES

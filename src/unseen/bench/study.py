@@ -10,9 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from unseen.bench.clips.engines import open_engine
-from unseen.bench.clips.job import UNEDITED, Method, draw
-from unseen.bench.clips.make import Clips, Runner
-from unseen.bench.clips.store import ClipStore, weights_fingerprint
+from unseen.bench.clips.job import UNEDITED, Method, draw, weights_fingerprint
+from unseen.bench.clips.make import Clips, ClipStore, Runner
 from unseen.bench.clips.workers import Recipe
 from unseen.bench.fits import Fits
 from unseen.bench.prompts.writer import Prompt

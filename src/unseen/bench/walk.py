@@ -70,8 +70,8 @@ def prompts_of(
             continue
         count, fewer = study.suite.count(cell, split)
         ask = Ask(
-            one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
-            lambda: study.fit_texts(one.concept), words, tuple(keys), one.number, cell.file, cell.format, cell.only,
+            one.key, one.concept, PromptWriter(split, study.suite.seed), cell, count, fewer,
+            lambda: study.fit_texts(one.concept), words, tuple(keys), one.number,
         )  # fmt: skip
         if made := RECIPES[cell.recipe](ask):
             one.prompts[split, cell.role] = made

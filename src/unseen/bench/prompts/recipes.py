@@ -23,6 +23,7 @@ from unseen.bench.prompts.writer import (
     near_to,
     with_listed_synonyms,
 )
+from unseen.bench.suite import Cell
 from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
 from unseen.prompts.files import load_prompts
@@ -47,7 +48,7 @@ class Ask:
     """The concept, a key of Diorama's world."""
     concept: Concept
     writer: PromptWriter
-    role: str
+    cell: Cell
     count: int
     """Prompts that are wanted."""
     fewer: int
@@ -60,11 +61,11 @@ class Ask:
     """All concepts of the suite."""
     number: int
     """Which of them this one is, counted from 0."""
-    file: str = ""
-    format: str = ""
-    """Of the file, where it is a prompt set's."""
-    only: tuple[str, ...] = ()
-    """Tags that the set's prompts must have."""
+
+    @property
+    def role(self) -> str:
+        """What the prompts are in the suite for."""
+        return self.cell.role
 
     @property
     def kind(self) -> str:
@@ -278,11 +279,11 @@ def held_out(ask: Ask) -> list[Prompt]:
 
 def from_file(ask: Ask) -> list[Prompt]:
     """Prompts of the user's own, the first `count` of them, each from noise of its own, or from the seed of its set."""
-    if ask.format:
-        only = [tag.replace("{concept}", ask.concept.name) for tag in ask.only]
-        found = [(one.text, one.seed, one.tags) for one in load_prompt_set(ask.file, ask.format, only)]
+    if ask.cell.format:
+        only = [tag.replace("{concept}", ask.concept.name) for tag in ask.cell.only]
+        found = [(one.text, one.seed, one.tags) for one in load_prompt_set(ask.cell.file, ask.cell.format, only)]
     else:
-        found = [(text, None, ()) for text in load_prompts(ask.file)]
+        found = [(text, None, ()) for text in load_prompts(ask.cell.file)]
     return [
         Prompt(text, OPEN, ask.role, ask.key, ask.writer.noise_seed(text, place) if seed is None else seed, tags=tags)
         for place, (text, seed, tags) in enumerate(found[: ask.count])
