@@ -27,6 +27,14 @@ from unseen.bench.walk import concepts_of, measure_suite, needs
 from unseen.errors import SuiteError
 from unseen.names import file_name
 
+SHOWN = 2
+"""Target prompts of each concept whose clips the page shows, for every method."""
+_NOTES = {
+    "setting": "Lines: the settings of a method on development wording; dots: the chosen one on test wording, with 95 %"
+    " intervals. Best is the lower right corner: nothing of the concept, everything else kept.",
+    "": "Shares of frames with 95 % intervals over prompts and seeds.",
+}
+
 
 def load_suite(name: str | Path) -> Suite:
     """The suite called `name`, or the one in the file `name`, everything that it names being known.
@@ -69,15 +77,6 @@ def _roles_asked(suite: Suite) -> Iterator[str]:
         for where in (table.where, *(query.where for query in table.columns)):
             roles = where.get("role", ())
             yield from (roles,) if isinstance(roles, str) else roles
-
-
-SHOWN = 2
-"""Target prompts of each concept whose clips the page shows, for every method."""
-_NOTES = {
-    "setting": "Lines: the settings of a method on development wording; dots: the chosen one on test wording, with 95 %"
-    " intervals. Best is the lower right corner: nothing of the concept, everything else kept.",
-    "": "Shares of frames with 95 % intervals over prompts and seeds.",
-}
 
 
 @dataclass(frozen=True)
