@@ -98,7 +98,8 @@ def registration(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
 
 
 def nearest(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
-    """How far clips, and fresh renders of the same scenes, are from the nearest of some training clips."""
+    """How far clips, and fresh renders of the same scenes, are from the nearest of some training clips, so that memory
+    is not taken for skill."""
     role = "held out"
     prompts = [p for one in concerned for (_, of), made in one.prompts.items() if of == role for p in made]
     if not prompts:  # no attribute has any
