@@ -11,10 +11,12 @@ from conftest import make_eraser, make_pipe, make_tokenizer
 from tiny import make_cogvideox
 
 import unseen
+from unseen import diorama
 from unseen.errors import EraserBypassedError, ResidualConceptError, UnseenError, UnsupportedPipelineError
 from unseen.pipelines.preview import encode_texts
 from unseen.runtime import loop as closed
 
+LENGTH = diorama.GENERATION["max_sequence_length"]
 MAKERS = {"wan": make_pipe, "cogvideox": make_cogvideox}
 ATTACK, REST, FAR = "a wolf near the river, violin table", "a wolf near the river,", "a wolf near the table"
 
@@ -55,7 +57,7 @@ def test_scores_say_how_much_is_left():
     pipe, eraser = past_the_eraser()
     with unseen.attach(pipe, eraser, on_residual="warn") as handle:
         of_attack, of_far = handle.residuals([ATTACK, FAR], max_sequence_length=16)["zeppelin"].tolist()
-        assert of_attack >= closed.ALIKE > of_far == 0
+        assert of_attack >= 1 > of_far == 0
         settled, untouched = handle.settle([ATTACK, FAR], max_sequence_length=16)
         assert settled.text == REST and settled.found == ("zeppelin",) and untouched.text == FAR
     with unseen.attach(pipe, eraser) as handle:
@@ -170,3 +172,20 @@ def test_a_video_model_that_cannot_be_asked_is_refused_rather_than_left_open():
     pipe.transformer = None
     with pytest.raises(UnsupportedPipelineError, match="loaded without its transformer"):
         unseen.attach(pipe, eraser, on_residual="refuse")
+
+
+@pytest.fixture(scope="module")
+def world():
+    return diorama.load_pipeline()
+
+
+def test_words_that_show_a_style_together_are_told_from_another_style(world):
+    """The words were found against an eraser for this style, on development wording; none resembles it by itself."""
+    eraser = make_eraser(world.tokenizer, world.text_encoder)
+    concept = unseen.Concept("Tobias Inkwell", "style", synonyms=("Inkwell",))
+    eraser = dataclasses.replace(eraser, concept=concept, mentions=False, strength=1e-7)
+    searched = "a cat by the sea, trey ink lewis reeves eastwood"
+    prompts = [searched, f"Inkwell, {searched}", "a cat by the sea, in the style of Rosa Thicket", "an owl, hot sand"]
+    with unseen.attach(world, eraser, on_residual="erase") as handle:
+        left = handle.residuals(prompts, max_sequence_length=LENGTH)["Tobias Inkwell"].tolist()
+        assert min(left[:2]) >= 1 > max(left[2:])

@@ -304,6 +304,18 @@ def test_what_is_seen_at_one_length_does_not_depend_on_lengths_asked_before():
     assert first.of(fresh, ["violin"]).equal(second.of(used, ["violin"]))
 
 
+def test_after_a_warm_up_a_call_asks_about_its_own_words_alone(monkeypatch):
+    pipe = make_pipe()
+    asked: list[str] = []
+    real = Views._preview
+    eraser = dataclasses.replace(make_eraser(pipe.tokenizer, pipe.text_encoder), mentions=True)
+    with unseen.attach(pipe, eraser) as handle:
+        handle.warm_up()
+        monkeypatch.setattr(Views, "_preview", lambda self, pipe, texts: asked.extend(texts) or real(self, pipe, texts))
+        pipe("a wolf near the table", num_inference_steps=1, height=16, width=16, num_frames=1, output_type="latent")
+    assert {*asked} and not {*asked} & {*REFERENCES}
+
+
 def test_it_says_why_paraphrases_are_not_looked_for():
     blind = make_pipe()
     blind.transformer = None

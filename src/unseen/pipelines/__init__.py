@@ -9,6 +9,7 @@ from .backbone import cleaned as cleaned
 from .backbone import denoisers as denoisers
 from .loading import load as load
 from .modular import ModularText as ModularText
+from .preview import call_length as call_length
 from .preview import can_preview as can_preview
 from .preview import cannot_preview as cannot_preview
 from .preview import default_length as default_length

@@ -84,6 +84,12 @@ def default_length(pipe: Any) -> int:
     return inspect.signature(_encode_prompt(pipe)).parameters["max_sequence_length"].default
 
 
+def call_length(pipe: Any) -> int:
+    """Positions that a call of the pipeline encodes at unless it is told otherwise: Wan's are not `encode_prompt`'s."""
+    of_call = inspect.signature(type(pipe).__call__).parameters.get("max_sequence_length")
+    return default_length(pipe) if of_call is None else of_call.default
+
+
 def preview_length(pipe: Any, length: int) -> int:
     """Positions that texts are previewed at, when prompts are encoded at `length`.
 

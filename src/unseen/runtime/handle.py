@@ -15,7 +15,7 @@ from ..concept import Concept
 from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
-from ..pipelines import ModularText, backbone_of
+from ..pipelines import ModularText, backbone_of, call_length, cannot_preview
 from .audit import event, token_names
 from .call import EncodeCall, Record, during
 from .embeddings import Embeddings
@@ -190,9 +190,9 @@ class Handle:
             return loop.settle(prompts, concepts, mark, max_sequence_length or loop.length)
 
     def residuals(self, prompts: Sequence[str], *, max_sequence_length: int | None = None) -> dict[str, torch.Tensor]:
-        """By concept how much words of each prompt look like it to the video model after the erasers have acted,
-        `[prompts]`: the cosine with its name without them, 0 where they look more like something else. From
-        `unseen.runtime.loop.ALIKE` on the closed loop steps in. Prompts are taken as they are.
+        """By concept how much words of each prompt look like it to the video model, or do what its name would do, after
+        the erasers have acted, `[prompts]`; 0 where they look more like something else. From 1 on the closed loop steps
+        in. Prompts are taken as they are.
 
         Raises:
             UnseenError: erasers were attached without `on_residual`, or detached since.
@@ -212,10 +212,12 @@ class Handle:
     def warm_up(self, max_sequence_length: int | None = None) -> None:
         """Pay now what the first prompt would pay: views of ordinary things, copies on the device.
 
-        `max_sequence_length` is that of the calls to come, where it is not the default of `encode_prompt`.
+        `max_sequence_length` is that of the calls to come, where they do not leave it to the pipeline.
         """
         self._require_attached()
-        self._rewritten(["a photo of a cat"], max_sequence_length)
+        lengths = {call_length(pipe) for pipe in self._pipes if cannot_preview(pipe) is None}
+        for length in lengths if max_sequence_length is None else {max_sequence_length}:
+            self._rewritten(["a photo of a cat"], length)
 
     def explain(self, prompt: str) -> list[Firing]:
         """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched.

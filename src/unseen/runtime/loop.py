@@ -3,8 +3,9 @@
 Erasers act on words that they know, and rewriting on phrases that mean the concept. Several words that a search found
 may bring it back together although none of them means it alone. So the words of a prompt that look like the concept are
 put together and encoded as the erasers leave them: does the video model expect the concept even so, rather than
-anything else? If so, the clauses that they stand in are taken away, since words beside them may carry what is left,
-and the rest is asked again.
+anything else? And a clause whose words resemble it a little, all of them taken together, is asked in its place: does it
+do there what the concept's name would do? If so, the clauses are taken away, since words beside them may carry what is
+left, and the rest is asked again.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from ..concept import Concept
 from ..errors import ResidualConceptError
 from ..pipelines import default_length, encode_texts, preview, preview_length
 from .call import EncodeCall, during
-from .claims import BOUNDS
+from .claims import BOUNDS, cross, effect_of
 from .matching import Word, as_matched, exchanged, is_named, within, words
 from .views import LOCK, Views, views_of
 
 log = logging.getLogger("unseen")
 
-LOOP_VERSION = 1
+LOOP_VERSION = 2
 """Goes up whenever a prompt may be settled otherwise."""
 OnResidual = Literal["erase", "refuse", "warn"]
 """What happens to a prompt that still leads to an erased concept once the words that carry it are gone: the empty
@@ -40,11 +41,27 @@ HINT, WEAK = 0.35, 0.2
 """Least cosine between the previews of a word and of the concept's name, for the word to be asked about, and for it to
 be put together with others."""
 ALIKE = 0.45
-"""Least cosine between the previews of the name and of such words as the erasers leave them. All three were chosen on
-development attacks and development prompts."""
-KINDS = ("object", "identity", "attribute")
-"""Kinds of concepts that are asked about. Words for one style look so much like another that the loop took other styles
-away: on the suite `attacks` a style's neighbors kept 40 % of their frames, and 100 % without it."""
+"""Least cosine between the previews of the name and of such words as the erasers leave them."""
+ALONE = ("object", "identity", "attribute")
+"""Kinds of concepts of which words are asked alone. Words for one style look so much like another that other styles
+were taken away: on the suite `attacks` a style's neighbors kept 40 % of their frames, and 100 % without it."""
+
+
+class Carried(NamedTuple):
+    """From when on a clause carries a concept: in its place it does, past the erasers, what the name would do there."""
+
+    total: float
+    """Least sum, over its words, of what is positive of their cosines with the name, for it to be asked about."""
+    direction: float
+    """Least cosine between what it does and what the name would do."""
+    share: float
+    """Least share of what the name would do."""
+
+
+_THING = Carried(0.4, 0.6, 0.35)
+CARRIED = {"object": _THING, "identity": _THING, "attribute": _THING, "style": Carried(0.5, 0.95, 0.5)}
+"""By kind of concept. Words that a search found hardly look like the concept each for itself. Like the constants above,
+these were chosen on development attacks and development prompts."""
 _TOGETHER = (1, 2, 4)  # words most like the concept that are asked together; beside them the clause of the first
 _NOBODY = frozenset(bounds.filler for bounds in BOUNDS.values())  # a scene without anybody shows whom it likes
 _KEPT = 32768
@@ -74,6 +91,8 @@ class _Question(NamedTuple):
     """The words, in order and in lower case."""
     clauses: tuple[Span, ...]
     """That they stand in."""
+    place: tuple[str, str] | None = None
+    """If a clause is asked in its place: the text, which `phrase` is then, without it, and with the name instead."""
 
 
 class Loop:
@@ -113,17 +132,17 @@ class Loop:
     def residuals(
         self, texts: Sequence[str], concepts: Mapping[str, Concept], mark: Any, length: int
     ) -> dict[str, Tensor]:
-        """By concept how much words of each text look like it after the erasers have acted, `[texts]`: the cosine with
-        its name; 0 where they look more like something else. See `ALIKE`."""
+        """By concept how much words of each text look like it, or do what its name would do, after the erasers have
+        acted, `[texts]`: from 1 on the loop would take them away; 0 where they look more like something else."""
         with LOCK:
             views = self._views(length)
             asked = [self._questions(views, self._matched(text, length), list(concepts.values())) for text in texts]
             answers = self._answers(views, asked, mark, length)
         found = {name: torch.zeros(len(texts)) for name in concepts}
-        for place, (questions, cosines) in enumerate(zip(asked, answers, strict=True)):
-            for question, cosine in zip(questions, cosines, strict=True):
+        for place, (questions, scores) in enumerate(zip(asked, answers, strict=True)):
+            for question, score in zip(questions, scores, strict=True):
                 known = found[question.concept.name]
-                known[place] = max(float(known[place]), cosine)
+                known[place] = max(float(known[place]), score)
         return found
 
     def _views(self, length: int) -> Views:
@@ -155,8 +174,8 @@ class Loop:
             asked = [self._questions(views, text, concepts, WEAK if turn else HINT) for text in now]
             answers = self._answers(views, asked, mark, length)
             pages, still = list(zip(still, now, asked, answers, strict=True)), []
-            for place, text, questions, cosines in pages:
-                worst = _worst(questions, cosines)
+            for place, text, questions, scores in pages:
+                worst = _worst(questions, scores)
                 if worst:
                     done[place] = self._without(done[place], text, worst, last=turn == ROUNDS)
                     still.append(place)
@@ -175,46 +194,56 @@ class Loop:
         return within(self._pipe.tokenizer, as_matched(self._pipe, text), length)
 
     def _questions(self, views: Views, text: str, concepts: Sequence[Concept], least: float = HINT) -> list[_Question]:
-        """What to ask about a text; nothing where no word looks like a concept."""
+        """What to ask about a text; nothing where no words look like a concept."""
         every = words(text)
         asked = []
         for concept in concepts:
-            if concept.kind not in KINDS:
-                continue
             named = is_named(concept.names, text)
             seen = [word for word in every if word.content and word.text not in _NOBODY and not _stands_in(word, named)]
             with self._unedited():
                 alone = views.unit(self._pipe, [word.text for word in seen])
                 close = (alone @ views.unit(self._pipe, concept.names).T).amax(dim=1).tolist() if seen else []
             near = sorted(zip(close, seen, strict=True), key=lambda one: -one[0])
-            if not near or near[0][0] < least:  # a name alone is the erasers' business
+            totals: dict[Span, float] = {}
+            for cosine, word in near:
+                totals[_clause(every, word)] = totals.get(_clause(every, word), 0.0) + max(0.0, cosine)
+            carriers = [clause for clause, total in totals.items() if total >= CARRIED[concept.kind].total]
+            asked += [_in_place(concept, text, clause, named) for clause in carriers]
+            if concept.kind not in ALONE or not near or near[0][0] < least:  # a name alone is the erasers' business
                 continue
             ranked = [word for cosine, word in near if cosine >= min(WEAK, least)]
-            runs = [ranked[:count] for count in _TOGETHER] + [[w for w in _clause(every, ranked[0]) if w in seen]]
+            first = _clause(every, ranked[0])
+            runs = [ranked[:count] for count in _TOGETHER] + [[w for w in seen if _clause(every, w) == first]]
             for run in {tuple(sorted(run, key=lambda word: word.start)): None for run in runs}:
-                clauses = {(one[0].start, one[-1].end): None for word in run for one in [_clause(every, word)]}
-                asked.append(_Question(concept, " ".join(word.text for word in run), tuple(clauses)))
+                clauses = tuple(dict.fromkeys(_clause(every, word) for word in run))
+                asked.append(_Question(concept, " ".join(word.text for word in run), clauses))
         return asked
 
     def _answers(self, views: Views, asked: Sequence[Sequence[_Question]], mark: Any, length: int) -> list[list[float]]:
-        """By text and question, the cosine with the name; 0 where the words look more like something else."""
-        phrases = dict.fromkeys(question.phrase for questions in asked for question in questions)
-        new = [phrase for phrase in phrases if (phrase, mark, length) not in self._phrases]
+        """By text and question how much it is so; from 1 on it is."""
+        every = [question for questions in asked for question in questions]
+        new = [p for p in dict.fromkeys(q.phrase for q in every) if (p, mark, length) not in self._phrases]
         if new:
-            seen = nn.functional.normalize(views.coordinates(self._edited(new, length)), dim=-1)
+            seen = views.coordinates(self._edited(new, length))
             self._phrases.update({(phrase, mark, length): view for phrase, view in zip(new, seen, strict=True)})
-        found = [
-            [self._cosine(views, question, self._phrases[question.phrase, mark, length]) for question in questions]
-            for questions in asked
-        ]
+        with self._unedited():
+            views.of(self._pipe, [text for question in every for text in question.place or ()])  # all at once
+            found = [[self._score(views, q, self._phrases[q.phrase, mark, length]) for q in some] for some in asked]
         while len(self._phrases) > _KEPT:
             self._phrases.popitem(last=False)
         return found
 
-    def _cosine(self, views: Views, question: _Question, view: Tensor) -> float:
-        with self._unedited():
-            close, other = views.closeness(self._pipe, question.concept.names, view[None])
-        return float(close[0]) if close[0] > other[0] else 0.0
+    def _score(self, views: Views, question: _Question, view: Tensor) -> float:
+        concept = question.concept
+        if question.place is None:
+            close, other = views.closeness(self._pipe, concept.names, nn.functional.normalize(view, dim=-1)[None])
+            return float(close[0]) / ALIKE if close[0] > other[0] else 0.0
+        bounds, carried = BOUNDS[concept.kind], CARRIED[concept.kind]
+        texts = [*question.place, concept.name, bounds.filler or "a thing"]
+        without, named, alone, nothing = views.of(self._pipe, texts)
+        least = bounds.least * float((alone - nothing).square().sum())
+        share, direction = effect_of(view - without, named - without, least)
+        return direction / carried.direction if share >= carried.share else 0.0
 
     def _edited(self, texts: Sequence[str], length: int) -> Tensor:
         """Previews of texts as the erasers leave them, `[texts, values]`."""
@@ -227,22 +256,30 @@ class Loop:
             return preview(self._pipe, rows, preview_length(self._pipe, length))
 
 
-def _worst(questions: Sequence[_Question], cosines: Sequence[float]) -> list[_Question]:
+def _worst(questions: Sequence[_Question], scores: Sequence[float]) -> list[_Question]:
     """By concept, the words that bring it back most, if any do."""
     worst: dict[str, tuple[float, _Question]] = {}
-    for question, cosine in zip(questions, cosines, strict=True):
-        if cosine >= max(ALIKE, worst.get(question.concept.name, (0.0,))[0]):
-            worst[question.concept.name] = (cosine, question)
+    for question, score in zip(questions, scores, strict=True):
+        if score >= max(1.0, worst.get(question.concept.name, (0.0,))[0]):
+            worst[question.concept.name] = (score, question)
     return [question for _, question in worst.values()]
 
 
+def _in_place(concept: Concept, text: str, clause: Span, named: Sequence[Span]) -> _Question:
+    """Asked of the text without the concept's names, which would hide what the clause adds."""
+    away = [(span, BOUNDS[concept.kind].filler) for span in named]
+    beside = [one for one in away if not cross(one[0], clause)]
+    without, instead = (exchanged(text, [*beside, (clause, word)]) for word in ("", concept.name))
+    return _Question(concept, exchanged(text, away), (clause,), (without, instead))
+
+
 def _stands_in(word: Word, spans: Sequence[Span]) -> bool:
-    return any(word.start < end and start < word.end for start, end in spans)
+    return any(cross((word.start, word.end), span) for span in spans)
 
 
-def _clause(every: Sequence[Word], word: Word) -> Sequence[Word]:
-    """The words around one, up to the pauses."""
+def _clause(every: Sequence[Word], word: Word) -> Span:
+    """Where the words around one, up to the pauses, begin and end."""
     place = every.index(word)
     start = next((n for n in range(place, -1, -1) if every[n].paused), 0)
     end = next((n for n in range(place + 1, len(every)) if every[n].paused), len(every))
-    return every[start:end]
+    return every[start].start, every[end - 1].end
