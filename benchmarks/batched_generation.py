@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from unseen.bench.clips.make import Clips
+from unseen.bench.measure import Readings, read_clips
 from unseen.bench.prompts.writer import Prompt, PromptWriter
-from unseen.bench.readings import Readings, read_clips
 from unseen.diorama.detector.detector import load_detector
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, as_uint8, generate, load_pipeline
@@ -42,7 +42,9 @@ def plain_loop(pipe: Any, prompts: Sequence[str], seeds: Sequence[int], **call: 
 
 def answers(seen: Readings) -> list[np.ndarray]:
     """What the tables are made of: whether each frame shows the subject, background and style that were asked for."""
-    return [seen.asked_subject(), seen.asked_background(), seen.asked_style()]
+    scenes = [prompt.scene for prompt in seen.prompts]
+    places, styles = ([getattr(scene, aspect) for scene in scenes] for aspect in ("background", "style"))
+    return [seen.asked_subject(), seen.each(places), seen.each(styles)]
 
 
 def compare_readings(prompts: Sequence[Prompt], batched: np.ndarray, looped: np.ndarray) -> tuple[int, int, float]:

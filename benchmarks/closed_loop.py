@@ -19,12 +19,11 @@ import torch
 
 import unseen
 from unseen import diorama
-from unseen.bench.attacks.known import POOL
-from unseen.bench.prompts.adversary import allowed, states_of, states_of_words, with_words
-from unseen.bench.prompts.rewording import neutral
+from unseen.bench.attacks.known import pool_of
+from unseen.bench.prompts.rewording import neutral, with_words
 from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.diorama.world import captions, scenes
-from unseen.pipelines import text_path
+from unseen.runtime.paraphrase import Rewriter
 
 LENGTH = diorama.GENERATION["max_sequence_length"]
 
@@ -34,16 +33,6 @@ def seconds(run: Callable[[], Any]) -> float:
     started = time.process_time()
     run()
     return time.process_time() - started
-
-
-def look_alikes(pipe: Any, key: str) -> list[str]:
-    """Words close to the concept in the text encoder, closest first, without its names."""
-    path = text_path(pipe)
-    words, states = states_of_words(path)
-    name = states_of(path, [captions.main_name(key)])[0]
-    alike = torch.cosine_similarity(states - states.mean(0), (name - states.mean(0))[None])
-    usable = set(allowed(words, captions.names(key)))
-    return [words[n] for n in alike.argsort(descending=True).tolist() if words[n] in usable][:POOL]
 
 
 def main() -> None:
@@ -58,21 +47,20 @@ def main() -> None:
     writer = PromptWriter("test", 5)
     others = [subject for subject in scenes.SUBJECTS if subject not in (key, scenes.STRANGER)]
     far = [p.text for p in writer.mixed(others, given.prompts, role="others")]
-    words = look_alikes(pipe, key)
+    words = pool_of(pipe, key)
     bare = [neutral(p).text for p in writer.single(key, given.prompts, role="target")]
     near = [with_words(text, words[5 * n : 5 * n + 5]) for n, text in enumerate(bare)]
     eraser = unseen.fit(pipe, concept_of(key), progress=False)
     clip = median(seconds(lambda: pipe("a red thing in the snow", **diorama.GENERATION)) for _ in range(3))
     print(f"a clip: {clip:.3f} s of processor time")
+    rewriter = Rewriter(pipe, [eraser.concept])  # pays for its words
     with unseen.attach(pipe, eraser, on_residual="erase") as handle:
         handle.warm_up(LENGTH)
-        loop, acting, mark = handle._rewriting.loop, handle._rewriting.acting(), handle._erasers.wanted().keys
-        assert loop is not None and handle._guard is not None
-        for what, texts in (("far", far), ("near", near)):
-            with handle._guard.unedited():  # pays for its words
-                rewritten = [one.text for one in handle._rewriting._rewritten(texts, LENGTH)]
-            each = [seconds(lambda text=text: loop.settle([text], acting, mark, LENGTH)) for text in rewritten]
-            found = sum(bool(one.found) for one in loop.settle(rewritten, acting, mark, LENGTH))
+        for what, plain in (("far", far), ("near", near)):
+            with handle.unedited():
+                texts = [rewrite.text for rewrite in rewriter.rewrite(plain, LENGTH)]
+            each = [seconds(lambda text=text: handle.settle([text], max_sequence_length=LENGTH)) for text in texts]
+            found = sum(bool(one.found) for one in handle.settle(texts, max_sequence_length=LENGTH))
             mean = sum(each) / len(each)
             print(
                 f"{what}: {len(texts)} prompts, {1000 * mean:.1f} ms each ({100 * mean / clip:.2f} % of a clip; median"

@@ -18,15 +18,20 @@ from unseen.bench import walk as running
 from unseen.bench.attacks import known
 from unseen.bench.attacks.aim import aim_at, look
 from unseen.bench.attacks.known import found_words
-from unseen.bench.attacks.search import Budget
-from unseen.bench.attacks.search import search as search_words
-from unseen.bench.prompts.adversary import Search, _difference, allowed, search, with_words, words_of
-from unseen.bench.prompts.disguises import DISGUISES
-from unseen.bench.prompts.rewording import neutral
+from unseen.bench.attacks.search import (
+    Budget,
+    Search,
+    _difference,
+    allowed,
+    search_encoder,
+    search_pipeline,
+    words_of,
+)
+from unseen.bench.prompts.rewording import DISGUISES, neutral, with_words
 from unseen.bench.prompts.writer import PromptWriter, concept_kind
 from unseen.bench.run import load_suite, run
 from unseen.bench.study import Study
-from unseen.bench.walk import concepts_of, prompts_against, prompts_of, searched_words, variants_of
+from unseen.bench.walk import concepts_of, prompts_against, prompts_of, variants_of
 from unseen.diorama.world import captions
 
 QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=800)
@@ -40,7 +45,7 @@ def pipe():
 @pytest.fixture
 def study(tmp_path: Path, pipe, monkeypatch: pytest.MonkeyPatch) -> Study:
     """Diorama's text encoder before a tiny video model with random weights."""
-    monkeypatch.setattr(running, "SEARCH", QUICK)
+    monkeypatch.setattr(known, "SEARCH", QUICK)
     monkeypatch.setattr(known, "BUDGET", FEW)
     monkeypatch.setattr(known, "POOL", 40)
     monkeypatch.setattr(known, "VOCABULARY", QUICK.vocabulary)
@@ -79,7 +84,7 @@ def test_the_name_is_what_two_prompts_differ_in(pipe, named: str, other: str, pa
 
 def test_prompts_that_do_not_differ_are_refused(pipe) -> None:
     with pytest.raises(ValueError, match="names the concept and one that does not"):
-        search(pipe, ["a cat"], ["a cat"], ["cat"], seed=0, how=QUICK)
+        search_encoder(pipe, ["a cat"], ["a cat"], ["cat"], seed=0, how=QUICK)
 
 
 @pytest.mark.parametrize("key", [key for key in captions.KEYS if key != "plain"])
@@ -95,14 +100,14 @@ def test_a_search_finds_words_that_mean_the_concept(pipe) -> None:
         ["a church in the snow", "we see a church at night"],
         ["something in the snow", "we see something at night"],
     )
-    found = search(pipe, named, bare, captions.names("church"), seed=3, how=QUICK)
-    unevolved = search(pipe, named, bare, captions.names("church"), seed=3, how=replace(QUICK, generations=0))
-    anything = search(
+    found = search_encoder(pipe, named, bare, captions.names("church"), seed=3, how=QUICK)
+    unevolved = search_encoder(pipe, named, bare, captions.names("church"), seed=3, how=replace(QUICK, generations=0))
+    anything = search_encoder(
         pipe, named, bare, captions.names("church"), seed=3, how=replace(QUICK, pool=QUICK.vocabulary, generations=0)
     )
-    assert found.cosine > unevolved.cosine > anything.cosine and found.cosine > 0.5
-    assert found == search(pipe, named, bare, captions.names("church"), seed=3, how=QUICK)
-    assert found != search(pipe, named, bare, captions.names("church"), seed=4, how=QUICK)
+    assert found.reached > unevolved.reached > anything.reached and found.reached > 0.5
+    assert found == search_encoder(pipe, named, bare, captions.names("church"), seed=3, how=QUICK)
+    assert found != search_encoder(pipe, named, bare, captions.names("church"), seed=4, how=QUICK)
     assert len(found.words) == 3 and not any("church" in word for word in found.words)
 
 
@@ -111,8 +116,8 @@ def test_a_search_works_on_other_text_encoders() -> None:
     pipe = make_pipe("umt5")
     words = words_of(pipe.tokenizer)
     assert len(words) > 10
-    found = search(pipe, [f"{words[0]} {words[1]}"], [f"{words[2]} {words[1]}"], [words[0]], seed=0, how=QUICK)
-    assert -1 <= found.cosine <= 1 and words[0] not in found.words
+    found = search_encoder(pipe, [f"{words[0]} {words[1]}"], [f"{words[2]} {words[1]}"], [words[0]], seed=0, how=QUICK)
+    assert -1 <= found.reached <= 1 and words[0] not in found.words
 
 
 SAID = ("synonym", "periphrasis", "fr", "de", "es", "misspelt", "compared", "pair")
@@ -131,7 +136,7 @@ def test_every_attack_is_measured_before_and_after_and_words_are_searched_once(
         (role, method): len(shown.where(role=role, method=method)) for role in ATTACKS for method in ("none", "safree")
     }
     assert set(counted.values()) == {2}
-    words = searched_words(study, "church")
+    words = found_words(study, "church", known.ENCODER)
     plain = PromptWriter("test").single("church", 2, role="target")
     attacked = ran.concerned[0].prompts["test", "searched words"]
     for prompt, own in zip(attacked, plain, strict=True):
@@ -144,8 +149,8 @@ def test_every_attack_is_measured_before_and_after_and_words_are_searched_once(
     found = tables["The words that were searched for"].rows
     assert " ".join(words.words) in str(found) and len(tables["Trend with the budget"].rows) == 10
 
-    monkeypatch.setattr(running, "search", None)  # nothing is searched or drawn again
-    monkeypatch.setattr(known, "search", None)
+    for search in ("search_encoder", "search_pipeline"):  # nothing is searched or drawn again
+        monkeypatch.setattr(known, search, None)
     drawn = study.runner.drawn
     assert list(run(study).rows) == list(ran.rows) and study.runner.drawn == drawn
 
@@ -195,10 +200,10 @@ def test_a_search_comes_closer_with_its_budget_and_is_the_same_for_one_seed(see,
     pipe = make_pipe()
     aim = aim_at(pipe, ["a zeppelin near the river"], ["a table near the river"], see, 16)
     pool = ["violin", "wolf", "lemon", "apple", "garden", "river", "red", "blue"]
-    found = search_words(pipe, aim, pool, how, seed=1, budget=Budget(words=2, tried=32, at_once=8))
+    found = search_pipeline(pipe, aim, pool, how, seed=1, budget=Budget(words=2, tried=32, at_once=8))
     assert len(found.words) == 2 and list(found.trend) == sorted(found.trend) and len(found.trend) == 4
     assert found.reached == found.trend[-1] <= 1
-    assert found == search_words(pipe, aim, pool, how, seed=1, budget=Budget(words=2, tried=32, at_once=8))
+    assert found == search_pipeline(pipe, aim, pool, how, seed=1, budget=Budget(words=2, tried=32, at_once=8))
 
 
 def test_an_attacker_that_fears_a_score_finds_something_else_and_refusals_are_worth_nothing(monkeypatch) -> None:
@@ -206,16 +211,16 @@ def test_an_attacker_that_fears_a_score_finds_something_else_and_refusals_are_wo
     pipe = make_pipe()
     aim = aim_at(pipe, ["a zeppelin near the river"], ["a table near the river"], "preview", 16)
     pool, budget = ["violin", "wolf", "lemon", "apple", "garden", "river"], Budget(words=2, tried=32, at_once=8)
-    bold = search_words(pipe, aim, pool, "gradient", seed=1, budget=budget)
+    bold = search_pipeline(pipe, aim, pool, "gradient", seed=1, budget=budget)
 
     def score(seen: torch.Tensor) -> torch.Tensor:
         reached = aim.reached(seen if seen.ndim > 1 else seen[None])
         return 9 * (reached if seen.ndim > 1 else reached[0])
 
-    shy = search_words(pipe, aim, pool, "gradient", seed=1, budget=budget, penalty=score)
+    shy = search_pipeline(pipe, aim, pool, "gradient", seed=1, budget=budget, penalty=score)
     assert shy.words != bold.words
     with pytest.raises(ValueError, match="at least 2 words"):
-        search_words(pipe, aim, ["wolf"], "genetic", seed=1, budget=budget)
+        search_pipeline(pipe, aim, ["wolf"], "genetic", seed=1, budget=budget)
     with pytest.raises(ValueError, match="names the concept and one that does not"):
         aim_at(pipe, ["a wolf"], ["a wolf"], "states")
 

@@ -23,13 +23,13 @@ from diffusers import WanPipeline
 from tiny import make_small_diorama
 
 from unseen.bench.card import measured_targets
+from unseen.bench.checks import nearest_distances, training_clips
 from unseen.bench.clips import make as clip_making
 from unseen.bench.clips.engines import Inline
-from unseen.bench.clips.job import UNEDITED, Method, draw
-from unseen.bench.clips.make import Runner
-from unseen.bench.clips.store import ClipStore, weights_fingerprint
+from unseen.bench.clips.job import UNEDITED, Method, draw, weights_fingerprint
+from unseen.bench.clips.make import ClipStore, Runner
 from unseen.bench.fits import fit_with_control
-from unseen.bench.nearest import nearest_distances, training_clips
+from unseen.bench.measure import Readings, what_appears
 from unseen.bench.prompts.rewording import misspell, neutral, reworded
 from unseen.bench.prompts.writer import (
     PHRASINGS,
@@ -42,7 +42,6 @@ from unseen.bench.prompts.writer import (
     unnamed,
     with_listed_synonyms,
 )
-from unseen.bench.readings import Readings, what_appears
 from unseen.bench.rows import Results, Row, Rows, Run
 from unseen.bench.views.query import excess, kept, paired, rate_of
 from unseen.diorama.world import captions, scenes
@@ -247,7 +246,7 @@ def test_one_changed_bit_in_a_weight_changes_the_fingerprint(pipe: WanPipeline) 
 def test_every_process_gives_a_pipeline_the_same_fingerprint() -> None:
     code = (
         "from types import SimpleNamespace as S\n"
-        "from unseen.bench.clips.store import weights_fingerprint\n"
+        "from unseen.bench.clips.job import weights_fingerprint\n"
         "from unseen.diorama.model.networks import build_scheduler, build_vae\n"
         "import torch; torch.manual_seed(0)\n"
         "print(weights_fingerprint(S(components={'scheduler': build_scheduler('wan'), 'vae': build_vae('wan')})))"

@@ -22,13 +22,10 @@ from conftest import make_eraser
 from tiny import make_wan
 
 from unseen.baselines import BASELINES
-from unseen.bench.clips.engines import ENGINES, Inline, open_engine
-from unseen.bench.clips.job import UNEDITED, Job, Method
+from unseen.bench.clips.engines import ENGINES, Inline, OnRay, Processes, open_engine, waiting_for
+from unseen.bench.clips.job import UNEDITED, Job, Method, weights_fingerprint
 from unseen.bench.clips.job import draw as draw_clips
-from unseen.bench.clips.make import Runner
-from unseen.bench.clips.on_ray import OnRay, waiting_for
-from unseen.bench.clips.processes import Processes
-from unseen.bench.clips.store import ClipStore, weights_fingerprint
+from unseen.bench.clips.make import ClipStore, Runner
 from unseen.bench.clips.workers import DEATHS, Pool, Recipe
 from unseen.bench.prompts.writer import Prompt
 from unseen.cli import measuring

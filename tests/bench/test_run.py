@@ -29,7 +29,7 @@ from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.bench.rows import FIELDS, Results, Row, Run
 from unseen.bench.run import Ran, checked, load_suite, run, run_suite
 from unseen.bench.study import Study
-from unseen.bench.suite import Suite
+from unseen.bench.suite import Cell, Suite
 from unseen.detectors.registry import from_callable
 from unseen.diorama.detector.labelling import load_run, write_sheets
 from unseen.diorama.world import captions
@@ -229,7 +229,7 @@ def asked(key: str, split: str, count: int, fewer: int) -> dict[str, list[tuple[
     def nothing() -> Any:
         raise AssertionError("not asked for")
 
-    ask = Ask(key, concept_of(key), PromptWriter(split), "others", count, fewer, nothing, nothing, (key,), 0)
+    ask = Ask(key, concept_of(key), PromptWriter(split), Cell("others"), count, fewer, nothing, nothing, (key,), 0)
     made = {"target": ask.plain(), "others": others(ask)}
     assert {p.key for p in made["target"]} == {key} and key not in {p.key for p in made["others"]}
     return {role: [(p.text, p.seed) for p in prompts] for role, prompts in made.items()}

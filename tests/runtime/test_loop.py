@@ -13,6 +13,7 @@ from tiny import make_cogvideox
 import unseen
 from unseen import diorama
 from unseen.errors import EraserBypassedError, ResidualConceptError, UnseenError, UnsupportedPipelineError
+from unseen.pipelines.preview import encode_texts
 from unseen.runtime import loop as closed
 
 LENGTH = diorama.GENERATION["max_sequence_length"]
@@ -57,8 +58,28 @@ def test_scores_say_how_much_is_left():
     with unseen.attach(pipe, eraser, on_residual="warn") as handle:
         of_attack, of_far = handle.residuals([ATTACK, FAR], max_sequence_length=16)["zeppelin"].tolist()
         assert of_attack >= 1 > of_far == 0
-    with unseen.attach(pipe, eraser) as handle, pytest.raises(UnseenError, match="on_residual"):
-        handle.residuals([ATTACK])
+        settled, untouched = handle.settle([ATTACK, FAR], max_sequence_length=16)
+        assert settled.text == REST and settled.found == ("zeppelin",) and untouched.text == FAR
+    with unseen.attach(pipe, eraser) as handle:
+        for asked in (handle.residuals, handle.settle):
+            with pytest.raises(UnseenError, match="on_residual"):
+                asked([ATTACK])
+
+
+def test_the_bare_model_can_be_looked_at_but_not_drawn_with():
+    pipe, eraser = past_the_eraser()
+    eraser = dataclasses.replace(eraser, strength=1.0)
+    bare = encoded(pipe, "a zeppelin")
+    with unseen.attach(pipe, eraser) as handle:
+        erased = encoded(pipe, "a zeppelin")
+        with handle.unedited():
+            seen = encode_texts(pipe, ["a zeppelin"], 16)[0]
+        assert torch.allclose(seen, bare[0, : len(seen)], atol=1e-5) and not torch.allclose(erased, bare, atol=1e-2)
+        assert torch.equal(encoded(pipe, "a zeppelin"), erased)
+        with pytest.raises(EraserBypassedError):
+            pipe(prompt_embeds=seen[None], num_inference_steps=1, output_type="latent")
+    with pytest.raises(UnseenError, match="detached"), handle.unedited():
+        pass
 
 
 @pytest.mark.parametrize("on_residual", closed.ON_RESIDUAL)

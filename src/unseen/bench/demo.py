@@ -1,8 +1,12 @@
-"""The demo: erase one concept from Diorama, draw before and after from the same noise, measure, and write a report."""
+"""The demo: erase one concept from Diorama, draw before and after from the same noise, measure, and write a report.
+
+The report begins with the outcome in plain words: a title by verdict, and a paragraph that can be forwarded as it is.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from unseen import __version__
-from unseen.bench import plain_words
 from unseen.bench.draw import slug, write_pair
 from unseen.bench.methods import name_of
 from unseen.bench.rows import Rows
@@ -19,7 +22,7 @@ from unseen.bench.study import Study
 from unseen.bench.views.media import contact_sheet
 from unseen.bench.views.query import kept, rate_of
 from unseen.bench.views.report import PairGroup, Report, ShownPair
-from unseen.bench.views.tables import Table, write_tables
+from unseen.bench.views.tables import Estimate, Table, percent, write_tables
 from unseen.diorama.model.networks import Which
 from unseen.encoder.layers import layer_name
 
@@ -30,6 +33,34 @@ TITLES = {
     "target": ("Prompts that ask for it", "The concept should be gone; the rest of the prompt should be there."),
     "neighbours": ("Prompts about its nearest neighbours", "Close to the concept, and to be left alone."),
     "other subjects": ("Prompts about other things", "Subjects that the fit never read about."),
+}
+
+SHOWN_AT_ALL = 0.3
+"""Below this rate before, there is too little to erase."""
+GONE = 0.1
+"""Up to this rate, if the whole interval stays below it, a concept counts as erased."""
+EMBEDDED = (
+    "This is about Diorama, the small model that comes with the library: 96 × 96 pixels, nine frames, cartoon subjects."
+    " It shows how the method works. It does not show how well it works on your model; for that, fit an eraser there, "
+    "generate, and look."
+)
+GLOSSARY = (
+    ("concept", "what should no longer appear: an object, a style, a person, an attribute"),
+    ("eraser", "a small file that takes the concept out of what the model reads in a prompt; it changes no weights"),
+    ("before, after", "the same prompt from the same noise, without and with the eraser"),
+    ("shown in 40 % of frames", "a detector finds it in 40 of 100 frames; detectors err, so look at the clips too"),
+    ("[6.0, 10.3]", "the true rate lies in this interval with 95 % certainty; more clips make it shorter"),
+    ("detector floor", "how often the detector claims to see the concept where it is not"),
+    ("neighbours", "what looks like the concept or shares a word with its name, and has to stay"),
+    ("bit-identical", "the model is given exactly what it is given without an eraser, so its clip is the same"),
+)
+_MEANS = {
+    "erased": "The concept is gone from these clips.",
+    "probably erased": "The concept seems gone, but so few clips leave room for doubt.",
+    "mostly erased": "Most of the concept is gone, not all of it: do not rely on this eraser.",
+    "partly erased": "Much of the concept is still there: do not rely on this eraser.",
+    "not erased": "The eraser does not do its work.",
+    "not to be judged": "The model shows the concept too rarely to say whether the eraser works.",
 }
 
 
@@ -82,10 +113,10 @@ def demo_report(study: Study, ran: Ran, seconds: float) -> Report:
     stays = {role: kept(shown[role][1], shown[role][0]) for role in list(TITLES)[1:]}
     steps, lines = preference_lines(report)
     return Report(
-        title=plain_words.title(name, before, after),
-        lead=plain_words.paragraph(name, before.clips, before, after, stays),
-        model=plain_words.EMBEDDED,
-        glossary=plain_words.GLOSSARY,
+        title=title(name, before, after),
+        lead=paragraph(name, before.clips, before, after, stays),
+        model=EMBEDDED,
+        glossary=GLOSSARY,
         groups=[_group(study, ran, role) for role in TITLES],
         tables=ran.tables,
         rates=rates,
@@ -155,3 +186,36 @@ def features_table(report: dict[str, Any]) -> Table | None:
     """Features kept, strongest first, and the tokens they fire on, from an eraser's report."""
     rows = tuple((place, " ".join(tokens) or "–") for place, tokens in enumerate(report.get("top_tokens", ()), 1))
     return Table("Features", ("feature", "tokens"), rows) if rows else None
+
+
+def outcome(before: Estimate, after: Estimate) -> str:
+    """One of "erased", "probably erased", "mostly erased", "partly erased", "not erased" and "not to be judged"."""
+    if before.value < SHOWN_AT_ALL or before.value != before.value or after.value != after.value:
+        return "not to be judged"
+    if after.value <= GONE:
+        return "erased" if after.high <= GONE else "probably erased"
+    left = after.value / before.value
+    return "mostly erased" if left <= 0.25 else "partly erased" if left <= 0.75 else "not erased"
+
+
+def title(name: str, before: Estimate, after: Estimate) -> str:
+    """ "French horn: erased (99.1 → 0 % of frames)"."""
+    start = percent(before.value).removesuffix(" %")
+    return f"{name}: {outcome(before, after)} ({start} → {percent(after.value)} of frames)"
+
+
+def paragraph(name: str, clips: int, before: Estimate, after: Estimate, kept: Mapping[str, Estimate | None]) -> str:
+    """What came out: how often the concept is shown, what that means, and how much of other things is kept.
+
+    `kept` has, by what is to stay ("neighbours"), its rate after as a share of that before.
+    """
+    sentences = [
+        f"Without the eraser the model shows “{name}” in {percent(before.value)} of frames, with it in"
+        f" {percent(after.value)} ({clips} clips each, same prompts, same noise).",
+        _MEANS[outcome(before, after)],
+    ]
+    stays = [f"{what} keep {percent(share.value)} of what they showed" for what, share in kept.items() if share]
+    if stays:
+        text = ", and ".join(stays)
+        sentences.append(f"{text[0].upper()}{text[1:]}.")
+    return " ".join(sentences)

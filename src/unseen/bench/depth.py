@@ -9,7 +9,6 @@ columns rise with depth, meaning is built over depth, and it matters where an er
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -34,14 +33,6 @@ SEED = 90_000_000
 """Scenes from here on are seen by no training."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Captions of one concept and of other scenes."""
-
-    texts: tuple[str, ...]
-    shown: tuple[bool, ...]
-
-
 def _scene(key: str, rng: np.random.Generator, *, shown: bool) -> Scene:
     """A scene with or without the concept; without it, half of them show what is most like it."""
     carriers = scenes.CARRIERS_OF.get(key)
@@ -57,8 +48,8 @@ def _scene(key: str, rng: np.random.Generator, *, shown: bool) -> Scene:
             return scene
 
 
-def sample(key: str, kind: str, split: str, count: int) -> Sample:
-    """`count` captions with the concept, called as `kind` says, and as many without it."""
+def sample(key: str, kind: str, split: str, count: int) -> list[str]:
+    """`count` captions with the concept, called as `kind` says, then as many without it."""
     rng = np.random.default_rng([SEED, captions.KEYS.index(key), len(kind), len(split)])
     texts: list[str] = []
     while len(texts) < 2 * count:
@@ -68,9 +59,9 @@ def sample(key: str, kind: str, split: str, count: int) -> Sample:
         text = captions.caption(
             scene, rng, template_split=split, phrase_split=phrases, name_kind=kind if shown else None
         )
-        if not (shown and key in scenes.STYLES and not _says_style(text, key, kind)):
+        if not shown or key not in scenes.STYLES or _says_style(text, key, kind):
             texts.append(text)
-    return Sample(tuple(texts), tuple([True] * count + [False] * count))
+    return texts
 
 
 def _says_style(text: str, key: str, kind: str) -> bool:
@@ -106,14 +97,14 @@ def separability(study: Study, key: str) -> np.ndarray:
     """Areas under the curve, `[layers, len(KINDS)]`."""
     learned = sample(key, "main", "fit", LEARNED)
     asked = [sample(key, kind, "test", ASKED) for kind in KINDS]
-    states = pooled(study, [text for part in (learned, *asked) for text in part.texts])
-    sizes = [len(part.texts) for part in (learned, *asked)]
-    first, *others = states.split(sizes, 1)
-    areas = np.empty((len(states), len(KINDS)))
-    for layer in range(len(states)):
-        mean, spread, weights = probe(first[layer], torch.tensor(learned.shown))
-        for column, (part, features) in enumerate(zip(asked, others, strict=True)):
-            areas[layer, column] = area(((features[layer] - mean) / spread) @ weights, torch.tensor(part.shown))
+    texts = [learned, *asked]
+    first, *others = pooled(study, [text for part in texts for text in part]).split([len(part) for part in texts], 1)
+    areas = np.empty((len(first), len(KINDS)))
+    for layer in range(len(first)):
+        mean, spread, weights = probe(first[layer], torch.arange(2 * LEARNED) < LEARNED)
+        for column, features in enumerate(others):
+            scores = ((features[layer] - mean) / spread) @ weights
+            areas[layer, column] = area(scores, torch.arange(2 * ASKED) < ASKED)
     return areas
 
 

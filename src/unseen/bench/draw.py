@@ -18,9 +18,9 @@ from unseen.diorama.model.pipeline import GENERATION, as_uint8
 _ENLARGED_SIDE = 288
 
 
-def slug(text: str, limit: int = 48) -> str:
+def slug(text: str) -> str:
     """A file name from a prompt."""
-    return re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:limit].rstrip("-") or "clip"
+    return re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:48].rstrip("-") or "clip"
 
 
 def draw_clip(pipe: Any, prompt: str, seed: int, call: Mapping[str, Any] = GENERATION) -> np.ndarray:
@@ -70,11 +70,8 @@ def draw_prompt(
     after = None
     if erasers:
         strengths = None if strength is None else [strength] * len(erasers)
-        handle = attach(pipe, list(erasers), strengths=strengths, audit=audit, on_residual=on_residual)
-        try:
+        with attach(pipe, list(erasers), strengths=strengths, audit=audit, on_residual=on_residual):
             after = draw_clip(pipe, prompt, seed, call)
-        finally:
-            handle.detach()
     if before is not None and after is not None:
         paths = write_clip(before, out, f"{name}-before") + write_clip(after, out, f"{name}-after")
         paths += write_pair(before, after, out, f"{name}-compare")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import unseen
 from unseen.baselines import BASELINES, BASELINES_VERSION, FittedBaseline
-from unseen.bench.clips.store import digest
+from unseen.bench.clips.job import digest
 from unseen.clear.config import ClearConfig
 from unseen.clear.costs import CRITERIA, search_view
 from unseen.clear.data import FitData
@@ -99,14 +99,16 @@ class Fits:
     def baseline(self, name: str, concept: Concept, options: Mapping[str, Any]) -> tuple[FittedBaseline, float]:
         """What a baseline learned about a concept and how long that took."""
         folder = self._folder("artefacts", name, method=name, concept=repr(concept), options=repr(dict(options)))
-        facts = folder / "facts.json"
-        if not facts.exists():
+
+        def fit() -> dict[str, Any]:
             started = time.perf_counter()
             made = BASELINES[name].fit(self.pipe, concept, seed=self.seed, progress=self.progress, **options)
             seconds = time.perf_counter() - started
             made.save_pretrained(folder)
-            write_whole(facts, json.dumps({"seconds": round(seconds, 2)}).encode())
-        return FittedBaseline.from_pretrained(folder), json.loads(facts.read_text(encoding="utf-8"))["seconds"]
+            return {"seconds": round(seconds, 2)}
+
+        facts = _once(folder / "facts.json", fit)
+        return FittedBaseline.from_pretrained(folder), facts["seconds"]
 
     def candidates(self, concept: Concept) -> Candidates:
         """An eraser per layer, and every criterion's costs."""
@@ -114,11 +116,7 @@ class Fits:
             {"search.phase_a_weight": 0.0, "search.embedding": True, "search.layer": None, "edit.strength": 1.0}
         )
         folder = self._folder("candidates", concept.name, concept=repr(concept), config=repr(config))
-        facts = folder / "costs.json"
-        if not facts.exists():
-            self._say(f"fitting {concept.name} at every layer")
-            write_whole(facts, json.dumps(self._fit_everywhere(concept, config, folder), indent=1).encode())
-        found = json.loads(facts.read_text(encoding="utf-8"))
+        found = _once(folder / "costs.json", lambda: self._fit_everywhere(concept, config, folder))
         erasers = {
             int(path.parent.name): ClearEraser.from_pretrained(path.parent)
             for path in sorted(folder.glob(f"*/{METADATA_FILE}"), key=lambda path: int(path.parent.name))
@@ -127,6 +125,7 @@ class Fits:
         return Candidates(erasers, costs, found["learned"])
 
     def _fit_everywhere(self, concept: Concept, config: ClearConfig, folder: Path) -> dict[str, Any]:
+        self._say(f"fitting {concept.name} at every layer")
         with fitting(self.pipe, None, config) as path:
             data, found = learn(path, concept, config, seed=self.seed, progress=self.progress)
             for place, layer in enumerate(data.layers):
@@ -147,8 +146,8 @@ class Fits:
         """`unseen.fit_many` for all of them, timed beside a single fit."""
         name = f"{len(concepts)} concepts"
         folder = self._folder("together", name, concepts=repr(list(concepts)), config=repr(self.config))
-        facts = folder / "facts.json"
-        if not facts.exists():
+
+        def fit() -> dict[str, Any]:
             self._say(f"fitting {len(concepts)} erasers from one bank")
             how: dict[str, Any] = {"config": self.config, "seed": self.seed, "progress": self.progress}
             times = [time.perf_counter()]
@@ -158,22 +157,28 @@ class Fits:
             times.append(time.perf_counter())
             for place, eraser in enumerate(made):
                 eraser.save_pretrained(folder / str(place))
-            write_whole(facts, json.dumps({"one": times[1] - times[0], "many": times[2] - times[1]}).encode())
+            return {"one": times[1] - times[0], "many": times[2] - times[1]}
+
+        seconds = _once(folder / "facts.json", fit)
         erasers = tuple(ClearEraser.from_pretrained(folder / str(place)) for place in range(len(concepts)))
-        seconds = json.loads(facts.read_text(encoding="utf-8"))
         return Many(erasers, seconds["many"], seconds["one"])
 
     def kept(self, kind: str, name: str, make: Callable[[], dict[str, Any]], **facts: Any) -> dict[str, Any]:
         """What `make` gives, JSON-able, made once for the same facts."""
-        path = self._folder(kind, name, **facts).with_suffix(".json")
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(make()).encode())
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _once(self._folder(kind, name, **facts).with_suffix(".json"), make)
 
     def _say(self, text: str) -> None:
         if self.progress:
             print(text, flush=True)
+
+
+def _once(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What `make` gives, from the file that says so where it is there."""
+    if not path.exists():
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(made).encode())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def fit_with_control(

@@ -1,30 +1,92 @@
-"""From clips to numbers: what is measured in each clip, by groups that a suite chooses among."""
+"""From clips to numbers: what detectors see in each frame, and what is measured in each clip, by groups that a suite
+chooses among."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from unseen.bench.clips.make import Clips
 from unseen.bench.prompts.writer import OPEN, Prompt, concept_kind
-from unseen.bench.readings import Readings, what_appears
-from unseen.bench.study import Study, floor_of
-from unseen.diorama.detector.detector import Detector
+from unseen.bench.study import Study
+from unseen.diorama.detector.detector import Detector, claims, similarity_logits
 from unseen.diorama.world import scenes
 from unseen.diorama.world.render import render
 from unseen.diorama.world.sampling import sample_scene
-from unseen.diorama.world.scenes import Scene
 from unseen.metrics import motion, pixel, quality, success
 from unseen.metrics.look import Look
-from unseen.metrics.replacement import OUTCOMES
+from unseen.metrics.replacement import OUTCOMES, Reading, outcomes
 
 RENDERS = 48
 """Of each style, and again as many without a subject: what good pictures are learned from."""
 _SEED = 94_000_000
+
+
+@dataclass(frozen=True)
+class Readings:
+    """A detector's view of `clips`; every answer is bool `[clips, frames]`."""
+
+    prompts: tuple[Prompt, ...]
+    subjects: tuple[str, ...]
+    thresholds: Mapping[str, float]
+    read: Mapping[str, np.ndarray]
+    """The detector's probabilities, each `[clips, frames, ...]`."""
+
+    def shows(self, key: str) -> np.ndarray:
+        """Frames that show the subject, attribute, style or background `key`."""
+        for name, keys in (("subject", self.subjects), ("attributes", scenes.ATTRIBUTES)):
+            if key in keys:
+                return claims(self.read, self.thresholds, name)[..., keys.index(key)]
+        for name, keys in (("style", scenes.STYLES), ("background", scenes.BACKGROUNDS)):
+            if key in keys:  # one of several: half is a majority
+                return self.read[name][..., keys.index(key)] >= 0.5
+        raise ValueError(f"The detector does not read {key!r}.")
+
+    def each(self, keys: Sequence[str]) -> np.ndarray:
+        """`shows` of one key per clip."""
+        answers = {key: self.shows(key) for key in set(keys)}
+        frames = next(iter(self.read.values())).shape[1]
+        rows = [answers[key][clip] for clip, key in enumerate(keys)]
+        return np.stack(rows) if rows else np.zeros((0, frames), bool)
+
+    def asked_subject(self) -> np.ndarray:
+        """Frames that show every subject their prompt asks for (wherever it is)."""
+        if not all(p.scene.subjects for p in self.prompts):
+            raise ValueError("A prompt about an empty scene asks for no subject.")
+        first, last = ([p.scene.subjects[end] for p in self.prompts] for end in (0, -1))
+        return self.each(first) & self.each(last)
+
+    def both_in_place(self) -> np.ndarray:
+        """Frames of two-subject prompts with the first subject in the left half and the second in the right."""
+        halves = claims(self.read, self.thresholds, "halves")
+        found = [
+            halves[clip, :, 0, self.subjects.index(p.scene.subjects[0])]
+            & halves[clip, :, 1, self.subjects.index(p.scene.subjects[1])]
+            for clip, p in enumerate(self.prompts)
+        ]
+        return np.stack(found)
+
+    def face(self) -> np.ndarray:
+        """Frames that show a person's face."""
+        return self.read["face"] >= self.thresholds["face"]
+
+    def stranger(self) -> np.ndarray:
+        """Frames that show a face matching none of the known characters."""
+        nearest = torch.from_numpy(self.read["similarity"].max(-1))
+        return self.face() & (similarity_logits(nearest).sigmoid().numpy() < self.thresholds["identity"])
+
+
+def read_clips(detector: Detector, clips: Clips) -> Readings:
+    """Let `detector` look at every frame of `clips`."""
+    count, frames = clips.frames.shape[:2]
+    flat = clips.frames.reshape(-1, *clips.frames.shape[2:])
+    read = {k: v.reshape(count, frames, *v.shape[1:]) for k, v in detector.probabilities(flat).items()}
+    return Readings(clips.prompts, detector.subjects, detector.thresholds, read)
 
 
 class Seen(NamedTuple):
@@ -62,8 +124,8 @@ class Looked(NamedTuple):
 
 def look(study: Study, key: str, role: str, clips: Clips, base: Clips) -> Looked:
     """Let Diorama's detectors read the clips."""
-    count = len(study.detectors) if all(isinstance(d, Detector) for d in study.detectors) else 0
-    return Looked(study, key, role, clips, base, [study.read(clips, which) for which in range(count)])
+    known = study.detectors if all(isinstance(d, Detector) for d in study.detectors) else []
+    return Looked(study, key, role, clips, base, [read_clips(detector, clips) for detector in known])
 
 
 def rates(looked: Looked) -> Iterator[Seen]:
@@ -72,29 +134,31 @@ def rates(looked: Looked) -> Iterator[Seen]:
         yield from _other_detectors(looked)
         return
     [readings, *_], key, prompts = looked.readings, looked.key, looked.prompts
-    kind = concept_kind(key)
+    kind, scene_of = concept_kind(key), [prompt.scene for prompt in prompts]
 
-    def seen(measure: str, keys: Sequence[str], hits: np.ndarray, where: np.ndarray | None = None) -> Seen:
-        return _of_frames(looked.study.judge, measure, keys, hits, where)
+    def seen(
+        measure: str, keys: Sequence[str], hits: np.ndarray | None = None, where: np.ndarray | None = None
+    ) -> Seen:
+        return _of_frames(looked.study.judge, measure, keys, readings.each(keys) if hits is None else hits, where)
 
-    yield seen("shown", [key] * len(prompts), readings.shows(key))
+    yield seen("shown", [key] * len(prompts))
     # nothing is known of what somebody else's prompts ask for besides
     about = np.asarray([prompt.key != "nothing" and prompt.scene is not OPEN for prompt in prompts])
-    keys = [prompt.key if prompt.key != "nothing" else key for prompt in prompts]
-    yield seen("asked", keys, readings.each(keys), about)
-    for aspect, hits in (("background", readings.asked_background()), ("style", readings.asked_style())):
+    yield seen("asked", [prompt.key if prompt.key != "nothing" else key for prompt in prompts], where=about)
+    for aspect in ("background", "style"):
         if aspect != kind:
             said = np.asarray([aspect in prompt.said for prompt in prompts])
-            yield seen(aspect, [getattr(prompt.scene, aspect) for prompt in prompts], hits, said)
-    subjects = [prompt.scene.subjects for prompt in prompts]
-    if kind == "style" and all(subjects):
-        yield seen("subject kept", [each[0] for each in subjects], readings.asked_subject())
-    if all(len(each) == 2 for each in subjects):
-        companions = [next(s for s in p.scene.subjects if s != p.key) for p in prompts]
-        yield seen("companion", companions, readings.each(companions))
-        yield seen("in place", companions, readings.both_in_place())
-    if kind == "attribute" and all(subjects):
-        yield seen("carrier", [each[0] for each in subjects], readings.carrier())
+            yield seen(aspect, [getattr(scene, aspect) for scene in scene_of], where=said)
+    if all(scene.subjects for scene in scene_of):
+        first = [scene.subjects[0] for scene in scene_of]
+        if kind == "style":
+            yield seen("subject kept", first, readings.asked_subject())
+        if all(len(scene.subjects) == 2 for scene in scene_of):
+            companions = [next(s for s in p.scene.subjects if s != p.key) for p in prompts]
+            yield seen("companion", companions)
+            yield seen("in place", companions, readings.both_in_place())
+        if kind == "attribute":
+            yield seen("carrier", first)
     if kind == "identity":
         yield seen("face", ["face"] * len(prompts), readings.face())
         yield seen("nobody known", ["nobody known"] * len(prompts), readings.stranger())
@@ -111,6 +175,20 @@ def _of_frames(
         values[~where] = np.nan
     floors = {key: floor_of(detector, key) for key in set(keys)}
     return Seen(measure, values, keys, said_of(detector), hits.shape[1], floors)
+
+
+def floor_of(detector: Detector, key: str) -> float | None:
+    """How often Diorama's detector claims `key` on degraded renders that do not show it, as its card says."""
+    measured = detector.card.get("measured", {}).get("degraded", {})
+    for group in (
+        measured.get("subjects", {}),
+        measured.get("attributes", {}),
+        measured.get("style", {}).get("classes", {}),
+        measured.get("background", {}).get("classes", {}),
+    ):
+        if key in group:
+            return group[key]["floor"]
+    return None
 
 
 def said_of(detector: Detector) -> str:
@@ -141,6 +219,24 @@ def second(looked: Looked) -> Iterator[Seen]:
     for detector, readings in zip(looked.study.detectors[1:], looked.readings[1:], strict=True):
         found = _of_frames(detector, "shown", [looked.key] * len(looked.prompts), readings.shows(looked.key))
         yield found._replace(measure="shown, second opinion")
+
+
+def what_appears(opinions: Sequence[Readings], target: str) -> np.ndarray:
+    """What each frame shows in place of `target`, str `[clips, frames]` out of `OUTCOMES`; opinions must agree."""
+    first = opinions[0]
+    flat = [
+        Reading(
+            np.where(claims(opinion.read, opinion.thresholds), opinion.read["subject"], 0.0).reshape(
+                -1, len(opinion.subjects)
+            ),
+            opinion.read["none"].reshape(-1),
+            opinion.read["unrecognisable"].reshape(-1),
+            opinion.thresholds["subject"],
+        )
+        for opinion in opinions
+    ]
+    labels = outcomes(flat, first.subjects, target=target, neighbour=scenes.NEIGHBOUR_OF.get(target))
+    return labels.reshape(first.read["none"].shape)
 
 
 def instead(looked: Looked) -> Iterator[Seen]:
@@ -234,28 +330,6 @@ def good_pictures() -> tuple[quality.Naturalness, Look]:
     alike = {group: np.concatenate(found) for group, found in frames.items()}
     peopled = np.concatenate([alike[f"{style} 1"] for style in scenes.STYLES])
     return quality.Naturalness.of(peopled), Look.of(alike)
-
-
-def rendered(key: str, prompts: Sequence[Prompt], *, erased: bool = False) -> Clips:
-    """Exact renders of the prompts' scenes: what a perfect video model would draw, without an eraser or, where the
-    concept is `erased`, with a perfect one."""
-    shown = [without(p.scene, key) if erased else p.scene for p in prompts]
-    frames = np.stack([render(scene, p.seed) for scene, p in zip(shown, prompts, strict=True)])
-    return Clips(tuple(prompts), frames, np.zeros(len(prompts), bool))
-
-
-def without(scene: Scene, key: str) -> Scene:
-    """`scene` without the subject, the attribute or the style `key`.
-
-    A character gives way to somebody unknown, a style to the plain one, an object to nothing.
-    """
-    instead = (scenes.STRANGER,) if key in scenes.CHARACTERS else ()
-    return replace(
-        scene,
-        subjects=tuple(s for subject in scene.subjects for s in (instead if subject == key else (subject,))),
-        attributes=tuple(attribute for attribute in scene.attributes if attribute != key),
-        style="plain" if scene.style == key else scene.style,
-    )
 
 
 def asked_and_shown(seen: Readings, key: str) -> np.ndarray:

@@ -18,8 +18,7 @@ from torch import Tensor
 
 import unseen
 from unseen.baselines import BASELINES
-from unseen.bench.clips.job import Method, erased_by
-from unseen.bench.clips.store import digest
+from unseen.bench.clips.job import Method, digest, erased_by
 from unseen.bench.fits import Fits, Fitted
 from unseen.bench.prompts.writer import Prompt, concept_kind, concept_name
 from unseen.bench.suite import MethodSpec
@@ -165,14 +164,6 @@ def _quality(eraser: ClearEraser) -> dict[str, dict[int, float]]:
     return found
 
 
-def _paper(wanted: Wanted) -> Made:
-    return _clear(wanted, ClearConfig.paper())
-
-
-def _paper_table10(wanted: Wanted) -> Made:
-    return _clear(wanted, ClearConfig.paper_table10())
-
-
 def _random_features(wanted: Wanted) -> Made:
     """As many random active features, removed in place of the concept's own."""
     control = wanted.fits.eraser(wanted.concept).control
@@ -257,6 +248,11 @@ class Concerned:
         """What all its rows say."""
         return {"concept": name_of(self.key), "kind": concept_kind(self.key), **more}
 
+    def of_prompt(self, prompt: Prompt, place: int, **more: Any) -> dict[str, Any]:
+        """What rows about prompt number `place` of a role say."""
+        tags = f"|{'|'.join(prompt.tags)}|" if prompt.tags else ""
+        return self.common(tags=tags, place=place, about=name_of(prompt.key), prompt=prompt.text, **more)
+
 
 DenseFit = Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]]
 """From name tokens `[n, d]` of positives and of negatives to an edit of `[..., d]`."""
@@ -317,8 +313,8 @@ def _edited_densely(
 
 FAMILIES: Mapping[str, Family] = {
     "clear": _clear,
-    "clear_paper": _paper,
-    "clear_paper_table10": _paper_table10,
+    "clear_paper": partial(_clear, config=ClearConfig.paper()),
+    "clear_paper_table10": partial(_clear, config=ClearConfig.paper_table10()),
     "random features": _random_features,
     "layers": _layers,
     "shared bank": _shared_bank,

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -187,10 +187,8 @@ class Results:
         with self._open() as connection:
             return pandas.read_sql_query("SELECT * FROM rows ORDER BY run, rowid", connection)
 
-    def _open(self) -> Any:
-        return closing(self._connection())
-
-    def _connection(self) -> sqlite3.Connection:
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -201,7 +199,8 @@ class Results:
                     connection.execute(statement)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: is not a table of rows that can be read and written ({error}).") from error
-        return connection
+        with closing(connection):
+            yield connection
 
 
 def _tables() -> Iterator[str]:

@@ -1,31 +1,39 @@
-"""Run a suite: rows first (`unseen.bench.walk`), then its tables, which are asked of the rows."""
+"""Run a suite: rows first (`unseen.bench.walk`), then what is asked of the rows: tables as Markdown, CSV and LaTeX,
+figures, a page to look at."""
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unseen.bench.attacks.known import knows_the_method
 from unseen.bench.checks import CHECKS
-from unseen.bench.clips.job import draw
-from unseen.bench.clips.store import versions
+from unseen.bench.clips.job import versions
 from unseen.bench.measure import MEASURES, ON_DIORAMA
-from unseen.bench.methods import Concerned, known_families, name_of, settings_of
-from unseen.bench.prompts.recipes import RECIPES, SEARCHES
-from unseen.bench.results import SHOWN, Shown, write_results
+from unseen.bench.methods import Concerned, known_families, name_of
+from unseen.bench.prompts.recipes import RECIPES
 from unseen.bench.rows import Results, Rows, Run
 from unseen.bench.study import Study
 from unseen.bench.suite import Suite, read_suite, refuse_unknown
-from unseen.bench.views.tables import Table, not_met, verdict_of
+from unseen.bench.views.figures import curves, figures_of
+from unseen.bench.views.report import PairGroup, Report, ShownPair
+from unseen.bench.views.tables import Table, not_met, verdict_of, write_tables
 from unseen.bench.views.view import VIEWS, failures, tables_of
-from unseen.bench.walk import TIMED, cell_of, concepts_of, measure_suite, prompts_of, roles_of
-from unseen.encoder.layers import num_blocks
+from unseen.bench.walk import concepts_of, measure_suite, needs
 from unseen.errors import SuiteError
-from unseen.pipelines import text_path
+from unseen.names import file_name
+
+SHOWN = 2
+"""Target prompts of each concept whose clips the page shows, for every method."""
+_NOTES = {
+    "setting": "Lines: the settings of a method on development wording; dots: the chosen one on test wording, with 95 %"
+    " intervals. Best is the lower right corner: nothing of the concept, everything else kept.",
+    "": "Shares of frames with 95 % intervals over prompts and seeds.",
+}
 
 
 def load_suite(name: str | Path) -> Suite:
@@ -102,8 +110,7 @@ def run_suite(study: Study, *, results: Path | None = None, command: str = "") -
     ran = run(study)
     for table in ran.tables:
         print(f"\n{table.to_text()}", flush=True)
-    shown = [one for concerned in ran.concerned for one in _shown(study.suite, concerned)]
-    written = write_results(study, ran.tables, ran.rows, ran.number, shown, page=results, command=command)
+    written = _write(study, ran, results, command)
     gaps = not_met(ran.tables)
     print("\ntargets missed or undecided:" if gaps else f"\n{verdict_of(ran.tables)}")
     for gap in gaps:
@@ -111,18 +118,6 @@ def run_suite(study: Study, *, results: Path | None = None, command: str = "") -
     took = f"{study.runner.drawn} clips drawn in {ran.seconds / 60:.1f} min"
     print(f"\nrun {ran.number}: {len(ran.rows)} rows, {took}; {written}")
     return ran
-
-
-def _shown(suite: Suite, one: Concerned) -> Iterator[Shown]:
-    """The first prompts that name the concept, and those with searched words, with every method as it was measured."""
-    if suite.tune == "layer":  # all layers are too many to look at
-        return
-    for role in ("target", "searched words"):
-        prompts = one.prompts.get((suite.splits()[-1], role), [])[: 2 * SHOWN : 2]
-        title = name_of(one.key) if role == "target" else f"{name_of(one.key)}, attacked with {role}"
-        for name, variant in one.measured.items():
-            if prompts:
-                yield title, name, prompts, variant.method
 
 
 def _circumstances(study: Study) -> Mapping[str, Any]:
@@ -146,54 +141,93 @@ def _card(detector: Any) -> Any:
     return {**card, "thresholds": dict(detector.thresholds)}
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a suite takes at most; prompts that a method leaves alone are not drawn again."""
+def _write(study: Study, ran: Ran, page: Path | None, command: str) -> Path:
+    """Write tables, figures and what there is to look at into the study's folder, and with `page` the tables to that
+    file too; returns the page. Every file carries the number of its run, so that no run overwrites another."""
+    suite, folder, rows = study.suite, study.folder, ran.rows
+    stem = f"{file_name(Path(suite.name).stem)}-{ran.number}"
+    write_tables(ran.tables, folder, stem)
+    figures: list[tuple[str, Path]] = []
+    charts = list(figures_of(rows, suite.tune))
+    for title, chart in charts:
+        figures.append((title, folder / f"{stem}-{file_name(title)}.svg"))
+        figures[-1][1].write_text(chart, encoding="utf-8")
+    if suite.tune == "layer":
+        for concept in rows.where(measure="layer", method="layers").distinct("concept"):
+            path = folder / f"{stem}-{file_name(concept)}.png"
+            figures.append((f"Layers and strengths: {concept}", curves(rows, concept, path)))
+    report = Report(
+        title=suite.title,
+        lead=suite.about or "Every method on the same prompts and the same noise.",
+        groups=[group for one in ran.concerned for group in _pairs(study, one)],
+        tables=ran.tables,
+        charts=charts,
+        charts_note=_NOTES.get(suite.tune, ""),
+        facts=[
+            ("pipeline weights", study.weights),
+            ("run", str(ran.number)),
+            ("seed", str(suite.seed)),
+            ("detectors", ", ".join(suite.detectors)),
+        ],
+    )
+    written = report.write(folder / f"{stem}.html")
+    if page is None:
+        return written
+    named = [(title, figure, figure.name.removeprefix(f"{stem}-")) for title, figure in figures]
+    _write_page(page, study, ran.tables, named, command)
+    return page
 
-    clips: int
-    bytes: int
-    seconds: float
-    """Of drawing, at the speed of the machine that was asked; fits come on top."""
 
-    def __str__(self) -> str:
-        return (
-            f"at most {self.clips} clips, {self.bytes / 1e9:.2f} GB, {self.seconds / 3600:.2f} h of drawing on this"
-            " machine; fits come on top"
-        )
+def _pairs(study: Study, one: Concerned) -> Iterator[PairGroup]:
+    """The first prompts that name the concept, and those with searched words, with every method as it was measured."""
+    if study.suite.tune == "layer":  # all layers are too many to look at
+        return
+    for role in ("target", "searched words"):
+        prompts = one.prompts.get((study.suite.splits()[-1], role), [])[: 2 * SHOWN : 2]
+        title = name_of(one.key) if role == "target" else f"{name_of(one.key)}, attacked with {role}"
+        pairs = [
+            ShownPair(name, before, after, prompt.text)
+            for name, variant in one.measured.items()
+            for prompt, before, after in zip(
+                prompts, study.clips(prompts).frames, study.clips(prompts, variant.method).frames, strict=True
+            )
+        ]
+        if pairs:
+            yield PairGroup(title, "Left without, right with the method, from the same noise.", pairs)
 
 
-def needs(study: Study) -> Needs:
-    """What the study's suite takes at most; draws one batch to learn the speed."""
-    suite, total = study.suite, 0
-    concerned = concepts_of(study)
-    for one in concerned:
-        counts: dict[tuple[str, str], int] = {}
-        for split in suite.splits():
-            cells = [cell for cell in suite.prompts if not cell.together and cell.recipe not in SEARCHES]
-            prompts_of(study, one, split, cells, [other.key for other in concerned])
-        counts = {where: len(made) for where, made in one.prompts.items()}
-        counts |= {(split, cell.role): suite.count(cell, split)[0] for cell in suite.prompts for split in suite.splits()
-                   if cell.recipe in SEARCHES and cell.split in ("", split)}  # fmt: skip
-        total += sum(count for (_, role), count in counts.items() if cell_of(suite, role).drawn != "none")
-        for spec in suite.methods:
-            grid = len(settings_of(spec, tuned=bool(suite.tune)))
-            layers = 1 + num_blocks(text_path(study.pipe).encoder) if spec.fit == "layers" else 1
-            for split in suite.splits():
-                one.prompts = {where: [] for where in counts}
-                drawn, _ = roles_of(suite, spec, one, split)
-                tuned = suite.tune and split == suite.splits()[-1]
-                # words found against a method are drawn without it too
-                twice = [role for role in drawn if knows_the_method(cell_of(suite, role).recipe)]
-                total += layers * (1 if tuned else grid) * sum(counts[split, role] for role in [*drawn, *twice])
-    all_at_once = replace(concerned[0], prompts={})
-    prompts_of(study, all_at_once, suite.split, [c for c in suite.prompts if c.together], [c.key for c in concerned])
-    for (_, role), made in all_at_once.prompts.items():
-        total += len(made) * (1 + sum(spec.name in cell_of(suite, role).methods for spec in suite.methods))
-    text, count = TIMED
-    started = time.perf_counter()
-    frames = draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
-    each = (time.perf_counter() - started) / count
-    return Needs(total, total * frames[0].nbytes, total * each)
+def _write_page(
+    path: Path, study: Study, tables: Sequence[Table], figures: Sequence[tuple[str, Path, str]], command: str
+) -> None:
+    """One Markdown page: what is missed or undecided, then figures (title, file, name), then the tables behind them.
+
+    The page's own copies of figures carry no number of a run: the page made anew replaces them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for title, figure, name in figures:
+        beside = path.parent / "figures" / f"{path.stem}-{name}"
+        beside.parent.mkdir(exist_ok=True)
+        shutil.copyfile(figure, beside)
+        drawn.append(f"![{title}](figures/{beside.name})")
+    gaps = not_met(tables)
+    lines = [
+        f"# Results: {study.suite.title}",
+        "",
+        f"Written by `{command or f'unseen evaluate {study.suite.name}'}`; not edited by hand. Pipeline weights SHA-256"
+        f" `{study.weights}`, seed {study.suite.seed}.",
+        "",
+        "## Targets missed or undecided",
+        "",
+        *([f"- {gap}" for gap in gaps] or [f"None: {verdict_of(tables)}."]),
+        *(["", "## Figures", "", "\n\n".join(drawn)] if drawn else []),
+        "",
+        "## Tables",
+        "",
+        "\n\n".join(table.to_markdown() for table in tables),
+        "",
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def evaluate(

@@ -10,17 +10,15 @@ from typing import Any, cast
 import numpy as np
 
 from unseen.bench.clips.engines import open_engine
-from unseen.bench.clips.job import UNEDITED, Method, draw
-from unseen.bench.clips.make import Clips, Runner
-from unseen.bench.clips.store import ClipStore, weights_fingerprint
+from unseen.bench.clips.job import UNEDITED, Method, draw, weights_fingerprint
+from unseen.bench.clips.make import Clips, ClipStore, Runner
 from unseen.bench.clips.workers import Recipe
 from unseen.bench.fits import Fits
 from unseen.bench.prompts.writer import Prompt
-from unseen.bench.readings import Readings, read_clips
 from unseen.bench.suite import Suite
 from unseen.clear.config import ClearConfig
 from unseen.concept import Concept
-from unseen.diorama.detector.detector import Detector, load_detector
+from unseen.diorama.detector.detector import load_detector
 from unseen.diorama.model.networks import Which
 from unseen.diorama.model.pipeline import GENERATION, load_pipeline
 from unseen.pipelines import backbone_of, load
@@ -79,6 +77,10 @@ class Study:
         """Clips of `prompts` under `method`."""
         return self.runner.clips(prompts, method)
 
+    def draw(self, texts: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+        """Frames of one batch, drawn here and now by whatever is on the pipeline; nothing is kept."""
+        return draw(self.pipe, texts, seeds, batch_size=len(texts), call=self.call)
+
     def prepare(self, asked: Iterable[tuple[Sequence[Prompt], Method]]) -> None:
         """Have everything drawn that calls of `clips` with these arguments will ask for."""
         self.runner.prepare(asked)
@@ -86,10 +88,6 @@ class Study:
     def close(self) -> None:
         """End the engine's workers."""
         self.engine.close()
-
-    def read(self, clips: Clips, which: int = 0) -> Readings:
-        """What Diorama's detector number `which` sees in `clips`."""
-        return read_clips(self.detectors[which], clips)
 
     def say(self, text: str) -> None:
         """Tell the user how far it is."""
@@ -101,21 +99,6 @@ class Study:
         config = self.config.prompts
         prompts = write_prompts(concept, seed=self.suite.seed, pairs=config.pairs, retain=config.retain)
         return [text for pair in prompts.pairs for text in pair] + [*prompts.retain, *prompts.same_word]
-
-    def weights_unchanged(self) -> bool:
-        """Whether the pipeline holds the weights it was loaded with, bit for bit."""
-        return weights_fingerprint(self.pipe) == self.weights
-
-    def detached_is_identical(self, prompt: Prompt, method: Method) -> bool:
-        """Whether a clip drawn after the method was put on and taken off again is bit-identical to one from before."""
-
-        def drawn() -> np.ndarray:
-            return draw(self.pipe, [prompt.text], [prompt.seed], batch_size=1, call=self.call)
-
-        before = drawn()
-        with method.applied_to(self.pipe):
-            drawn()
-        return np.array_equal(before, drawn())
 
 
 def _loading(suite: Suite) -> Callable[[], Any]:
@@ -138,17 +121,3 @@ def _detector(name: str) -> Any:
     from unseen.detectors import load_detector as by_name
 
     return by_name(name)
-
-
-def floor_of(detector: Detector, key: str) -> float | None:
-    """How often Diorama's detector claims `key` on degraded renders that do not show it, as its card says."""
-    measured = detector.card.get("measured", {}).get("degraded", {})
-    for group in (
-        measured.get("subjects", {}),
-        measured.get("attributes", {}),
-        measured.get("style", {}).get("classes", {}),
-        measured.get("background", {}).get("classes", {}),
-    ):
-        if key in group:
-            return group[key]["floor"]
-    return None

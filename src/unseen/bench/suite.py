@@ -143,6 +143,10 @@ class Suite:
         more = 0 if self.quick or self.counted else self.test_clips
         return (max(fewer, more) if self.tune and split == "test" else fewer), fewer
 
+    def cell(self, role: str) -> Cell:
+        """The prompts of a role."""
+        return next(cell for cell in self.prompts if cell.role == role)
+
     @property
     def is_diorama(self) -> bool:
         """Whether it is about one of Diorama's models, of which everything is known."""

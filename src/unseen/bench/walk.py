@@ -1,38 +1,37 @@
-"""Walk through a suite, concept by concept: prompts, clips, and a row for everything that is measured in them."""
+"""Walk through a suite, concept by concept: prompts, clips, and a row for everything that is measured in them; or, to
+know what that takes, a count of the clips."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, replace
 
-from unseen.bench.attacks.known import ATTACKS, BUDGET, found_words, knows_the_method
+from unseen.bench.attacks.known import BUDGET, ENCODER, found_words, knows_the_method
 from unseen.bench.checks import CHECKS
-from unseen.bench.clips.job import UNEDITED, Method, draw
-from unseen.bench.clips.make import Clips
-from unseen.bench.measure import MEASURES, look, rendered
+from unseen.bench.clips.job import UNEDITED, Method
+from unseen.bench.clips.make import Clips, rendered
+from unseen.bench.measure import MEASURES, look
 from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of, settings_of
-from unseen.bench.prompts.adversary import Found, Search, search, with_words
-from unseen.bench.prompts.recipes import RECIPES, Ask, searched_on
-from unseen.bench.prompts.rewording import listed_names
+from unseen.bench.prompts.recipes import RECIPES, SEARCHES, Ask
+from unseen.bench.prompts.rewording import listed_names, with_words
 from unseen.bench.prompts.writer import OPEN, Prompt, PromptWriter, concept_kind, concept_of
 from unseen.bench.rows import Row, Rows
 from unseen.bench.study import Study
 from unseen.bench.suite import Cell, MethodSpec, Suite
-from unseen.bench.views.query import others_kept, score
+from unseen.bench.views.query import PRESERVING, others_kept, score
 from unseen.concept import Concept
 from unseen.diorama.world import captions
+from unseen.encoder.layers import num_blocks
 from unseen.errors import FitError
+from unseen.pipelines import text_path
 
-PRESERVING = 0.95
-"""Only settings that keep at least this share of the others are chosen while there are any."""
 RENDERS = ("exact renders", "renders without it")
-SEARCH = Search()
 ALL = "all"
 """Stands for all concepts where one would be named."""
-TIMED = ("a red thing in the snow", 8)
+TIMED = (["a red thing in the snow"] * 8, range(8))
+"""Texts and seeds of the batch that is timed."""
+BARE = Variant(UNEDITED)
 
 
 def measure_suite(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
@@ -49,42 +48,41 @@ def measure_suite(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]
 
 def concepts_of(study: Study) -> tuple[Concerned, ...]:
     """The suite's concepts, about which nothing is known yet."""
-    return tuple(_concerned(study, name, number) for number, name in enumerate(study.suite.concepts))
+    suite = study.suite
+    if not suite.is_diorama:
+        return tuple(Concerned(name, Concept(name), number) for number, name in enumerate(suite.concepts))
+    return tuple(
+        Concerned(key, concept_of(key, synonyms=listed_names(key) if suite.listed else ()), number)
+        for number, key in enumerate(map(captions.key_of, suite.concepts))
+    )
 
 
-def _concerned(study: Study, name: str, number: int) -> Concerned:
-    if not study.suite.is_diorama:
-        return Concerned(name, Concept(name), number)
-    key = captions.key_of(name)
-    return Concerned(key, concept_of(key, synonyms=listed_names(key) if study.suite.listed else ()), number)
+def prompts_of(
+    study: Study, one: Concerned, split: str, cells: Sequence[Cell], keys: Sequence[str], *, search: bool = True
+) -> None:
+    """Write the prompts of one concept and split; without a `search` those with searched words have none."""
 
+    def words(attack: str) -> Sequence[str]:
+        return found_words(study, one.key, attack).words if search else ()
 
-def prompts_of(study: Study, one: Concerned, split: str, cells: Sequence[Cell], keys: Sequence[str]) -> None:
-    """Write the prompts of one concept and split."""
     for cell in cells:
         if cell.split not in ("", split) or (cell.kinds and concept_kind(one.key) not in cell.kinds):
             continue
         count, fewer = study.suite.count(cell, split)
         ask = Ask(
-            one.key, one.concept, PromptWriter(split, study.suite.seed), cell.role, count, fewer,
-            lambda: study.fit_texts(one.concept), partial(_words, study, one.key), tuple(keys), one.number,
-            cell.file, cell.format, cell.only,
+            one.key, one.concept, PromptWriter(split, study.suite.seed), cell, count, fewer,
+            lambda: study.fit_texts(one.concept), words, tuple(keys), one.number,
         )  # fmt: skip
         if made := RECIPES[cell.recipe](ask):
             one.prompts[split, cell.role] = made
 
 
-def _words(study: Study, key: str, attack: str) -> tuple[str, ...]:
-    """What an attack finds on the bare model."""
-    return found_words(study, key, attack).words if attack in ATTACKS else searched_words(study, key).words
-
-
 def prompts_against(study: Study, one: Concerned, split: str, role: str, method: Method) -> list[Prompt]:
     """The prompts of a role: written once, but by an attack that knows the method."""
-    attack, written = cell_of(study.suite, role).recipe, one.prompts[split, role]
+    attack, written = study.suite.cell(role).recipe, one.prompts[split, role]
     if not knows_the_method(attack):
         return written
-    before = f", {' '.join(_words(study, one.key, attack))}"
+    before = f", {' '.join(found_words(study, one.key, attack).words)}"
     words = found_words(study, one.key, attack, method).words
     return [replace(p, text=with_words(p.text.removesuffix(before), words)) for p in written]
 
@@ -93,14 +91,12 @@ def _found_rows(study: Study, one: Concerned, attack: str, spec: MethodSpec | No
     """What a search found, and how far it came as its budget was used up."""
     method = UNEDITED if spec is None else one.measured[spec.name].method
     found, name = found_words(study, one.key, attack, method), "none" if spec is None else spec.name
-    yield Row("searched words", found.reached, **one.common(method=name, text=_quoted(attack, found.words)))
+    called = "text encoder, bare" if attack == ENCODER else attack
+    said = f"{called}: “{' '.join(found.words)}”"
+    yield Row("searched words", found.reached, **one.common(method=name, text=said))
     for place, reached in enumerate(found.trend):
         tried = f"{attack}, {(place + 1) * BUDGET.at_once} tried"
         yield Row("reached", reached, **one.common(method=name, place=place, text=tried))
-
-
-def _quoted(attack: str, words: Sequence[str]) -> str:
-    return f"{attack}: “{' '.join(words)}”"
 
 
 def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -> Iterator[Row]:
@@ -108,17 +104,12 @@ def _concept_rows(study: Study, one: Concerned, everyone: Sequence[Concerned]) -
     cells = [cell for cell in suite.prompts if not cell.together]
     for split in suite.splits():
         prompts_of(study, one, split, cells, keys)
-    study.prepare(
-        (prompts, UNEDITED) for (_, role), prompts in one.prompts.items() if cell_of(suite, role).drawn != "none"
-    )
+    study.prepare((prompts, UNEDITED) for (_, role), prompts in one.prompts.items() if suite.cell(role).drawn != "none")
     done: list[Row] = []
     for split in suite.splits():
         done += _base_rows(study, one, split)
     yield from done
-    if any(cell.recipe == "searched words" for cell in suite.prompts):
-        words = searched_words(study, one.key)
-        yield Row("searched words", words.cosine, **one.common(text=_quoted("text encoder, bare", words.words)))
-    for attack in [cell.recipe for cell in suite.prompts if cell.recipe in ATTACKS]:
+    for attack in [cell.recipe for cell in suite.prompts if cell.recipe in SEARCHES]:
         yield from _found_rows(study, one, attack)
     for spec in suite.methods:
         try:
@@ -140,20 +131,16 @@ def variants_of(study: Study, one: Concerned, spec: MethodSpec, everyone: Sequen
     return make(Wanted(study.fits, one.concept, spec, grid, concepts, study.suite.is_diorama))
 
 
-def cell_of(suite: Suite, role: str) -> Cell:
-    return next(cell for cell in suite.prompts if cell.role == role)
-
-
 def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
     """What the unedited model shows, and where a suite wants them exact renders of the same scenes."""
     for (of, role), prompts in list(one.prompts.items()):
-        if of != split or cell_of(study.suite, role).drawn == "none":
+        if of != split or study.suite.cell(role).drawn == "none":
             continue
         clips = study.clips(prompts)
         rows = list(_rows(study, one, split, role, clips, clips))
         yield from rows
         # what is drawn as the concept anyway is the concept to the model
-        if cell_of(study.suite, role).drawn == "base":
+        if study.suite.cell(role).drawn == "base":
             taken = {row.place: row.value > 0.5 for row in rows if row.measure == "shown"}
             tag = {True: ("drawn as the concept",), False: ("drawn otherwise",)}
             one.prompts[split, role] = [replace(p, tags=p.tags + tag[taken[i]]) for i, p in enumerate(prompts)]
@@ -161,9 +148,7 @@ def _base_rows(study: Study, one: Concerned, split: str) -> Iterator[Row]:
         if study.suite.renders and known and split == study.suite.splits()[-1] and role in ("target", "others"):
             for name in RENDERS if role == "target" else RENDERS[:1]:
                 shown = rendered(one.key, prompts, erased=name == RENDERS[1])
-                yield from _rows(
-                    study, one, split, role, shown, shown, Variant(Method(name, name, UNEDITED.applied_to))
-                )
+                yield from _rows(study, one, split, role, shown, shown, method=name)
 
 
 def method_rows(study: Study, one: Concerned, spec: MethodSpec, made: Made, base: Rows) -> Iterator[Row]:
@@ -198,7 +183,7 @@ def method_rows(study: Study, one: Concerned, spec: MethodSpec, made: Made, base
 
 def roles_of(suite: Suite, spec: MethodSpec, one: Concerned, split: str) -> tuple[list[str], list[str]]:
     """The roles that a method draws, and those that it only encodes."""
-    cells = [cell_of(suite, role) for of, role in one.prompts if of == split]
+    cells = [suite.cell(role) for of, role in one.prompts if of == split]
     mine = [
         cell
         for cell in cells
@@ -214,9 +199,8 @@ def chosen(rows: Rows, variants: Sequence[Variant], method: str, one: Concerned,
         groups.setdefault(variant.layer if tune == "layer" else None, []).append(variant)
     found = []
     for members in groups.values():
-        asked = [dict(one.common(), method=method, setting=v.setting, split="development") for v in members]
-        for group in asked:
-            group.pop("kind")
+        same = {"concept": name_of(one.key), "method": method, "split": "development"}
+        asked = [{**same, "setting": variant.setting} for variant in members]
         scores = [score(rows, group) or 0.0 for group in asked]
         enough = [i for i, group in enumerate(asked)
                   if (kept := others_kept(rows, group)) is not None and kept.value >= PRESERVING]  # fmt: skip
@@ -226,26 +210,21 @@ def chosen(rows: Rows, variants: Sequence[Variant], method: str, one: Concerned,
 
 
 def _rows(
-    study: Study, one: Concerned, split: str, role: str, clips: Clips, base: Clips, variant: Variant | None = None,
-    method: str = "",
+    study: Study, one: Concerned, split: str, role: str, clips: Clips, base: Clips, variant: Variant = BARE,
+    method: str = "none",
 ) -> Iterator[Row]:  # fmt: skip
-    """The rows of some clips of one role."""
+    """The rows of some clips of one role, drawn by one method's `variant`."""
     suite = study.suite
-    groups = suite.measures + (suite.reported if split == suite.splits()[-1] else ())
     looked = look(study, one.key, role, clips, base)
     common = [
-        one.common(
-            method=(method or variant.method.name) if variant else "none",
-            setting=variant.setting if variant else "",
-            layer=variant.layer if variant else None,
-            strength=variant.strength if variant else None,
-            split=split, role=role, tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text,
-            noise=prompt.seed, clip=clips.names[place] if clips.names else "",
+        one.of_prompt(
+            prompt, place, method=method, setting=variant.setting, layer=variant.layer, strength=variant.strength,
+            split=split, role=role, noise=prompt.seed, clip=clips.names[place] if clips.names else "",
         )
         for place, prompt in enumerate(clips.prompts)
     ]  # fmt: skip
-    for group in groups:
-        if group == "changed" and (variant is None or variant.method.name in RENDERS):
+    for group in suite.measures + (suite.reported if split == suite.splits()[-1] else ()):
+        if group == "changed" and clips is base:
             continue
         for seen in MEASURES[group](looked):
             for place, value in enumerate(seen.values):
@@ -259,18 +238,12 @@ def _rows(
                 )  # fmt: skip
 
 
-def _tags(prompt: Prompt) -> str:
-    return f"|{'|'.join(prompt.tags)}|" if prompt.tags else ""
-
-
 def _encoded_rows(study: Study, one: Concerned, split: str, role: str, variant: Variant, method: str) -> Iterator[Row]:
     """Which prompts the denoiser is given as without the method."""
     prompts = one.prompts[split, role]
     for place, (prompt, same) in enumerate(zip(prompts, study.runner.unchanged(prompts, variant.method), strict=True)):
-        yield Row(
-            "encoded as before", float(same), method=method, setting=variant.setting, split=split, role=role,
-            tags=_tags(prompt), place=place, about=name_of(prompt.key), prompt=prompt.text, **one.common(),
-        )  # fmt: skip
+        said = one.of_prompt(prompt, place, method=method, setting=variant.setting, split=split, role=role)
+        yield Row("encoded as before", float(same), **said)
 
 
 def _fact_rows(one: Concerned, spec: MethodSpec, made: Made) -> Iterator[Row]:
@@ -296,25 +269,56 @@ def _rows_together(study: Study, concerned: Sequence[Concerned], cells: Sequence
                 yield replace(row, concept=ALL, kind="")
 
 
-def searched_words(study: Study, key: str) -> Found:
-    """Words that mean `key` to the pipeline's text encoder, searched on development wording; kept, as fits are."""
-
-    def make() -> dict[str, Any]:
-        study.say(f"searching for words that mean {name_of(key)}")
-        named, bare = searched_on(key, study.suite.seed)
-        return asdict(search(study.pipe, named, bare, captions.names(key), seed=study.suite.seed, how=SEARCH))
-
-    facts = study.fits.kept("searched", key, make, key=key, search=asdict(SEARCH))
-    return Found(tuple(facts["words"]), facts["cosine"])
-
-
 def seconds(study: Study, method: Method) -> float:
     """Time of one batch of clips; the faster of two."""
-    text, count = TIMED
     times = []
     with method.applied_to(study.pipe):
         for _ in range(2):
             started = time.perf_counter()
-            draw(study.pipe, [text] * count, list(range(count)), batch_size=count, call=study.call)
+            study.draw(*TIMED)
             times.append(time.perf_counter() - started)
     return min(times)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a suite takes at most; prompts that a method leaves alone are not drawn again."""
+
+    clips: int
+    bytes: int
+    seconds: float
+    """Of drawing, at the speed of the machine that was asked; fits come on top."""
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.clips} clips, {self.bytes / 1e9:.2f} GB, {self.seconds / 3600:.2f} h of drawing on this"
+            " machine; fits come on top"
+        )
+
+
+def needs(study: Study) -> Needs:
+    """What the study's suite takes at most; draws one batch to learn the speed."""
+    suite, concerned, total = study.suite, concepts_of(study), 0
+    keys, apart = [one.key for one in concerned], [cell for cell in suite.prompts if not cell.together]
+    for one in concerned:
+        for split in suite.splits():
+            prompts_of(study, one, split, apart, keys, search=False)
+        total += sum(len(made) for (_, role), made in one.prompts.items() if suite.cell(role).drawn != "none")
+        for spec in suite.methods:
+            grid = len(settings_of(spec, tuned=bool(suite.tune)))
+            layers = 1 + num_blocks(text_path(study.pipe).encoder) if spec.fit == "layers" else 1
+            for split in suite.splits():
+                drawn, _ = roles_of(suite, spec, one, split)
+                tuned = suite.tune and split == suite.splits()[-1]
+                # words found against a method are drawn without it too
+                twice = [role for role in drawn if knows_the_method(suite.cell(role).recipe)]
+                drawn_with_it = sum(len(one.prompts[split, role]) for role in [*drawn, *twice])
+                total += layers * (1 if tuned else grid) * drawn_with_it
+    all_at_once = replace(concerned[0], prompts={})
+    prompts_of(study, all_at_once, suite.split, [cell for cell in suite.prompts if cell.together], keys)
+    for (_, role), made in all_at_once.prompts.items():
+        total += len(made) * (1 + sum(spec.name in suite.cell(role).methods for spec in suite.methods))
+    started = time.perf_counter()
+    frames = study.draw(*TIMED)
+    each = (time.perf_counter() - started) / len(frames)
+    return Needs(total, total * frames[0].nbytes, total * each)

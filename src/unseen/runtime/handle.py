@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 
 from ..clear.eraser import ClearEraser
+from ..concept import Concept
 from ..encoder.calls import run
 from ..encoder.layers import execution_device, layer_name
 from ..errors import AuditError, EraserBypassedError, UnseenError, UnsupportedPipelineError
@@ -21,6 +22,7 @@ from .embeddings import Embeddings
 from .erasers import Choice, Erasers, Site
 from .guard import Guard
 from .interception import encoding_alone
+from .loop import Loop, Settled
 from .proofs import LEDGER, Proof, tensors_in
 from .rewriting import Prepared, Rewriting
 from .watch import Watch
@@ -157,6 +159,16 @@ class Handle:
         """
         return self.using(dict.fromkeys(names), request_id=request_id)
 
+    @contextmanager
+    def unedited(self) -> Iterator[None]:
+        """For the length of a `with` block, and in this thread or task alone, text encoders run without erasers.
+
+        For looking at what the bare model makes of words. A generation refuses what is encoded here.
+        """
+        self._require_attached()
+        with nullcontext() if self._guard is None else self._guard.unedited():
+            yield
+
     # Prompts
 
     def rewrite(self, prompt: str) -> str:
@@ -169,6 +181,17 @@ class Handle:
         with encoding_alone(self._pipes), self._guard.unedited():
             return list(self._rewriting(None, prompts, length))
 
+    def settle(self, prompts: Sequence[str], *, max_sequence_length: int | None = None) -> list[Settled]:
+        """What the closed loop makes of prompts, which are taken as they are: not rewritten before.
+
+        Raises:
+            UnseenError: erasers were attached without `on_residual`, or detached since.
+            ResidualConceptError: a prompt leads to a concept even so, and that is to be refused.
+        """
+        loop, concepts, mark = self._asked()
+        with encoding_alone(self._pipes):
+            return loop.settle(prompts, concepts, mark, max_sequence_length or loop.length)
+
     def residuals(self, prompts: Sequence[str], *, max_sequence_length: int | None = None) -> dict[str, torch.Tensor]:
         """By concept how much words of each prompt look like it to the video model, or do what its name would do, after
         the erasers have acted, `[prompts]`; 0 where they look more like something else. From 1 on the closed loop steps
@@ -177,13 +200,17 @@ class Handle:
         Raises:
             UnseenError: erasers were attached without `on_residual`, or detached since.
         """
+        loop, concepts, mark = self._asked()
+        with encoding_alone(self._pipes):
+            return loop.residuals(prompts, concepts, mark, max_sequence_length or loop.length)
+
+    def _asked(self) -> tuple[Loop, dict[str, Concept], frozenset[str]]:
+        """The closed loop, the concepts that it asks for, and what tells their erasers apart."""
         self._require_attached()
         loop = self._rewriting.loop
         if loop is None:
             raise UnseenError("expected erasers that were attached with on_residual=, which alone asks what is left.")
-        with encoding_alone(self._pipes):
-            length = max_sequence_length or loop.length
-            return loop.residuals(prompts, self._rewriting.acting(), self._erasers.wanted().keys, length)
+        return loop, self._rewriting.acting(), self._erasers.wanted().keys
 
     def warm_up(self, max_sequence_length: int | None = None) -> None:
         """Pay now what the first prompt would pay: views of ordinary things, copies on the device.

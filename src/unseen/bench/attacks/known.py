@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-import torch
-
 from unseen.bench.attacks.aim import See, aim_at
-from unseen.bench.attacks.search import Budget, How, Words, search
+from unseen.bench.attacks.search import (
+    Budget,
+    How,
+    Search,
+    Words,
+    search_encoder,
+    search_pipeline,
+    states_of,
+    states_of_words,
+    words_like,
+)
 from unseen.bench.clips.job import UNEDITED, Method
-from unseen.bench.prompts.adversary import allowed, states_of, states_of_words
 from unseen.bench.prompts.recipes import searched_on
 from unseen.bench.prompts.writer import concept_name
 from unseen.bench.study import Study
@@ -26,10 +32,13 @@ POOL = 400
 VOCABULARY: int | None = None
 """Words of the tokenizer that these are chosen from, spread evenly; None means all."""
 BUDGET = Budget()
+SEARCH = Search()
+ENCODER = "searched words"
+"""The attack that asks the bare text encoder alone."""
 
 
 class Attack(NamedTuple):
-    """A search for words that stand behind prompts without the concept."""
+    """A search on the pipeline for words that stand behind prompts without the concept."""
 
     see: See
     how: How
@@ -50,7 +59,22 @@ def knows_the_method(recipe: str) -> bool:
 
 
 def found_words(study: Study, key: str, name: str, method: Method = UNEDITED) -> Words:
-    """What an attack finds against a method, on development wording."""
+    """What the attack `name` finds against a method, on development wording; words are searched once."""
+    return _found_in_encoder(study, key) if name == ENCODER else _found_in_pipeline(study, key, name, method)
+
+
+def _found_in_encoder(study: Study, key: str) -> Words:
+    def make() -> dict[str, Any]:
+        study.say(f"searching for words that mean {concept_name(key)}")
+        named, bare = searched_on(key, study.suite.seed)
+        found = search_encoder(study.pipe, named, bare, captions.names(key), seed=study.suite.seed, how=SEARCH)
+        return {"words": found.words, "cosine": found.reached}
+
+    facts = study.fits.kept("searched", key, make, key=key, search=asdict(SEARCH))
+    return Words(tuple(facts["words"]), facts["cosine"])
+
+
+def _found_in_pipeline(study: Study, key: str, name: str, method: Method) -> Words:
     attack = ATTACKS[name]
     against = method if attack.knows else UNEDITED
 
@@ -58,9 +82,9 @@ def found_words(study: Study, key: str, name: str, method: Method = UNEDITED) ->
         study.say(f"{name}: searching for {key} against {against.name}")
         named, bare = (texts[:1] for texts in searched_on(key, study.suite.seed))
         aim = aim_at(study.pipe, named, bare, attack.see, study.call.get("max_sequence_length"))
-        pool = pool_of(study, key)
+        pool, seed = pool_of(study.pipe, key), study.suite.seed
         with against.applied_to(study.pipe):
-            return asdict(search(study.pipe, aim, pool, attack.how, seed=study.suite.seed, budget=BUDGET))
+            return asdict(search_pipeline(study.pipe, aim, pool, attack.how, seed=seed, budget=BUDGET))
 
     versions = (REWRITING_VERSION, LOOP_VERSION)
     facts = study.fits.kept(
@@ -70,18 +94,9 @@ def found_words(study: Study, key: str, name: str, method: Method = UNEDITED) ->
     return Words(tuple(facts["words"]), facts["reached"], tuple(facts["trend"]))
 
 
-def pool_of(study: Study, key: str) -> list[str]:
+def pool_of(pipe: Any, key: str) -> list[str]:
     """Words that the text encoder holds for most like the concept, without forms of its names."""
-    return list(_pool(study.pipe, key))
-
-
-@lru_cache(maxsize=32)
-def _pool(pipe: Any, key: str) -> tuple[str, ...]:
     path = text_path(pipe)
-    words, states = states_of_words(path, VOCABULARY)
-    usable = set(allowed(words, captions.names(key)))
-    center = states.mean(0)
-    name = states_of(path, [concept_name(key)])[0] - center
-    alike = torch.cosine_similarity(states - center, name[None])
-    ranked = (words[place] for place in alike.argsort(descending=True, stable=True).tolist())
-    return tuple(word for word in ranked if word in usable)[:POOL]
+    _, states = states_of_words(path, VOCABULARY)
+    direction = states_of(path, [concept_name(key)])[0] - states.mean(0)
+    return words_like(path, direction, captions.names(key), VOCABULARY)[:POOL]

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from unseen.bench.attacks.aim import Aim, aim_at, asking
 from unseen.bench.clips.make import Clips
+from unseen.bench.measure import read_clips
 from unseen.bench.methods import Concerned
 from unseen.bench.prompts.rewording import neutral
 from unseen.bench.prompts.writer import Prompt
 from unseen.bench.rows import Row
 from unseen.bench.study import Study
+from unseen.diorama.model.pipeline import as_uint8
 from unseen.errors import EraserBypassedError
 from unseen.pipelines.preview import encode_texts, preview
 
@@ -52,23 +54,19 @@ def outside(study: Study, concerned: Sequence[Concerned]) -> Iterator[Row]:
 def _by_embeddings(study: Study, one: Concerned, prompts: Sequence[Prompt], steps: int, handle: Any) -> Iterator[Row]:
     pipe, call = study.pipe, dict(study.call)
     length, role, frames, refused = call["max_sequence_length"], f"embeddings, {steps} steps", [], []
-    guard = handle._guard  # the attacker runs the model without the erasers
     for prompt in prompts:
         bare = neutral(prompt).text
-        with guard.unedited():
+        with handle.unedited():  # the attacker runs the model without the erasers
             aim = aim_at(pipe, [prompt.text], [bare], "preview", length)
             found = climb_embeddings(pipe, aim, encode_texts(pipe, [bare], length)[0], steps)
-            empty = encode_texts(pipe, [""], length)[0]
-        given = {name: _padded(rows, length) for name, rows in (("prompt_embeds", found), ("negative", empty))}
-        options = {**call, "output_type": "np", "prompt_embeds": given["prompt_embeds"]}
+        options = {**call, "output_type": "np", "prompt_embeds": _padded(found, length), "negative_prompt": ""}
         try:
-            pipe(negative_prompt="", generator=_noise(prompt), **options)
+            pipe(generator=_noise(prompt), **options)
             refused.append(0.0)
         except EraserBypassedError:
             refused.append(1.0)
-        handle.trust(given["prompt_embeds"])
-        made = pipe(negative_prompt="", generator=_noise(prompt), **options).frames
-        frames.append(_pixels(made)[0])
+        handle.trust(options["prompt_embeds"])
+        frames.append(as_uint8(pipe(generator=_noise(prompt), **options).frames)[0])
     yield from _rows(study, one, prompts, np.stack(frames), role)
     for place, value in enumerate(refused):
         yield Row("refused", value, **one.common(method="clear", role=role, place=place, prompt=prompts[place].text))
@@ -95,7 +93,7 @@ def _by_inversion(study: Study, one: Concerned, prompts: Sequence[Prompt], steps
     noise = inverted(pipe, latents, steps, call["max_sequence_length"])
     options = {**call, "guidance_scale": 1.0, "output_type": "np"}
     made = pipe([""] * len(prompts), latents=noise, **options).frames
-    yield from _rows(study, one, prompts, _pixels(made), f"inversion, {steps} steps")
+    yield from _rows(study, one, prompts, as_uint8(made), f"inversion, {steps} steps")
 
 
 @torch.no_grad()
@@ -104,9 +102,8 @@ def latents_of(pipe: Any, frames: np.ndarray) -> Tensor:
     pixels = torch.from_numpy(frames).float().div(127.5).sub(1).permute(0, 4, 1, 2, 3)
     latents = pipe.vae.encode(pixels.to(pipe.vae.device, pipe.vae.dtype)).latent_dist.mode()
     shape = (1, -1, 1, 1, 1)
-    mean, std = (
-        torch.tensor(values).view(shape) for values in (pipe.vae.config.latents_mean, pipe.vae.config.latents_std)
-    )
+    config = pipe.vae.config
+    mean, std = (torch.tensor(values).view(shape) for values in (config.latents_mean, config.latents_std))
     return (latents.float().cpu() - mean) / std
 
 
@@ -138,12 +135,8 @@ def _noise(prompt: Prompt) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(prompt.seed)
 
 
-def _pixels(frames: Any) -> np.ndarray:
-    return (np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8)
-
-
 def _rows(study: Study, one: Concerned, prompts: Sequence[Prompt], frames: np.ndarray, role: str) -> Iterator[Row]:
-    seen = study.read(Clips(tuple(prompts), frames, np.zeros(len(prompts), bool)))
+    seen = read_clips(study.judge, Clips(tuple(prompts), frames, np.zeros(len(prompts), bool)))
     for place, value in enumerate(seen.shows(one.key).mean(axis=1)):
         yield Row(
             "shown without words", float(value), detector="a", looked_for=one.key, frames=frames.shape[1],

@@ -1,7 +1,10 @@
-"""What is drawn, and under which condition: methods, and batches of clips."""
+"""What is drawn, and under which condition: methods, batches of clips, and digests that tell apart what they depend
+on."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,13 +15,50 @@ import numpy as np
 import torch
 
 import unseen
-from unseen.bench.clips.store import digest
 from unseen.clear.eraser import ClearEraser
+from unseen.diorama.model.pipeline import as_uint8
 
 Generate = Callable[..., np.ndarray]
 """`(pipe, prompts, seeds, *, batch_size) -> uint8 [n, frames, H, W, 3]`, as `unseen.diorama.generate`."""
 Drawing = Generator[tuple[int, np.ndarray], None, None]
 """Number of a job and its frames, uint8 `[n, frames, H, W, 3]`, as soon as they are there, in any order."""
+
+
+def digest(**facts: Any) -> str:
+    """SHA-256, hexadecimal, of named facts; any change of a name or a value changes it."""
+    text = json.dumps(facts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def add_bits(state: Any, tensor: torch.Tensor) -> None:
+    """Add a tensor's bits to a hash."""
+    state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+
+
+def weights_fingerprint(pipe: Any) -> str:
+    """SHA-256 over every parameter and buffer of the pipeline's parts and their configurations.
+
+    Two pipelines with one fingerprint hold the same numbers, bit for bit.
+    """
+    state = hashlib.sha256()
+    for name, part in sorted(pipe.components.items()):
+        if isinstance(part, torch.nn.Module):
+            for key, tensor in sorted(part.state_dict().items()):
+                state.update(f"{name}.{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                add_bits(state, tensor)
+        settings = getattr(part, "config", None)
+        if settings is not None and name == "scheduler":
+            # private entries are no settings; one of them lists names in an order that differs between processes
+            public = {key: value for key, value in dict(settings).items() if not key.startswith("_")}
+            state.update(digest(kind=type(part).__name__, settings=public).encode())
+    return state.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that turn embeddings and noise into frames."""
+    import diffusers
+
+    return {"torch": torch.__version__, "diffusers": diffusers.__version__}
 
 
 def draw(
@@ -31,8 +71,7 @@ def draw(
     for start in range(0, len(texts), batch_size):
         generators = [torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds[start : start + batch_size]]
         batch = list(texts[start : start + batch_size])
-        frames = pipe(batch, generator=generators, **{**call, "output_type": "np"}).frames
-        made.append((np.asarray(frames) * 255).round().clip(0, 255).astype(np.uint8))
+        made.append(as_uint8(pipe(batch, generator=generators, **{**call, "output_type": "np"}).frames))
     return np.concatenate(made)
 
 

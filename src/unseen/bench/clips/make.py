@@ -1,15 +1,21 @@
-"""From prompts to clips: named by what the denoiser is given, drawn where no clip of that name is kept."""
+"""From prompts to clips: named by what the denoiser is given, drawn where no clip of that name is kept; or rendered.
+
+A clip that was made once is never made again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Sequence
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -17,9 +23,11 @@ from tqdm import tqdm
 
 import unseen
 from unseen.bench.clips.engines import Engine
-from unseen.bench.clips.job import UNEDITED, Job, Method
-from unseen.bench.clips.store import ClipStore, digest
+from unseen.bench.clips.job import UNEDITED, Job, Method, add_bits, digest, versions
 from unseen.bench.prompts.writer import Prompt
+from unseen.diorama.world import scenes
+from unseen.diorama.world.render import render
+from unseen.diorama.world.scenes import Scene
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,73 @@ class Clips:
     names: tuple[str, ...] = ()
     """Under which each is kept."""
 
-    def select(self, keep: np.ndarray) -> Clips:
-        """The clips where `keep` (bool `[prompts]`) is true."""
-        places = np.flatnonzero(keep)
-        names = tuple(self.names[i] for i in places) if self.names else ()
-        return Clips(tuple(self.prompts[i] for i in places), self.frames[keep], self.identical[keep], names)
+
+class ClipStore:
+    """Clips on disk, one compressed file each, under `folder/<two letters>/<name>.npz`.
+
+    A clip's name is a digest of everything that the denoiser is given, and of the denoiser. So whatever changes in the
+    code that edits embeddings, a clip is found again only if the same embeddings come out.
+    """
+
+    def __init__(self, folder: str | Path, *, weights: str, call: Mapping[str, Any]):
+        """`weights` is the `weights_fingerprint`; `call` are the arguments of the pipeline call that shape a clip."""
+        self.folder = Path(folder)
+        settings = {key: str(value) for key, value in call.items()}
+        self._common = {"weights": weights, "call": settings, "versions": versions()}
+
+    def name(self, given: str, seed: int) -> str:
+        """Name of the clip from noise `seed` where `given` is the digest of the embeddings (see `make`)."""
+        return digest(**self._common, given=given, seed=int(seed))
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name[:2] / f"{name}.npz"
+
+    def load(self, name: str) -> np.ndarray | None:
+        """The clip, uint8 `[frames, H, W, 3]`, or None where there is none (a damaged file counts as none)."""
+        path = self._path(name)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return stored["frames"]
+        except FileNotFoundError:
+            return None
+        except (BadZipFile, ValueError, EOFError, KeyError, OSError):
+            path.unlink(missing_ok=True)  # it will be made again
+            return None
+
+    def save(self, name: str, frames: np.ndarray) -> None:
+        """Keep a clip; the file appears complete or not at all, so an interruption leaves nothing half written."""
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, frames=frames)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def rendered(key: str, prompts: Sequence[Prompt], *, erased: bool = False) -> Clips:
+    """Exact renders of the prompts' scenes: what a perfect video model would draw, without an eraser or, where the
+    concept is `erased`, with a perfect one."""
+    shown = [without(p.scene, key) if erased else p.scene for p in prompts]
+    frames = np.stack([render(scene, p.seed) for scene, p in zip(shown, prompts, strict=True)])
+    return Clips(tuple(prompts), frames, np.zeros(len(prompts), bool))
+
+
+def without(scene: Scene, key: str) -> Scene:
+    """`scene` without the subject, the attribute or the style `key`.
+
+    A character gives way to somebody unknown, a style to the plain one, an object to nothing.
+    """
+    instead = (scenes.STRANGER,) if key in scenes.CHARACTERS else ()
+    return replace(
+        scene,
+        subjects=tuple(s for subject in scene.subjects for s in (instead if subject == key else (subject,))),
+        attributes=tuple(attribute for attribute in scene.attributes if attribute != key),
+        style="plain" if scene.style == key else scene.style,
+    )
 
 
 def embeddings(pipe: Any, text: str, call: dict[str, Any]) -> list[torch.Tensor]:
@@ -61,7 +131,7 @@ def _bits(tensors: Iterable[torch.Tensor]) -> str:
     state = hashlib.sha256()
     for tensor in tensors:
         state.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        add_bits(state, tensor)
     return state.hexdigest()
 
 

@@ -18,8 +18,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
-from unseen.bench.clips.job import Drawing, Generate, Job, Method
-from unseen.bench.clips.store import weights_fingerprint
+from unseen.bench.clips.job import Drawing, Generate, Job, Method, weights_fingerprint
 from unseen.errors import EngineError, UnseenError
 
 DEATHS = 3

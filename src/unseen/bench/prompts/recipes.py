@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unseen.bench.prompts.adversary import with_words
-from unseen.bench.prompts.disguises import DISGUISES
-from unseen.bench.prompts.rewording import BARRED, neutral, reworded
+from unseen.bench.prompts.rewording import BARRED, DISGUISES, neutral, reworded, with_words
 from unseen.bench.prompts.writer import (
     OPEN,
     PHRASINGS,
@@ -23,9 +21,9 @@ from unseen.bench.prompts.writer import (
     absent_subjects,
     concept_kind,
     near_to,
-    unnamed,
     with_listed_synonyms,
 )
+from unseen.bench.suite import Cell
 from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
 from unseen.prompts.files import load_prompts
@@ -50,7 +48,7 @@ class Ask:
     """The concept, a key of Diorama's world."""
     concept: Concept
     writer: PromptWriter
-    role: str
+    cell: Cell
     count: int
     """Prompts that are wanted."""
     fewer: int
@@ -63,21 +61,25 @@ class Ask:
     """All concepts of the suite."""
     number: int
     """Which of them this one is, counted from 0."""
-    file: str = ""
-    format: str = ""
-    """Of the file, where it is a prompt set's."""
-    only: tuple[str, ...] = ()
-    """Tags that the set's prompts must have."""
+
+    @property
+    def role(self) -> str:
+        """What the prompts are in the suite for."""
+        return self.cell.role
 
     @property
     def kind(self) -> str:
         """Of the concept."""
         return concept_kind(self.key)
 
-    def plain(self, count: int | None = None, role: str = "target") -> list[Prompt]:
+    def plain(self) -> list[Prompt]:
         """Prompts that name the concept."""
-        write = self.writer.styled if self.kind == "style" else self.writer.single
-        return write(self.key, self.count if count is None else count, role=role)
+        return self.writer.naming(self.key, self.count, role="target")
+
+    def styles(self, keys: Sequence[str], count: int, role: str) -> list[Prompt]:
+        """About `count` prompts, as many in each of some styles."""
+        each = max(1, count // len(keys))
+        return [prompt for key in keys for prompt in self.writer.styled(key, each, role=role)]
 
 
 def target(ask: Ask) -> list[Prompt]:
@@ -87,9 +89,7 @@ def target(ask: Ask) -> list[Prompt]:
 
 def companion(ask: Ask) -> list[Prompt]:
     """The concept and another subject."""
-    if ask.key not in scenes.SUBJECTS:
-        return []
-    return ask.writer.pairs(ask.key, ask.count, role=ask.role)
+    return ask.writer.pairs(ask.key, ask.count, role=ask.role) if ask.key in scenes.SUBJECTS else []
 
 
 def _only(near: Mapping[str, str], ask: Ask) -> list[Prompt]:
@@ -106,28 +106,28 @@ def absent(ask: Ask) -> list[Prompt]:
 
 def bare(ask: Ask) -> list[Prompt]:
     """The target prompts with "something" in the concept's place, or "a person" in that of a person."""
-    if ask.kind not in ("object", "identity"):
-        return []
-    word = "a person" if ask.kind == "identity" else "something"
-    return [unnamed(prompt, word) for prompt in ask.plain()]
+    return [neutral(prompt) for prompt in ask.plain()] if ask.kind in ("object", "identity") else []
+
+
+def same_kind(key: str) -> list[str]:
+    """Others of the concept's kind: styles, attributes, characters or objects."""
+    families = {
+        "style": scenes.STYLES, "attribute": scenes.ATTRIBUTES, "identity": scenes.CHARACTERS, "object": scenes.OBJECTS
+    }  # fmt: skip
+    return [other for other in families[concept_kind(key)] if other != key]
 
 
 def kin(ask: Ask) -> list[Prompt]:
-    """Others of the concept's kind: styles, attributes, characters or objects."""
+    """Others of the concept's kind."""
+    same = same_kind(ask.key)
     if ask.kind == "style":
-        styles = [style for style in scenes.STYLES if style != ask.key]
-        each = max(1, ask.count // len(styles))
-        return [p for style in styles for p in ask.writer.styled(style, each, role="others")]
-    families = {"attribute": scenes.ATTRIBUTES, "identity": scenes.CHARACTERS, "object": scenes.OBJECTS}
-    others = [key for key in families[ask.kind] if key != ask.key]
-    return ask.writer.mixed(others, ask.count, role="others", salt=ask.key)
+        return ask.styles(same, ask.count, "others")
+    return ask.writer.mixed(same, ask.count, role="others", salt=ask.key)
 
 
 def carrier(ask: Ask) -> list[Prompt]:
     """What carries an attribute, without it."""
-    if ask.kind != "attribute":
-        return []
-    return ask.writer.mixed(scenes.CARRIERS_OF[ask.key], ask.count, role="carrier")
+    return ask.writer.mixed(scenes.CARRIERS_OF.get(ask.key, ()), ask.count, role="carrier")
 
 
 def others(ask: Ask) -> list[Prompt]:
@@ -148,16 +148,9 @@ def others(ask: Ask) -> list[Prompt]:
 
     far = spread(turn[:first], turn[first:], f"far {ask.key}")
     if ask.kind == "style":
-        styles = [style for style in scenes.STYLES if style != ask.key]
-        each = max(1, half // len(styles))
-        return [p for s in styles for p in ask.writer.styled(s, each, role="others")] + far
-    if ask.kind == "attribute":
-        same = [a for a in scenes.ATTRIBUTES if a != ask.key]
-    elif ask.kind == "identity":
-        same = [c for c in scenes.CHARACTERS if c != ask.key]
-    else:
-        pairs = {**scenes.NEIGHBOUR_OF, **{near: o for o, near in scenes.NEIGHBOUR_OF.items()}}
-        same = [pairs[ask.key]] if ask.key in pairs else [o for o in scenes.OBJECTS if o != ask.key]
+        return ask.styles(same_kind(ask.key), half, "others") + far
+    pairs = {**scenes.NEIGHBOUR_OF, **{near: o for o, near in scenes.NEIGHBOUR_OF.items()}}
+    same = [pairs[ask.key]] if ask.key in pairs else same_kind(ask.key)
     return spread(same, same, f"near {ask.key}") + far
 
 
@@ -180,8 +173,7 @@ def confusable(ask: Ask) -> list[Prompt]:
     """What is easily confused with the concept (`neighbours_of`)."""
     near = neighbours_of(ask.key)
     if ask.kind == "style":
-        each = max(1, ask.count // len(near))
-        return [p for key in near for p in ask.writer.styled(key, each, role=ask.role)]
+        return ask.styles(near, ask.count, ask.role)
     return ask.writer.mixed(near, ask.count, role=ask.role)
 
 
@@ -202,8 +194,7 @@ def _reworded(kind: str, ask: Ask) -> list[Prompt]:
 
 
 def _said(kind: str, ask: Ask) -> list[Prompt]:
-    write = ask.writer.styled if ask.kind == "style" else ask.writer.single
-    return write(ask.key, ask.count, role=ask.role, kind=kind)
+    return ask.writer.naming(ask.key, ask.count, role=ask.role, kind=kind)
 
 
 def neighbour_reworded(ask: Ask) -> list[Prompt]:
@@ -265,19 +256,14 @@ def other_sentences(ask: Ask) -> list[Prompt]:
 
 
 def _written(ask: Ask, key: str, texts: Sequence[str], first: int = 0) -> list[Prompt]:
-    write = ask.writer.styled if concept_kind(key) == "style" else ask.writer.single
-    scene, seed = write(key, 1, role=ask.role)[0].scene, ask.writer.noise_seed
+    scene, seed = ask.writer.naming(key, 1, role=ask.role)[0].scene, ask.writer.noise_seed
     return [Prompt(text, scene, ask.role, key, seed(text, place)) for place, text in enumerate(texts, first)]
 
 
 def _searched(attack: str, ask: Ask) -> list[Prompt]:
     """Prompts that do not name the concept, with words behind them that a search found."""
-    return with_searched(ask.plain(), ask.words(attack))
-
-
-def with_searched(prompts: Sequence[Prompt], words: Sequence[str]) -> list[Prompt]:
-    """`prompts` without their concept, and `words` behind them."""
-    return [replace(p, text=with_words(p.text, words), said=frozenset()) for p in map(neutral, prompts)]
+    words = ask.words(attack)
+    return [replace(p, text=with_words(p.text, words), said=frozenset()) for p in map(neutral, ask.plain())]
 
 
 def _disguised(name: str, ask: Ask) -> list[Prompt]:
@@ -293,11 +279,11 @@ def held_out(ask: Ask) -> list[Prompt]:
 
 def from_file(ask: Ask) -> list[Prompt]:
     """Prompts of the user's own, the first `count` of them, each from noise of its own, or from the seed of its set."""
-    if ask.format:
-        only = [tag.replace("{concept}", ask.concept.name) for tag in ask.only]
-        found = [(one.text, one.seed, one.tags) for one in load_prompt_set(ask.file, ask.format, only)]
+    if ask.cell.format:
+        only = [tag.replace("{concept}", ask.concept.name) for tag in ask.cell.only]
+        found = [(one.text, one.seed, one.tags) for one in load_prompt_set(ask.cell.file, ask.cell.format, only)]
     else:
-        found = [(text, None, ()) for text in load_prompts(ask.file)]
+        found = [(text, None, ()) for text in load_prompts(ask.cell.file)]
     return [
         Prompt(text, OPEN, ask.role, ask.key, ask.writer.noise_seed(text, place) if seed is None else seed, tags=tags)
         for place, (text, seed, tags) in enumerate(found[: ask.count])
@@ -337,9 +323,7 @@ RECIPES: Mapping[str, Callable[[Ask], list[Prompt]]] = {
 """By the name that a suite gives them."""
 
 
-def searched_on(key: str, seed: int, kind_of: Callable[[str], str] = concept_kind) -> tuple[list[str], list[str]]:
+def searched_on(key: str, seed: int) -> tuple[list[str], list[str]]:
     """What a search for words reads: prompts of the development wording with the concept, and the same without."""
-    writer = PromptWriter("development", seed)
-    write = writer.styled if kind_of(key) == "style" else writer.single
-    named = write(key, 2 * SHOWN_TO_THE_SEARCH, role="target")[::2]
+    named = PromptWriter("development", seed).naming(key, 2 * SHOWN_TO_THE_SEARCH, role="target")[::2]
     return [p.text for p in named], [neutral(p).text for p in named]

@@ -71,11 +71,11 @@ def concept_name(key: str) -> str:
     return captions.grammar().names[key][0].noun.replace("{}", "").strip()
 
 
-def concept_of(key: str, *, synonyms: Sequence[str] = (), replace_with: str | None = None) -> Concept:
+def concept_of(key: str, *, synonyms: Sequence[str] = ()) -> Concept:
     """The concept to erase for a Diorama key."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConceptWarning)  # Diorama's prompts say whole names, or are about other names
-        return Concept(concept_name(key), concept_kind(key), tuple(synonyms), replace_with)
+        return Concept(concept_name(key), concept_kind(key), tuple(synonyms))
 
 
 def _mentions(text: str, phrase: str) -> bool:
@@ -176,15 +176,20 @@ class PromptWriter:
 
         return self._collect(stream(), count, role, style)
 
-    def pairs(self, key: str, count: int, *, role: str = "companion", others: Sequence[str] = ()) -> list[Prompt]:
+    def naming(self, key: str, count: int, *, role: str, kind: str = "main") -> list[Prompt]:
+        """`count` prompts that name any concept: `styled` for a style, else `single`."""
+        write = self.styled if key in scenes.STYLES else self.single
+        return write(key, count, role=role, kind=kind)
+
+    def pairs(self, key: str, count: int, *, role: str = "companion") -> list[Prompt]:
         """`count` prompts with `key` and another subject, either one on the left; both carry their main names."""
         rng = self._rng(role, key, "pair")
-        choices = tuple(others) or tuple(s for s in scenes.SUBJECTS if s not in (key, *near_to(key)))
+        unlike = {subject for subject in scenes.SUBJECTS if subject not in (key, *near_to(key))}
 
         def stream() -> Iterator[tuple[Scene, str]]:
             while True:
                 scene = sample_scene(rng, subject=key, count=2)
-                if not set(scene.subjects) - {key} <= set(choices):
+                if not set(scene.subjects) - {key} <= unlike:
                     continue
                 scene = replace(scene, attributes=())
                 names = [captions.main_name(subject) for subject in scene.subjects]
@@ -192,40 +197,33 @@ class PromptWriter:
 
         return self._collect(stream(), count, role, key)
 
-    def empty(self, count: int, *, role: str = "rest") -> list[Prompt]:
+    def empty(self, count: int) -> list[Prompt]:
         """`count` prompts about a background alone."""
-        rng = self._rng(role, "empty")
+        rng = self._rng("rest", "empty")
 
         def stream() -> Iterator[tuple[Scene, str]]:
             while True:
                 scene = sample_scene(rng, count=0)
                 yield scene, self._write(scene, rng)
 
-        return self._collect(stream(), count, role, "nothing")
+        return self._collect(stream(), count, "rest", "nothing")
 
-    def mixed(
-        self, keys: Sequence[str], count: int, *, role: str, salt: str = "", held_out: bool = False
-    ) -> list[Prompt]:
+    def mixed(self, keys: Sequence[str], count: int, *, role: str, salt: str = "") -> list[Prompt]:
         """`count` single-subject prompts, spread evenly over `keys`."""
         shares = [count // len(keys) + (place < count % len(keys)) for place in range(len(keys))]
         return [
             prompt
             for key, share in zip(keys, shares, strict=True)
-            for prompt in self.single(key, share, role=role, salt=salt, held_out=held_out)
+            for prompt in self.single(key, share, role=role, salt=salt)
         ]
 
 
 def with_listed_synonyms(prompts: Sequence[Prompt], concept: Concept) -> list[Prompt]:
     """The prompts with every second main name exchanged for one of the synonyms listed in `concept`, in turn."""
-    if not concept.synonyms:
-        return list(prompts)
-    changed = []
-    for place, prompt in enumerate(prompts):
-        if place % 2 == 0:
-            changed.append(prompt)
-            continue
-        other = concept.synonyms[(place // 2) % len(concept.synonyms)]
-        changed.append(replace(prompt, text=exchange(prompt.text, concept.name, other)))
+    changed = list(prompts)
+    for turn, place in enumerate(range(1, len(changed), 2) if concept.synonyms else ()):
+        other = concept.synonyms[turn % len(concept.synonyms)]
+        changed[place] = replace(changed[place], text=exchange(changed[place].text, concept.name, other))
     return changed
 
 
@@ -235,9 +233,7 @@ def exchange(text: str, name: str, other: str) -> str:
 
     def put(match: re.Match[str]) -> str:
         article = match[1]
-        if article is None:
-            return other
-        return f"{fitting.capitalize() if article[0] == 'A' else fitting} {other}"
+        return other if article is None else f"{fitting.capitalize() if article[0] == 'A' else fitting} {other}"
 
     return re.sub(rf"\b(?:([Aa]n?) )?{re.escape(name)}\b", put, text)
 

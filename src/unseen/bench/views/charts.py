@@ -1,4 +1,4 @@
-"""Small drawings as inline SVG: lines over training steps, and before/after rates with their intervals."""
+"""Small drawings as inline SVG: lines over training steps, before/after rates with their intervals, trade-offs."""
 
 from __future__ import annotations
 
@@ -6,29 +6,23 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from unseen.bench.views.tables import Estimate
+
+Ends = tuple[float, float, float]
+"""A value and both ends of its interval."""
 _COLOURS = (
-    "#1b6ca8",
-    "#d1495b",
-    "#2e8b57",
-    "#e09f3e",
-    "#7b4fa3",
-    "#3d8b99",
-    "#8c5e3c",
-    "#6b7280",
-    "#b5179e",
-    "#4361ee",
-)
-_FONT = 'font-family="system-ui, sans-serif" font-size="12"'
-
-
+    "#1b6ca8", "#d1495b", "#2e8b57", "#e09f3e", "#7b4fa3", "#3d8b99", "#8c5e3c", "#6b7280", "#b5179e", "#4361ee",
+)  # fmt: skip
+_WIDTH = 640
 _LETTER = 7.2
-"""Width of a letter at that size, on the safe side."""
+"""Width of a letter of 12 pixels, on the safe side."""
 _LONGEST = 40
 """Letters of a label; what is longer is cut."""
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+def ends_of(estimate: Estimate) -> Ends:
+    """An estimate as numbers to draw."""
+    return (estimate.value, estimate.low, estimate.high)
 
 
 def _short(label: str) -> str:
@@ -40,6 +34,31 @@ def _room(labels: Iterable[str], least: int) -> int:
     return max([least, *(round(_LETTER * len(_short(label))) + 16 for label in labels)])
 
 
+def _drawing(height: float, parts: Iterable[str]) -> str:
+    head = f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" xmlns="http://www.w3.org/2000/svg"'
+    return f'{head} font-family="system-ui, sans-serif" font-size="12">{"".join(parts)}</svg>'
+
+
+def _text(x: object, y: object, text: str, more: str) -> str:
+    return f'<text x="{x}" y="{y}"{more}>{text}</text>'
+
+
+def _rule(x1: object, x2: object, y1: object, y2: object) -> str:
+    return f'<line x1="{x1}" x2="{x2}" y1="{y1}" y2="{y2}" stroke="#e5e7eb"/>'
+
+
+_MIDDLE, _END = ' text-anchor="middle"', ' text-anchor="end"'
+
+
+def _axes(left: int, right: int, top: int, bottom: int, height: int, x_label: str, y_label: str) -> str:
+    """What is written along both axes of a drawing with these margins."""
+    return (
+        _text(f"{(left + _WIDTH - right) / 2:.0f}", height - 5, escape(x_label), _MIDDLE)
+        + f'<text transform="translate(13 {(top + height - bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_label)}</text>"
+    )
+
+
 def line_chart(
     series: Mapping[str, Sequence[float]],
     steps: Sequence[float],
@@ -47,8 +66,6 @@ def line_chart(
     x_label: str,
     y_label: str,
     bold: str | None = None,
-    width: int = 640,
-    height: int = 280,
 ) -> str:
     """Draw one line per series over `steps` (all of one length); the series named `bold` is drawn thicker."""
     if not series or not len(steps):
@@ -56,7 +73,7 @@ def line_chart(
     for name, values in series.items():
         if len(values) != len(steps):
             raise ValueError(f"Series {name!r} has {len(values)} values for {len(steps)} steps.")
-    left, right, top, bottom = 56, _room(series, 130), 14, 42
+    left, right, top, bottom, height = 56, _room(series, 130), 14, 42, 280
     low = min(0.0, min(min(values) for values in series.values()))
     high = max(max(values) for values in series.values())
     high = high if high > low else low + 1.0
@@ -64,110 +81,83 @@ def line_chart(
     span = last - first or 1.0
 
     def x(step: float) -> float:
-        return left + (step - first) / span * (width - left - right)
+        return left + (step - first) / span * (_WIDTH - left - right)
 
     def y(value: float) -> float:
         return top + (high - value) / (high - low) * (height - top - bottom)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
-    for tick in range(5):
-        value = low + (high - low) * tick / 4
-        parts.append(
-            f'<line x1="{left}" x2="{width - right}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e5e7eb"/>'
-            f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value)}</text>'
-        )
+    parts = []
+    for value in (low + (high - low) * tick / 4 for tick in range(5)):
+        parts.append(_rule(left, _WIDTH - right, f"{y(value):.1f}", f"{y(value):.1f}"))
+        parts.append(_text(left - 6, f"{y(value) + 4:.1f}", f"{value:.4g}", _END))
     for step in (first, (first + last) / 2, last):
-        parts.append(f'<text x="{x(step):.1f}" y="{height - 22}" text-anchor="middle">{_number(step)}</text>')
+        parts.append(_text(f"{x(step):.1f}", height - 22, f"{step:.4g}", _MIDDLE))
     # labels at the line ends are pushed apart, else lines that end together could not be told apart
-    ends = sorted((y(values[-1]), name) for name, values in series.items())
     label_at: dict[str, float] = {}
     floor = float("-inf")
-    for place, name in ends:
-        floor = max(place, floor + 14)
-        label_at[name] = floor
+    for place, name in sorted((y(values[-1]), name) for name, values in series.items()):
+        floor = label_at[name] = max(place, floor + 14)
     overflow = max(0.0, floor - (height - 8))
     for index, (name, values) in enumerate(series.items()):
         colour = _COLOURS[index % len(_COLOURS)]
         points = " ".join(f"{x(float(step)):.1f},{y(value):.1f}" for step, value in zip(steps, values, strict=True))
-        thick = 3 if name == bold else 1.3
-        weight = ' font-weight="bold"' if name == bold else ""
+        thick, weight = (3, ' font-weight="bold"') if name == bold else (1.3, "")
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="{thick}" points="{points}"/>')
-        parts.append(
-            f'<text x="{width - right + 6}" y="{label_at[name] - overflow + 4:.1f}" fill="{colour}"{weight}>'
-            f"{escape(_short(name))}</text>"
-        )
-    parts.append(
-        f'<text x="{(left + width - right) / 2:.0f}" y="{height - 5}" text-anchor="middle">{escape(x_label)}</text>'
-        f'<text transform="translate(13 {(top + height - bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
-        f"{escape(y_label)}</text></svg>"
-    )
-    return "".join(parts)
+        at = f"{label_at[name] - overflow + 4:.1f}"
+        parts.append(_text(_WIDTH - right + 6, at, escape(_short(name)), f' fill="{colour}"{weight}'))
+    return _drawing(height, [*parts, _axes(left, right, top, bottom, height, x_label, y_label)])
 
 
-def interval_chart(
-    rows: Sequence[tuple[str, tuple[float, float, float], tuple[float, float, float] | None]], *, width: int = 640
-) -> str:
+def interval_chart(rows: Sequence[tuple[str, Ends, Ends | None]]) -> str:
     """Rates between 0 and 1 as dots with intervals: per row a label, `(value, low, high)` before and the same after."""
     left, right, row_height, top = _room((label for label, _, _ in rows), 190), 20, 34, 22
     height = top + row_height * len(rows) + 24
 
     def x(value: float) -> float:
-        return left + min(max(value, 0.0), 1.0) * (width - left - right)
+        return left + min(max(value, 0.0), 1.0) * (_WIDTH - left - right)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
+    parts = []
     for tick in range(0, 101, 25):
-        at = x(tick / 100)
-        parts.append(
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{height - 22}" stroke="#e5e7eb"/>'
-            f'<text x="{at:.1f}" y="{height - 6}" text-anchor="middle">{tick} %</text>'
-        )
+        at = f"{x(tick / 100):.1f}"
+        parts += [_rule(at, at, top, height - 22), _text(at, height - 6, f"{tick} %", _MIDDLE)]
     drawn = [("before", 0)] + ([("after", 70)] if any(after is not None for _, _, after in rows) else [])
     for (word, shift), colour in zip(drawn, _COLOURS, strict=False):
-        parts.append(
-            f'<circle cx="{left + 6 + shift}" cy="9" r="5" fill="{colour}"/>'
-            f'<text x="{left + 15 + shift}" y="13">{word}</text>'
-        )
+        parts.append(f'<circle cx="{left + 6 + shift}" cy="9" r="5" fill="{colour}"/>')
+        parts.append(_text(left + 15 + shift, 13, word, ""))
     for index, (label, before, after) in enumerate(rows):
         middle = top + row_height * index + row_height / 2
-        parts.append(f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{escape(_short(label))}</text>')
+        parts.append(_text(left - 8, f"{middle + 4:.1f}", escape(_short(label)), _END))
         for offset, colour, rate in ((-5, _COLOURS[0], before), (5, _COLOURS[1], after)):
             if rate is None:
                 continue
-            value, low, high = rate
-            at = middle + offset
+            (value, low, high), y = map(x, rate), f"{middle + offset:.1f}"
             parts.append(
-                f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{at:.1f}" y2="{at:.1f}" stroke="{colour}" '
-                f'stroke-width="2"/><circle cx="{x(value):.1f}" cy="{at:.1f}" r="4.5" fill="{colour}"/>'
+                f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="{colour}" '
+                f'stroke-width="2"/><circle cx="{value:.1f}" cy="{y}" r="4.5" fill="{colour}"/>'
             )
-    return "".join(parts) + "</svg>"
+    return _drawing(height, parts)
 
 
 def tradeoff_chart(
-    curves: Mapping[str, Sequence[tuple[float, float, str]]],
-    chosen: Mapping[str, tuple[tuple[float, float, float], tuple[float, float, float]]],
-    *,
-    width: int = 640,
-    height: int = 360,
+    curves: Mapping[str, Sequence[tuple[float, float, str]]], chosen: Mapping[str, tuple[Ends, Ends]]
 ) -> str:
     """Residual over preservation: per method its settings as a line of `(kept, residual, label)`, and a dot with both
     intervals, each `(value, low, high)`, for the one that was chosen; all are shares, cut to [0, 1].
 
     Dots at one place are drawn as rings around each other, so that each can be seen."""
     left, right, top, bottom = 56, _room(curves, 150), 20, 58  # rings at 0 % and 100 % reach over the edge
-    height = max(height, top + bottom + 16 * len(curves))
+    height = max(360, top + bottom + 16 * len(curves))
 
     def at(kept: float, residual: float) -> tuple[float, float]:
         kept, residual = (min(max(v, 0.0), 1.0) for v in (kept, residual))
-        return left + kept * (width - left - right), height - bottom - residual * (height - top - bottom)
+        return left + kept * (_WIDTH - left - right), height - bottom - residual * (height - top - bottom)
 
-    parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
+    parts = []
     for tick in range(0, 101, 25):
         x, y = at(tick / 100, tick / 100)
-        parts.append(
-            f'<line x1="{left}" x2="{width - right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e7eb"/>'
-            f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick} %</text>'
-            f'<text x="{x:.1f}" y="{height - 26}" text-anchor="middle">{tick} %</text>'
-        )
+        parts.append(_rule(left, _WIDTH - right, f"{y:.1f}", f"{y:.1f}"))
+        parts.append(_text(left - 6, f"{y + 4:.1f}", f"{tick} %", _END))
+        parts.append(_text(f"{x:.1f}", height - 26, f"{tick} %", _MIDDLE))
     taken: list[tuple[float, float]] = []
     for index, (name, measured) in enumerate(curves.items()):
         colour = _COLOURS[index % len(_COLOURS)]
@@ -181,11 +171,7 @@ def tradeoff_chart(
                 "</circle>"
             )
         if name in chosen and chosen[name][0][0] == chosen[name][0][0]:
-            (kept, *kept_ends), (residual, *residual_ends) = chosen[name]
-            x, y = at(kept, residual)
-            (left_end, low_end), (right_end, high_end) = (
-                at(*ends) for ends in zip(kept_ends, residual_ends, strict=True)
-            )
+            (x, y), (left_end, low_end), (right_end, high_end) = (at(*both) for both in zip(*chosen[name], strict=True))
             before = sum(math.hypot(x - a, y - b) < 4 for a, b in taken)
             taken.append((x, y))
             ring = f'fill="none" stroke="{colour}" stroke-width="2"' if before else f'fill="{colour}"'
@@ -197,12 +183,5 @@ def tradeoff_chart(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{5 + 3.5 * before:g}" {ring}>'
                 f"<title>{escape(name)}</title></circle>"
             )
-        parts.append(
-            f'<text x="{width - right + 12}" y="{top + 12 + 16 * index}" fill="{colour}">{escape(_short(name))}</text>'
-        )
-    parts.append(
-        f'<text x="{(left + width - right) / 2:.0f}" y="{height - 5}" text-anchor="middle">others kept</text>'
-        f'<text transform="translate(13 {(top + height - bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
-        "generative rate</text></svg>"
-    )
-    return "".join(parts)
+        parts.append(_text(_WIDTH - right + 12, top + 12 + 16 * index, escape(_short(name)), f' fill="{colour}"'))
+    return _drawing(height, [*parts, _axes(left, right, top, bottom, height, "others kept", "generative rate")])

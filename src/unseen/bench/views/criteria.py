@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from unseen.bench.rows import Rows
 from unseen.bench.views.query import score
 from unseen.bench.views.tables import Cell, Count, Table, Target
 from unseen.encoder.layers import layer_name
-from unseen.metrics.rates import Rate, rate
+from unseen.metrics.rates import rate
 
 POINT = 0.01
 """A block this close to the best score counts as best."""
@@ -39,9 +40,7 @@ class Choice(NamedTuple):
         best = max(scores.values())
         second = sorted(scores.values(), reverse=True)[: min(2, len(scores))][-1]
         score = scores[layer]
-        ρ = float("nan")
-        if costs is not None:
-            ρ = spearman([-costs[k] for k in scores], list(scores.values()))
+        ρ = float("nan") if costs is None else spearman([-costs[k] for k in scores], list(scores.values()))
         return cls(layer, score >= best - POINT or score >= second, best - score, ρ)
 
 
@@ -83,15 +82,9 @@ def swept(rows: Rows) -> list[Swept]:
     return found
 
 
-def ranks(values: Sequence[float]) -> np.ndarray:
-    """Ranks from 1, ties shared."""
-    array = np.asarray(values, float)
-    return np.asarray([((array < v).sum() + (array <= v).sum() + 1) / 2 for v in array])
-
-
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     """Spearman's rank correlation; nan where one side is constant or there are fewer than three values."""
-    x, y = ranks(a), ranks(b)
+    x, y = rankdata(a), rankdata(b)
     if len(x) < 3 or x.std() == 0 or y.std() == 0:
         return float("nan")
     return float(np.corrcoef(x, y)[0, 1])
@@ -120,7 +113,8 @@ def criteria(title: str, rows: Rows) -> Table:
         correlations = [c.correlation for c in made if c.correlation == c.correlation]
         ρ = float(np.mean(correlations)) if correlations else None
         target = ALIGNED if label.startswith("learned") else None
-        share = _share([choice.good for choice in made], [r.concept for r in telling])
+        concepts = [r.concept for r in telling]
+        share = rate(np.asarray([[choice.good] for choice in made]), concepts, concepts, unit="videos")
         lines.append(
             (label, len(made), Count(good, len(made)), share, float(np.mean([c.regret for c in made])), ρ, target,
              None if target is None else target.verdict(share))
@@ -130,10 +124,6 @@ def criteria(title: str, rows: Rows) -> Table:
     regret = float(np.mean([np.mean([c.regret for c in row]) for row in even]))
     lines.append(("chance", len(telling), None, chance, regret, None, None, None))
     return Table(title, columns, tuple(lines), note)
-
-
-def _share(good: Sequence[bool], keys: Sequence[str]) -> Rate:
-    return rate(np.asarray(good)[:, None], keys, keys, unit="videos")
 
 
 def each_swept(title: str, rows: Rows) -> Table:
@@ -146,19 +136,10 @@ def each_swept(title: str, rows: Rows) -> Table:
         choice = Choice.of(r.learned, scores) if r.learned in scores else None
         near = sum(score >= scores[best] - POINT for score in scores.values())
         lines.append(
-            (
-                r.concept,
-                layer_name(best),
-                scores[best],
-                min(scores.values()),
-                layer_name(r.learned),
-                scores.get(r.learned),
-                r.strengths.get(r.learned),
-                Count(near, len(scores)),
-                "yes" if is_valley(scores) else "no",
-                None if choice is None else choice.good,
-            )
-        )
+            (r.concept, layer_name(best), scores[best], min(scores.values()), layer_name(r.learned),
+             scores.get(r.learned), r.strengths.get(r.learned), Count(near, len(scores)),
+             "yes" if is_valley(scores) else "no", None if choice is None else choice.good)
+        )  # fmt: skip
     return Table(
         title,
         ("concept", "best", "its score", "worst score", "learned", "its score ", "strength", "within a point", "V",

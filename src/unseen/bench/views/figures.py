@@ -11,16 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from unseen.bench.rows import Rows
-from unseen.bench.views.charts import interval_chart, line_chart, tradeoff_chart
+from unseen.bench.views.charts import Ends, ends_of, interval_chart, line_chart, tradeoff_chart
 from unseen.bench.views.query import mean_of, others_kept, rate_of, rest_kept, score
 from unseen.encoder.layers import layer_name
-from unseen.metrics.rates import Rate
-
-Ends = tuple[float, float, float]
-
-
-def _ends(rate: Rate) -> Ends:
-    return (rate.value, rate.low, rate.high)
 
 
 def forest(rows: Rows, method: str = "clear", by: str = "concept") -> str:
@@ -33,7 +26,7 @@ def forest(rows: Rows, method: str = "clear", by: str = "concept") -> str:
     for value in shown.distinct(by):
         before, after = (shown.where(**{by: value}, method=name) for name in ("none", method))
         if len(before):
-            lines.append((value, _ends(rate_of(before)), _ends(rate_of(after)) if len(after) else None))
+            lines.append((value, ends_of(rate_of(before)), ends_of(rate_of(after)) if len(after) else None))
     return interval_chart(lines)
 
 
@@ -59,7 +52,7 @@ def tradeoff(rows: Rows, concept: str) -> str:
                     continue
                 rate = rate_of(cells.where(setting=setting))
                 if split == "test":
-                    chosen[method] = (_ends(kept), _ends(rate))
+                    chosen[method] = (ends_of(kept), ends_of(rate))
                 else:
                     curves.setdefault(method, []).append((kept.value, rate.value, setting))
     return tradeoff_chart({name: curves.get(name, []) for name in {**curves, **chosen}}, chosen)

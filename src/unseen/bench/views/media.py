@@ -13,9 +13,11 @@ from PIL import Image, ImageDraw, ImageFont
 ENLARGE = 3
 """Clips of 96 pixels are shown three times as large."""
 FRAMES_PER_SECOND = 8
+_DURATION = round(1000 / FRAMES_PER_SECOND)  # of a frame, in milliseconds
 _MP4_LOOPS = 3  # a clip of nine frames is over before a player's controls have faded
 _GAP = 8
 _TALL_LINE = 15
+_SHEET_FRAMES = 3  # of each clip on a contact sheet, twice as large
 
 
 def enlarge(frames: np.ndarray, factor: int = ENLARGE) -> np.ndarray:
@@ -32,12 +34,6 @@ def side_by_side(before: np.ndarray, after: np.ndarray, gap: int = _GAP) -> np.n
     return np.concatenate([before, white, after], axis=2)
 
 
-def _animate(frames: np.ndarray, target: Path | io.BytesIO, kind: str, **options: object) -> None:
-    first, *rest = [Image.fromarray(frame) for frame in frames]
-    duration = round(1000 / FRAMES_PER_SECOND)
-    first.save(target, kind, save_all=True, append_images=rest, duration=duration, loop=0, **options)
-
-
 def write_gif(path: Path, frames: np.ndarray) -> None:
     """Write a looping GIF; all frames share one palette, so that colours do not flicker."""
     count, height, width, _ = frames.shape
@@ -45,14 +41,14 @@ def write_gif(path: Path, frames: np.ndarray) -> None:
     palette = strip.quantize(256, method=Image.Quantize.MEDIANCUT)
     indexed = strip.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
     first, *rest = [indexed.crop((0, i * height, width, (i + 1) * height)) for i in range(count)]
-    duration = round(1000 / FRAMES_PER_SECOND)
-    first.save(path, "GIF", save_all=True, append_images=rest, duration=duration, loop=0, optimize=False)
+    first.save(path, "GIF", save_all=True, append_images=rest, duration=_DURATION, loop=0, optimize=False)
 
 
-def webp_data_uri(frames: np.ndarray, quality: int = 82) -> str:
+def webp_data_uri(frames: np.ndarray) -> str:
     """A looping animated WebP as a `data:` address, for a page that needs no other file."""
     buffer = io.BytesIO()
-    _animate(frames, buffer, "WEBP", quality=quality, method=3)
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    first.save(buffer, "WEBP", save_all=True, append_images=rest, duration=_DURATION, loop=0, quality=82, method=3)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -86,13 +82,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: 
     return [*lines, line]
 
 
-def contact_sheet(
-    rows: Sequence[tuple[str, np.ndarray, np.ndarray]],
-    *,
-    factor: int = 2,
-    frames_per_clip: int = 3,
-    headings: tuple[str, str] = ("before", "after"),
-) -> Image.Image:
+def contact_sheet(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Image.Image:
     """One row per `(caption, before, after)`: some frames of the clip before, the same frames after, the caption above.
 
     Clips are uint8 `[F, H, W, 3]`, all of one shape.
@@ -100,15 +90,15 @@ def contact_sheet(
     if not rows:
         raise ValueError("A contact sheet needs at least one pair of clips.")
     _, height, width, _ = rows[0][1].shape
-    tall, wide = height * factor, width * factor
+    tall, wide = height * 2, width * 2
     font = ImageFont.load_default(size=12)
-    half = frames_per_clip * (wide + 2)
+    half = _SHEET_FRAMES * (wide + 2)
     sheet_width = 2 * half + 3 * _GAP
     captions = [_wrap(caption, font, sheet_width - 2 * _GAP) for caption, _, _ in rows]
     total = _TALL_LINE + _GAP + sum(len(lines) * _TALL_LINE + tall + 2 * _GAP for lines in captions)
     sheet = Image.new("RGB", (sheet_width, total), "white")
     pen = ImageDraw.Draw(sheet)
-    for side, heading in enumerate(headings):
+    for side, heading in enumerate(("before", "after")):
         pen.text((_GAP + side * (half + _GAP), _GAP // 2), heading, fill=(110, 110, 110), font=font)
     top = _TALL_LINE + _GAP
     for lines, (_, before, after) in zip(captions, rows, strict=True):
@@ -116,8 +106,8 @@ def contact_sheet(
             pen.text((_GAP, top), line, fill="black", font=font)
             top += _TALL_LINE
         for side, clip in enumerate((before, after)):
-            picks = np.linspace(0, len(clip) - 1, frames_per_clip).round().astype(int)
-            for place, frame in enumerate(enlarge(clip[picks], factor)):
+            picks = np.linspace(0, len(clip) - 1, _SHEET_FRAMES).round().astype(int)
+            for place, frame in enumerate(enlarge(clip[picks], 2)):
                 sheet.paste(Image.fromarray(frame), (_GAP + side * (half + _GAP) + place * (wide + 2), top + 2))
         top += tall + 2 * _GAP
     return sheet

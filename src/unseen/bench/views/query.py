@@ -17,6 +17,8 @@ from unseen.metrics.intervals import Levels
 from unseen.metrics.rates import Paired, Rate
 
 MOSTLY = 0.5
+PRESERVING = 0.95
+"""What keeps at least this share of other subjects is preferred to what keeps less."""
 
 
 @dataclass(frozen=True)
@@ -87,27 +89,27 @@ def rate_of(rows: Rows, unit: str = "frames", *, mostly: bool = False) -> Rate:
 
 def kept(after: Rows, before: Rows) -> Rate:
     """Rate after as a share of the rate before, on the same prompts and noise."""
-    one, other = matched(after, before)
-    return _counted(rates.ratio(_values(one)[:, None], _values(other)[:, None], *_labels(one)), one)
+    one, both = _side_by_side(after, before)
+    return _counted(rates.ratio(*both), one)
 
 
 def excess(first: Rows, second: Rows, floor: float) -> Rate:
     """What the first shows beyond the detector's floor over what the second does, on the same prompts and noise."""
-    one, other = matched(first, second)
-    return _counted(rates.excess(_values(one)[:, None], _values(other)[:, None], *_labels(one), floor=floor), one)
+    one, both = _side_by_side(first, second)
+    return _counted(rates.excess(*both, floor=floor), one)
 
 
 def paired(first: Rows, second: Rows) -> Paired:
     """Rate of the first less that of the second on the same prompts and noise, with a test."""
-    one, other = matched(first, second)
-    found = rates.paired(_values(one)[:, None], _values(other)[:, None], *_labels(one))
+    one, both = _side_by_side(first, second)
+    found = rates.paired(*both)
     return replace(found, difference=_counted(found.difference, one))
 
 
 def disagreement(first: Rows, second: Rows) -> Rate:
     """How far the rates of two detectors on the same clips are apart."""
-    one, other = matched(first, second)
-    return _counted(rates.disagreement(_values(one)[:, None], _values(other)[:, None], *_labels(one)), one)
+    one, both = _side_by_side(first, second)
+    return _counted(rates.disagreement(*both), one)
 
 
 def mean_of(rows: Rows) -> Measure:
@@ -131,6 +133,12 @@ def matched(first: Rows, second: Rows) -> tuple[Rows, Rows]:
     known = {_what(row): row for row in second}
     pairs = [(row, known[_what(row)]) for row in first if _what(row) in known]
     return Rows(one for one, _ in pairs), Rows(other for _, other in pairs)
+
+
+def _side_by_side(first: Rows, second: Rows) -> tuple[Rows, tuple[np.ndarray, np.ndarray, list[str], list[Any]]]:
+    """The first rows that `matched` finds, and of both the values `[rows, 1]`, with prompts and seeds."""
+    one, other = matched(first, second)
+    return one, (_values(one)[:, None], _values(other)[:, None], *_labels(one))
 
 
 def _what(row: Row) -> tuple[Any, ...]:

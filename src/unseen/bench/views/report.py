@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from unseen.bench.views.charts import interval_chart, line_chart
+from unseen.bench.views.charts import ends_of, interval_chart, line_chart
 from unseen.bench.views.media import ENLARGE, enlarge, side_by_side, webp_data_uri
 from unseen.bench.views.tables import Estimate, Table, not_met
 
@@ -76,7 +76,6 @@ class Report:
 
     def to_html(self) -> str:
         """The page, complete in one string."""
-        rates = [(label, _ends(before), _ends(after)) for label, before, after in self.rates]
         lines = ""
         if self.preferences:
             lines = line_chart(
@@ -86,27 +85,11 @@ class Report:
                 y_label="layer preference",
                 bold=self.chosen,
             )
-        template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-            PAGE.read_text(encoding="utf-8")
-        )
-        return template.render(
-            title=self.title,
-            lead=self.lead,
-            model=self.model,
-            glossary=self.glossary,
-            not_met=not_met(self.tables),
-            rates=interval_chart(rates) if rates else "",
-            rates_note=self.rates_note,
-            charts=self.charts,
-            charts_note=self.charts_note,
-            groups=self.groups,
-            tables=self.tables,
-            preferences=lines,
-            preferences_note=self.preferences_note,
-            features=self.features,
-            features_note=self.features_note,
-            facts=self.facts,
-        )
+        rates = [(label, ends_of(before), ends_of(after)) for label, before, after in self.rates]
+        page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        drawn = {"rates": interval_chart(rates) if rates else "", "preferences": lines}
+        shown = {**vars(self), **drawn, "not_met": not_met(self.tables)}
+        return page.from_string(PAGE.read_text(encoding="utf-8")).render(shown)
 
     def write(self, path: Path) -> Path:
         """Write the page; returns its path."""
@@ -128,7 +111,3 @@ def _written_on(frames: np.ndarray, words: Sequence[str]) -> np.ndarray:
             pen.text(where, word, fill="white", stroke_fill="black", stroke_width=2, anchor="ld", font=font)
         written.append(np.asarray(picture))
     return np.stack(written)
-
-
-def _ends(estimate: Estimate) -> tuple[float, float, float]:
-    return (estimate.value, estimate.low, estimate.high)

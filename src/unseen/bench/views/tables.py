@@ -201,14 +201,8 @@ class Table:
         lines = [" & ".join(map(_tex, cells)) + r" \\" for cells in (self.columns, *self.texts())]
         kinds = "l" + "r" * (len(self.columns) - 1)
         body = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
-        frame = [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{_tex(caption)}}}",
-            *body,
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
+        caption = rf"\caption{{{_tex(caption)}}}"
+        frame = [r"\begin{table}", r"\centering", caption, *body, r"\end{tabular}", r"\end{table}"]
         return "\n".join(frame) + "\n"
 
     def to_html(self) -> str:
@@ -223,23 +217,19 @@ class Table:
         wide = [any(isinstance(row[i], Estimate) for row in self.rows) for i in range(len(self.columns))]
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        header: list[str] = []
-        for column, is_wide in zip(self.columns, wide, strict=True):
-            header += [column, f"{column} low", f"{column} high"] if is_wide else [column]
-        writer.writerow(header)
+        ends = [("", " low", " high") if is_wide else ("",) for is_wide in wide]
+        writer.writerow([column + end for column, each in zip(self.columns, ends, strict=True) for end in each])
         for row in self.rows:
-            values: list[Any] = []
-            for cell, is_wide in zip(row, wide, strict=True):
-                if is_wide:
-                    values += (
-                        [cell.value, cell.low, cell.high] if isinstance(cell, Estimate) else [cell_text(cell), "", ""]
-                    )
-                else:
-                    values.append(
-                        cell if isinstance(cell, (int, float)) and not isinstance(cell, bool) else cell_text(cell)
-                    )
-            writer.writerow(values)
+            cells = zip(row, wide, strict=True)
+            writer.writerow([value for cell, is_wide in cells for value in _unrounded(cell, is_wide)])
         return buffer.getvalue()
+
+
+def _unrounded(cell: Cell, is_wide: bool) -> list[Any]:
+    """What a cell is in CSV, in three columns where its column holds estimates."""
+    if is_wide:
+        return [cell.value, cell.low, cell.high] if isinstance(cell, Estimate) else [cell_text(cell), "", ""]
+    return [cell if isinstance(cell, int | float) and not isinstance(cell, bool) else cell_text(cell)]
 
 
 _TEX = {
@@ -268,8 +258,7 @@ def not_met(tables: Iterable[Table]) -> list[str]:
     for table in tables:
         for row in table.rows:
             verdict = next((cell for cell in row if isinstance(cell, Verdict)), None)
-            open_ = verdict is not None and verdict.outcome == "undecided"
-            if not open_ and not any(cell is False for cell in row) and (verdict is None or verdict.outcome == "met"):
+            if not any(cell is False for cell in row) and (verdict is None or verdict.outcome == "met"):
                 continue
             text = f"{table.title}, {row[0]}"
             if verdict is not None and verdict.target is not None:
@@ -283,7 +272,7 @@ def not_met(tables: Iterable[Table]) -> list[str]:
                 if cell is not False and not isinstance(cell, Verdict)
             ]:
                 text += f": {', '.join(rest)}"
-            if open_:
+            if verdict is not None and verdict.outcome == "undecided":
                 undecided.append(f"{text}, {verdict}")
             else:
                 missed.append(text)

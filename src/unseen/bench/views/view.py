@@ -8,7 +8,7 @@ from typing import Any
 
 from unseen.bench.rows import Rows
 from unseen.bench.views.criteria import criteria, each_swept
-from unseen.bench.views.query import Query, TableSpec, excess, others_kept, paired, rate_of
+from unseen.bench.views.query import PRESERVING, Query, TableSpec, excess, others_kept, paired, rate_of
 from unseen.bench.views.tables import JUDGED_COLUMNS, Cell, Table, Target, Verdict, judged
 from unseen.encoder.layers import layer_name
 from unseen.metrics.intervals import holm
@@ -16,8 +16,6 @@ from unseen.metrics.rates import Rate
 
 FVU, SECONDS, KILOBYTES = 0.2, 60.0, 200.0
 """Fraction of variance unexplained, time and size that a fit may have."""
-PRESERVING = 0.95
-"""Only methods that keep at least this share of other subjects compete for the best residual."""
 TIE = 0.02
 """Two residuals both this close to the detector's floor are equal."""
 HALF = Target(0.5, at_least=False)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unseen.bench.plain_words import EMBEDDED, GLOSSARY, outcome, paragraph, title
+pytest.importorskip("diffusers")
+
+from unseen.bench.demo import EMBEDDED, GLOSSARY, outcome, paragraph, title
 from unseen.bench.views.report import PairGroup, Report, ShownPair
 from unseen.bench.views.tables import Measure
 
