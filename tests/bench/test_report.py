@@ -19,6 +19,7 @@ from unseen.bench.views.tables import (
     JUDGED_COLUMNS,
     Count,
     Measure,
+    Share,
     Table,
     Target,
     Verdict,
@@ -163,6 +164,16 @@ def test_the_chosen_block_is_drawn_thicker_and_lines_end_at_their_last_value() -
     assert float(lines[1][0]) > float(lines[0][0])
     heights = [[float(point.split(",")[1]) for point in points.split()] for _, points in lines]
     assert heights[0] == heights[1][::-1] and heights[0][0] > heights[0][1]  # SVG counts downwards
+
+
+def test_the_ticks_of_a_chart_are_round_numbers_around_its_lines() -> None:
+    drawing = line_chart({"a": [0, 0.5077]}, [0, 2], x_label="round", y_label="p")
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawing) == ["0", "0.2", "0.4", "0.6"]
+
+
+def test_a_floor_is_read_in_percent_and_kept_with_all_its_digits() -> None:
+    table = Table("Rates", ("floor",), ((Share(0.0002625),),))
+    assert table.texts() == [["0.026 %"]] and "0.0002625" in table.to_csv()
 
 
 def test_a_chart_refuses_series_of_another_length() -> None:

@@ -31,6 +31,14 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, four to six of them, from `low` or below to `high` or above."""
+    least = (high - low) / 4
+    scale = 10.0 ** math.floor(math.log10(least))
+    step = next(scale * times for times in (1, 2, 2.5, 5, 10) if scale * times >= least * (1 - 1e-9))
+    return [step * k for k in range(math.floor(low / step), math.ceil(high / step - 1e-9) + 1)]
+
+
 def _short(label: str) -> str:
     return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1].rstrip()}…"
 
@@ -56,10 +64,11 @@ def line_chart(
     for name, values in series.items():
         if len(values) != len(steps):
             raise ValueError(f"Series {name!r} has {len(values)} values for {len(steps)} steps.")
-    left, right, top, bottom = 56, _room(series, 130), 14, 42
     low = min(0.0, min(min(values) for values in series.values()))
     high = max(max(values) for values in series.values())
-    high = high if high > low else low + 1.0
+    ticks = _ticks(low, high if high > low else low + 1.0)
+    low, high = ticks[0], ticks[-1]
+    left, right, top, bottom = max(56, 16 + _room(map(_number, ticks), 0)), _room(series, 130), 14, 42
     first, last = float(steps[0]), float(steps[-1])
     span = last - first or 1.0
 
@@ -70,8 +79,7 @@ def line_chart(
         return top + (high - value) / (high - low) * (height - top - bottom)
 
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg" {_FONT}>']
-    for tick in range(5):
-        value = low + (high - low) * tick / 4
+    for value in ticks:
         parts.append(
             f'<line x1="{left}" x2="{width - right}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="#e5e7eb"/>'
             f'<text x="{left - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value)}</text>'

@@ -16,6 +16,8 @@ from unseen.bench.views.tables import Estimate, Table, not_met
 
 PAGE = Path(__file__).with_name("page.html")
 """A page that needs no network and no other file."""
+NARROW = 440
+"""Pixels of a drawing whose letters can still be read on a phone."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class Report:
                 x_label="round of the fit",
                 y_label="layer preference",
                 bold=self.chosen,
+                width=NARROW,
+                height=240,
             )
         template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
             PAGE.read_text(encoding="utf-8")
@@ -95,7 +99,7 @@ class Report:
             model=self.model,
             glossary=self.glossary,
             not_met=not_met(self.tables),
-            rates=interval_chart(rates) if rates else "",
+            rates=interval_chart(rates, width=NARROW) if rates else "",
             rates_note=self.rates_note,
             charts=self.charts,
             charts_note=self.charts_note,

@@ -122,8 +122,13 @@ class Measure:
     high: float
 
 
+class Share(float):
+    """A share that is known without an interval, such as a detector's floor. It is printed in percent."""
+
+
 Cell = Any
-"""Text, a number, an `Estimate`, `Target`, `Verdict` or `Count`, True/False (a claim that holds or not), or None."""
+"""Text, a number, a `Share`, an `Estimate`, `Target`, `Verdict` or `Count`, True/False (a claim that holds or not), or
+None."""
 
 
 def percent(share: float) -> str:
@@ -150,6 +155,8 @@ def cell_text(cell: Cell) -> str:
             known = cell.low == cell.low  # one prompt says nothing about others
             return f"{cell.value:.3g} [{cell.low:.3g}, {cell.high:.3g}]" if known else f"{cell.value:.3g}"
         return f"{percent(cell.value)} [{100 * cell.low:.1f}, {_upper(cell.high)}]"
+    if isinstance(cell, Share):
+        return f"{100 * cell:.2g} %"
     if isinstance(cell, float):
         return "–" if cell != cell else f"{cell:.4g}"
     return str(cell)
