@@ -239,6 +239,7 @@ def test_the_page_fits_a_phone_works_by_keyboard_and_asks_nobody_else(browser: A
     context.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "://" in request.url else None)
     page = _opened(context, address)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("#prompt").bounding_box()["width"] > 200, "the columns stand side by side"
     assert page.evaluate(
         "[...document.querySelectorAll('input:not([type=file]), textarea, button')].filter(one => one.offsetParent)"
         ".every(one => one.labels?.length || one.ariaLabel || one.innerText.trim() || one.title)"

@@ -239,7 +239,7 @@ def _compare_part(gr: Any) -> dict[str, Any]:
     with gr.Row():
         prompt = gr.Textbox(_EXAMPLES[0], label="Prompt", lines=3, max_length=LONGEST_PROMPT + 1, elem_id="prompt",
                             scale=4, min_width=180, info="Shift + Enter draws")  # fmt: skip
-        seed = gr.Number(0, label="Seed", info="another number, another clip", elem_id="seed", scale=1, min_width=90)
+        seed = gr.Number(0, label="Seed", info="of the noise", elem_id="seed", scale=1, min_width=90)
     gr.Examples([[text] for text in _EXAMPLES], [prompt], label="Prompts to try")
     draw = gr.Button("Draw before and after", variant="primary", elem_id="draw")
     status = gr.HTML("", elem_id="draw-status")

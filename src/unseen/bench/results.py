@@ -15,7 +15,7 @@ from unseen.bench.rows import Rows
 from unseen.bench.study import Study
 from unseen.bench.views.figures import curves, figures_of
 from unseen.bench.views.report import PairGroup, Report, ShownPair
-from unseen.bench.views.tables import Table, not_met, verdict_of, write_tables
+from unseen.bench.views.tables import Table, not_met, on_page, verdict_of, write_tables
 from unseen.names import file_name
 
 SHOWN = 2
@@ -112,7 +112,7 @@ def _write_page(
         "",
         "## Tables",
         "",
-        "\n\n".join(table.to_markdown() for table in tables),
+        "\n\n".join(on_page(table, path) for table in tables),
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")

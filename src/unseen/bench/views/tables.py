@@ -249,6 +249,22 @@ class Table:
         return buffer.getvalue()
 
 
+MOST_ROWS = 15
+"""Of a table on a page; one with more is a file beside it."""
+
+
+def on_page(table: Table, page: Path) -> str:
+    """The table as it stands on `page`, as Markdown: whole, or if it has more than `MOST_ROWS` rows its title, its note
+    and a link to a CSV file, which is written beside the page."""
+    if len(table.rows) <= MOST_ROWS:
+        return table.to_markdown()
+    data = page.parent / "tables" / f"{page.stem}-{table.name}.csv"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_text(table.to_csv(), encoding="utf-8")
+    link = f"{len(table.rows)} rows: [{data.name}](tables/{data.name})"
+    return "\n\n".join([f"### {table.title}", *([table.note] if table.note else []), link])
+
+
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$",
