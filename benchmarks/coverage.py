@@ -12,6 +12,7 @@ interval, and what the library had before.
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from unseen.bench.views.tables import Table, on_page
 from unseen.metrics.intervals import (
     Ends,
     Levels,
@@ -269,26 +271,41 @@ def summary(rows: Sequence[Row], simulations: int) -> list[str]:
     return lines
 
 
-def table(rows: Sequence[Row]) -> list[str]:
-    """Markdown."""
-    last = "Clopper–Pearson on prompts" if rows[0].what == "rate" else "width, resampled"
-    lines = [
-        f"| what | rate | prompts | design | resampled | library | width | {last} |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {r.what} | {r.rate} | {r.prompts} | {r.design} | {100 * r.resampled:.1f} % | {100 * r.covered:.1f} % | "
-        f"{r.width:.3f} | {r.scale:.3f} |"
-        for r in rows
-    ]
-    return lines
+def table(title: str, rows: Sequence[Row], note: str = "") -> Table:
+    """One row for each cell."""
+    last = "Clopper-Pearson on prompts" if rows[0].what == "rate" else "width, resampled"
+    columns = ("what", "rate", "prompts", "design", "resampled", "library", "width", last)
+    cells = ((r.what, r.rate, r.prompts, r.design, r.resampled, r.covered, r.width, r.scale) for r in rows)
+    return Table(title, columns, tuple(cells), note)
 
 
-def page(simulations: int) -> list[str]:
-    """All of it as Markdown."""
+def figure(rows: Sequence[Row], path: Path) -> None:
+    """Coverage over how many prompts are expected to be among the fewer: the library's above the usual one's."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = drawn.subplots()
+    axis.axhspan(100 * LOW, 100 * HIGH, color="#e5e7eb", label="target")
+    shown = [max(row.shown, 0.01) for row in rows]
+    for name, color, values in (
+        ("resampled", "#d1495b", [row.resampled for row in rows]),
+        ("the library's", "#1b6ca8", [row.covered for row in rows]),
+    ):
+        axis.scatter(shown, [100 * value for value in values], s=9, color=color, alpha=0.6, label=name, linewidths=0)
+    axis.set(xscale="log", xlabel="prompts expected to show the concept, or not to, whichever are fewer",
+             ylabel="intervals that cover, %")  # fmt: skip
+    axis.legend(loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn.savefig(path, dpi=130)
+
+
+def page(simulations: int, where: Path) -> list[str]:
+    """All of it as Markdown for the page at `where`, with its figure and its tables beside it."""
     rates = list(rate_rows(simulations))
     pairs = list(paired_rows(simulations))
     alarms = list(test_rows(simulations))
+    drawn = where.parent / "figures" / f"{where.stem}.png"
+    figure([*rates, *pairs], drawn)
     return [
         "# How often the intervals cover",
         "",
@@ -300,39 +317,49 @@ def page(simulations: int) -> list[str]:
         "100 % at most of them; a share of 0.1 % of five prompts is 0 of 5 nearly always, and any interval that starts "
         f"at 0 covers it. There the target is at least {100 * LOW:g} %.",
         "",
+        f"![Coverage over the number of prompts that decide](figures/{drawn.name})",
+        "",
         "## Rates",
         "",
         *summary(rates, simulations),
         "",
-        *table(rates),
+        on_page(table("Each cell of the rates", rates), where),
         "",
         "## Kept shares, paired differences, ratios above a floor",
         "",
-        "Widths are medians: where the rate below may be at the floor, the upper end is infinite.",
-        "",
         *summary(pairs, simulations),
         "",
-        *table(pairs),
+        on_page(
+            table(
+                "Each cell of the pairs",
+                pairs,
+                "Widths are medians: where the rate below may be at the floor, the upper end is infinite.",
+            ),
+            where,
+        ),
         "",
         "## The test: alarms at 5 % between equal methods",
         "",
-        "| rate | prompts | shared | alarms |",
-        "| --- | --- | --- | --- |",
-        *[f"| {100 * r.rate:g} % | {r.prompts} | {r.shared:g} | {100 * r.alarms:.1f} % |" for r in alarms],
+        f"Lowest {100 * min(r.alarms for r in alarms):.1f} %, highest {100 * max(r.alarms for r in alarms):.1f} %.",
+        "",
+        on_page(Table("Alarms", ("rate", "prompts", "shared", "alarms"), tuple(tuple(r) for r in alarms)), where),
     ]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--simulations", type=int, default=2000, help="per cell (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help="also write the page to this Markdown file")
+    parser.add_argument(
+        "--results", type=Path, help="also write the page to this Markdown file, its figure and tables beside"
+    )
     options = parser.parse_args(argv)
     start = time.perf_counter()
-    text = "\n".join(page(options.simulations)) + "\n"
+    with tempfile.TemporaryDirectory() as unasked:
+        where = options.results or Path(unasked) / "coverage.md"
+        text = "\n".join(page(options.simulations, where)) + "\n"
+        where.write_text(text, encoding="utf-8")
     print(text)
     print(f"{time.perf_counter() - start:.0f} s")
-    if options.results is not None:
-        options.results.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

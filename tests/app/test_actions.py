@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SMALL_FIT, make_eraser, make_pipe
+from moving import write_clip
 
-from unseen.app import actions, files, picture
+from unseen.app import actions, files, picture, videos
 from unseen.app.models import Model, Models, Settings, model_name
 from unseen.app.session import MOST_ERASERS, Session, concept_from, prompt_from, seed_from
 from unseen.clear.eraser import METADATA_FILE, WEIGHTS_FILE, ClearEraser
@@ -73,6 +74,13 @@ BAD: dict[str, Callable[[Path, ClearEraser], object]] = {
     "nothing uploaded": lambda folder, eraser: files.uploaded(None),
     "another zip": lambda folder, eraser: files.uploaded([_zip(folder, "photo.txt")]),
     "zip that holds no eraser": lambda folder, eraser: files.uploaded([_no_zip(folder)]),
+    "no videos": lambda folder, eraser: videos.gathered(None, folder),
+    "no video among them": lambda folder, eraser: videos.gathered([_no_zip(folder)], folder),
+    "pictures": lambda folder, eraser: videos.gathered(["1.png", "2.png"], folder),
+    "too many videos": lambda folder, eraser: videos.gathered([f"{n}.mp4" for n in range(201)], folder),
+    "videos that are too large": lambda folder, eraser: videos.gathered([_large(folder)], folder),
+    "nothing to look for": lambda folder, eraser: list(videos.score_steps(folder, [], folder)),
+    "unknown detector": lambda folder, eraser: list(videos.score_steps(folder, ["ghosts"], folder)),
     "saved eraser outside the folder": lambda folder, eraser: files.saved_eraser(folder, "../secret"),
     "report outside the folder": lambda folder, eraser: files.report_text(folder, "../../etc/passwd"),
 }
@@ -81,6 +89,13 @@ BAD: dict[str, Callable[[Path, ClearEraser], object]] = {
 def _no_zip(folder: Path) -> Path:
     path = folder / "eraser.zip"
     path.write_bytes(b"not a zip")
+    return path
+
+
+def _large(folder: Path) -> Path:
+    path = folder / "large.mp4"
+    with path.open("wb") as file:
+        file.truncate(videos.MOST_BYTES + 1)  # without taking the space
     return path
 
 
@@ -247,3 +262,27 @@ def test_reports_are_found_and_cannot_run_scripts(tmp_path: Path) -> None:
     assert list(files.reports(tmp_path)) == ["demo/report.html"]
     page = picture.framed(files.report_text(tmp_path, "demo/report.html"), "Report")
     assert "<iframe" in page and " sandbox " in page and "allow-scripts" not in page
+
+
+def test_videos_of_one_name_are_scored_apart_and_numbers_come_with_their_intervals(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    given = [tmp_path / place / "clip.mp4" for place in ("a", "b")]
+    for path, speed in zip(given, (0, 4), strict=True):
+        path.parent.mkdir()
+        write_clip(path, speed=speed)
+    (tmp_path / "c.txt").write_text("text", encoding="utf-8")
+    (tmp_path / "in").mkdir()
+    assert videos.gathered([*given, given[0], tmp_path / "c.txt"], tmp_path / "in") == ["c.txt"]
+    *told, scores = videos.score_steps(tmp_path / "in", ["flicker"], tmp_path / "out")
+    assert "Scoring video 2 of 2." in told
+    values = {row.file: row.value for row in scores.rows}
+    assert values["clip.mp4"] < values["clip (2).mp4"]
+    assert "[" in videos.summary(scores) and "clip (2).mp4" in videos.table(scores)
+    assert (tmp_path / "out" / "scores.csv").is_file()
+
+
+def test_a_videos_name_cannot_become_part_of_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "<script>.mp4").write_bytes(b"no video")
+    *_, scores = videos.score_steps(tmp_path, ["flicker"], tmp_path / "out")
+    assert "<script>" not in videos.table(scores) and "damaged" in videos.table(scores)

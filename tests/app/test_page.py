@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import SMALL_FIT, make_eraser, make_pipe
+from moving import write_clip
 
 from unseen.app.models import Models, Settings
 
@@ -203,12 +204,42 @@ def test_neighbours_and_reports_are_shown(tab: Any) -> None:
     assert tab.frame_locator("#report iframe").get_by_text("Zeppelins, erased").inner_text()
 
 
+def test_a_folder_of_own_videos_is_scored_and_what_cannot_be_is_answered_in_place(tab: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    (folder / "more").mkdir(parents=True)
+    write_clip(folder / "still.mp4", speed=0)
+    write_clip(folder / "more" / "moving.mp4", speed=4)
+    (folder / "damaged.mp4").write_bytes(b"no video")
+    (folder / "notes.txt").write_text("none either", encoding="utf-8")
+    tab.get_by_role("tab", name="Own videos").click()
+    tab.click("#own-score")
+    tab.wait_for_function("document.querySelector('#own-status .unseen-problem')?.innerText.includes('nothing has')")
+    tab.set_input_files("#own-folder input[type=file]", str(folder))
+    tab.locator("#own-folder").get_by_text("moving").first.wait_for()
+    for name in ("flicker", "motion"):
+        tab.get_by_label(f"{name}:").uncheck()
+    tab.click("#own-score")
+    tab.wait_for_function("document.querySelector('#own-status .unseen-problem')?.innerText.includes('at least one')")
+    tab.get_by_label("flicker:").check()
+    tab.click("#own-score")
+    tab.wait_for_function("document.querySelector('#own-status').innerText.includes('Done. 2 of 3 videos')")
+    assert "other files, left alone: 1" in tab.inner_text("#own-status")
+    cells = {line.split("\t")[0]: line.split("\t")[1:] for line in tab.inner_text("#own-table table").splitlines()}
+    assert float(cells["moving.mp4"][1]) > 10 * float(cells["still.mp4"][1])
+    assert cells["damaged.mp4"] == ["damaged"] and "cannot be read" in tab.inner_text("#own-summary")
+    assert tab.locator("#own-out a[download]").count() == 2
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.wait_for_timeout(300)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_the_page_fits_a_phone_works_by_keyboard_and_asks_nobody_else(browser: Any, address: str) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     hosts: set[str] = set()
     context.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "://" in request.url else None)
     page = _opened(context, address)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("#prompt").bounding_box()["width"] > 200, "the columns stand side by side"
     assert page.evaluate(
         "[...document.querySelectorAll('input:not([type=file]), textarea, button')].filter(one => one.offsetParent)"
         ".every(one => one.labels?.length || one.ariaLabel || one.innerText.trim() || one.title)"

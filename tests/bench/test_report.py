@@ -19,12 +19,14 @@ from unseen.bench.views.tables import (
     JUDGED_COLUMNS,
     Count,
     Measure,
+    Share,
     Table,
     Target,
     Verdict,
     cell_text,
     judged,
     not_met,
+    on_page,
     write_tables,
 )
 from unseen.metrics.rates import Rate, rate
@@ -163,6 +165,25 @@ def test_the_chosen_block_is_drawn_thicker_and_lines_end_at_their_last_value() -
     assert float(lines[1][0]) > float(lines[0][0])
     heights = [[float(point.split(",")[1]) for point in points.split()] for _, points in lines]
     assert heights[0] == heights[1][::-1] and heights[0][0] > heights[0][1]  # SVG counts downwards
+
+
+def test_the_ticks_of_a_chart_are_round_numbers_around_its_lines() -> None:
+    drawing = line_chart({"a": [0, 0.5077]}, [0, 2], x_label="round", y_label="p")
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawing) == ["0", "0.2", "0.4", "0.6"]
+
+
+def test_a_floor_is_read_in_percent_and_kept_with_all_its_digits() -> None:
+    table = Table("Rates", ("floor",), ((Share(0.0002625),),))
+    assert table.texts() == [["0.026 %"]] and "0.0002625" in table.to_csv()
+
+
+def test_a_long_table_is_a_file_beside_its_page(tmp_path: Path) -> None:
+    short, long = (Table("All clips", ("clip", "value"), tuple((k, k / 3) for k in range(n))) for n in (15, 16))
+    page = tmp_path / "results-x.md"
+    assert on_page(short, page) == short.to_markdown() and not (tmp_path / "tables").exists()
+    said = on_page(long, page)
+    assert "| 3 |" not in said and "16 rows: [results-x-all-clips.csv](tables/results-x-all-clips.csv)" in said
+    assert (tmp_path / "tables" / "results-x-all-clips.csv").read_text(encoding="utf-8") == long.to_csv()
 
 
 def test_a_chart_refuses_series_of_another_length() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,37 +97,50 @@ def fit_steps(
     Raises:
         UnseenError: there is no such model, or the fit ended without an eraser.
     """
-    told: queue.Queue[Any] = queue.Queue()
-    closed = threading.Event()
 
-    def hear(progress: Progress) -> None:
-        if closed.is_set():
-            raise AppError("The fit was stopped.")
-        told.put(progress)
-
-    def work() -> None:
+    def work(tell: Callable[[Any], None]) -> ClearEraser:
         from unseen.clear.fit import fit
 
-        try:
-            if model.busy:
-                told.put("Another tab is using the model. Yours is next.")
-            with model.held() as pipe:
-                told.put("Writing prompts, and reading them through the text encoder.")
-                told.put(fit(pipe, concept, config=config, seed=seed, progress=False, on_progress=hear))
-        except BaseException as error:  # raised again by the iterator
-            told.put(error)
+        if model.busy:
+            tell("Another tab is using the model. Yours is next.")
+        with model.held() as pipe:
+            tell("Writing prompts, and reading them through the text encoder.")
+            return fit(pipe, concept, config=config, seed=seed, progress=False, on_progress=tell)
 
-    threading.Thread(target=work, name="unseen-fit", daemon=True).start()
+    for said in steps_of(work):
+        yield said
+        if isinstance(said, Progress) and said.step == said.steps:
+            yield "Choosing features and strength, and trying them on prompts the fit has not seen."
+
+
+def steps_of(work: Callable[[Callable[[Any], None]], Any]) -> Iterator[Any]:
+    """Run `work` in a thread of its own; yields what it tells, and last what it returns.
+
+    When this iterator is closed, `work` ends at what it tells next. Raises what `work` raises.
+    """
+    told: queue.Queue[tuple[str, Any]] = queue.Queue()
+    closed = threading.Event()
+
+    def tell(said: Any) -> None:
+        if closed.is_set():
+            raise AppError("It was stopped; start it again.")
+        told.put(("said", said))
+
+    def run() -> None:
+        try:
+            told.put(("done", work(tell)))
+        except BaseException as error:  # raised again by the iterator
+            told.put(("failed", error))
+
+    threading.Thread(target=run, name="unseen-work", daemon=True).start()
     try:
         while True:
-            said = told.get()
-            if isinstance(said, BaseException):
+            kind, said = told.get()
+            if kind == "failed":
                 raise said
             yield said
-            if isinstance(said, ClearEraser):
+            if kind == "done":
                 return
-            if isinstance(said, Progress) and said.step == said.steps:
-                yield "Choosing features and strength, and trying them on prompts the fit has not seen."
     finally:
         closed.set()
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from unseen.app import actions, files, picture
+from unseen.app import actions, files, picture, videos
 from unseen.app.models import Models
 from unseen.app.session import MOST_ERASERS, Session, concept_from, prompt_from, seed_from
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.search import Progress
 from unseen.errors import AppError, UnseenError
+from unseen.score.run import SUMMARY, TABLE
 
 EXPECTED = (UnseenError, ValueError, OSError)
 """What an input may bring about; anything else is a mistake of ours."""
@@ -265,3 +266,30 @@ def taker(folder: Path | None) -> Callable[[str | None], tuple[ClearEraser | Non
         return eraser, picture.message(f"On the page now, under Erase: {eraser.name}")
 
     return take
+
+
+def scorer(folder: Path) -> Callable[..., Iterator[list[Any]]]:
+    """Score uploaded videos: the status, the summary, a row for each video, and the table as files."""
+
+    def score(folders: list[str] | None, single: list[str] | None, names: list[str] | None) -> Iterator[list[Any]]:
+        import gradio as gr
+
+        hidden = gr.update(visible=False)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder) as held:  # the videos go when they are scored
+                place, out = Path(held) / "uploaded videos", Path(tempfile.mkdtemp(dir=folder))
+                place.mkdir()
+                others = videos.gathered([*(folders or ()), *(single or ())], place)
+                for step in videos.score_steps(place, names, out):
+                    if isinstance(step, str):
+                        yield [picture.message(step), "", "", hidden]
+                        continue
+                    read, of = step.statuses.get("scored", 0), sum(step.statuses.values())
+                    words = f"Done. {read} of {of} videos could be read"
+                    words += f"; other files, left alone: {len(others)}" if others else ""
+                    made = gr.update(value=[str(out / name) for name in (TABLE, SUMMARY)], visible=True)
+                    yield [picture.message(words), videos.summary(step), videos.table(step), made]
+        except EXPECTED as error:
+            yield [problem(error), "", "", hidden]
+
+    return score

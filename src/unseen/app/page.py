@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unseen.app import controls, files, picture
+from unseen.app import controls, files, picture, videos
 from unseen.app.models import Models
 from unseen.app.session import (
     KINDS,
@@ -33,7 +33,8 @@ LIMITS = """## What this cannot do
 - Four pictures on a page prove nothing. `unseen evaluate` measures, with intervals and controls.
 """
 _EXAMPLES = ("a French horn drifts left over a green meadow", "a valve horn in the snow", "a trumpet on a green meadow")
-_SPEAK = """() => { for (const id of ["fit-status", "draw-status", "use-status", "near-status", "file-status"]) {
+_SPEAK = """() => { for (const id of ["fit-status", "draw-status", "use-status", "near-status", "file-status",
+  "own-status"]) {
   const one = document.getElementById(id); if (one) { one.setAttribute("role", "status");
   one.setAttribute("aria-live", "polite"); } } document.documentElement.lang = "en"; }"""
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Noto Sans", "sans-serif"]
@@ -123,6 +124,8 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
                 near = _near_part(gr)
             with gr.Tab("Files"):
                 moved = _files_part(gr, erasers)
+            with gr.Tab("Own videos"):
+                own = _videos_part(gr)
             with gr.Tab("Reports"):
                 _reports_part(gr, runs)
             with gr.Tab("Limits"):
@@ -184,6 +187,11 @@ def build(models: Models, erasers: Path | None, runs: Path) -> Any:
             moved["take"].click(controls.taker(erasers), [moved["saved"]], [fitted, told], show_progress="hidden").then(
                 controls.add, [session, fitted], shown, show_progress="hidden"
             )
+        own["score"].click(
+            controls.scorer(Path(made.name)), [own["folder"], own["single"], own["choice"]],
+            [own["status"], own["summary"], own["table"], own["out"]],
+            concurrency_id="score", concurrency_limit=1, show_progress="minimal", show_progress_on=own["status"],
+        )  # fmt: skip
         page.load(None, js=_SPEAK)
     return page
 
@@ -231,7 +239,7 @@ def _compare_part(gr: Any) -> dict[str, Any]:
     with gr.Row():
         prompt = gr.Textbox(_EXAMPLES[0], label="Prompt", lines=3, max_length=LONGEST_PROMPT + 1, elem_id="prompt",
                             scale=4, min_width=180, info="Shift + Enter draws")  # fmt: skip
-        seed = gr.Number(0, label="Seed", info="another number, another clip", elem_id="seed", scale=1, min_width=90)
+        seed = gr.Number(0, label="Seed", info="of the noise", elem_id="seed", scale=1, min_width=90)
     gr.Examples([[text] for text in _EXAMPLES], [prompt], label="Prompts to try")
     draw = gr.Button("Draw before and after", variant="primary", elem_id="draw")
     status = gr.HTML("", elem_id="draw-status")
@@ -269,6 +277,29 @@ def _files_part(gr: Any, erasers: Path | None) -> dict[str, Any]:
     parts["pack"] = gr.Button("Make files of the erasers on this page", elem_id="pack")
     parts["out"] = gr.File(label="Download", file_count="multiple", interactive=False, visible=False, elem_id="out")
     return parts
+
+
+def _videos_part(gr: Any) -> dict[str, Any]:
+    gr.Markdown("## Score your own videos\nWhoever made them: before an eraser and after, or with another method. They"
+                " stay on the machine that serves this page.")  # fmt: skip
+    with gr.Row():
+        folder = gr.File(label="A folder of videos", file_count="directory", elem_id="own-folder", min_width=280)
+        single = gr.File(label="Or single videos", file_count="multiple", elem_id="own-single", min_width=280)
+    boxes = [(f"{name}: {about}", name) for name, about in videos.choices().items()]
+    choice = gr.CheckboxGroup(
+        boxes, value=["flicker", "motion"], label="What to look for", info="Scores go into a table, with intervals",
+        elem_id="own-choice",
+    )  # fmt: skip
+    return {
+        "folder": folder,
+        "single": single,
+        "choice": choice,
+        "score": gr.Button("Score the videos", variant="primary", elem_id="own-score"),
+        "status": gr.HTML("", elem_id="own-status"),
+        "summary": gr.Markdown("", elem_id="own-summary"),
+        "table": gr.HTML("", elem_id="own-table"),
+        "out": gr.File(label="Download", file_count="multiple", interactive=False, visible=False, elem_id="own-out"),
+    }
 
 
 def _reports_part(gr: Any, runs: Path) -> None:

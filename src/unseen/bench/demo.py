@@ -23,6 +23,7 @@ from unseen.bench.views.media import contact_sheet
 from unseen.bench.views.query import kept, rate_of
 from unseen.bench.views.report import PairGroup, Report, ShownPair
 from unseen.bench.views.tables import Estimate, Table, percent, write_tables
+from unseen.concept import Concept
 from unseen.diorama.model.networks import Which
 from unseen.encoder.layers import layer_name
 
@@ -130,7 +131,7 @@ def demo_report(study: Study, ran: Ran, seconds: float) -> Report:
         facts=[
             ("command", _command(study, name)),
             ("version", f"unseen {__version__}, {time.strftime('%Y-%m-%d')}"),
-            ("concept", repr(fitted.concept)),
+            ("concept", concept_words(fitted.concept)),
             ("pipeline", f"{type(study.pipe).__name__}, SHA-256 of its weights {study.weights[:16]}…"),
             ("prompts", f"{study.suite.split} wording, seed {study.suite.seed}"),
             ("detector thresholds", ", ".join(f"{k} {v:.2f}" for k, v in study.judge.thresholds.items())),
@@ -138,6 +139,14 @@ def demo_report(study: Study, ran: Ran, seconds: float) -> Report:
             ("measured in", f"{seconds:.0f} s"),
         ],
     )
+
+
+def concept_words(concept: Concept) -> str:
+    """What a concept is, for a reader."""
+    parts = [f"{concept.name} ({concept.kind})"]
+    parts += [f"also called {', '.join(concept.synonyms)}"] if concept.synonyms else []
+    parts += [f"replaced by {concept.replace_with}"] if concept.replace_with else []
+    return "; ".join(parts)
 
 
 def _command(study: Study, name: str) -> str:

@@ -21,7 +21,7 @@ from unseen.bench.study import Study
 from unseen.bench.suite import Suite, read_suite, refuse_unknown
 from unseen.bench.views.figures import curves, figures_of
 from unseen.bench.views.report import PairGroup, Report, ShownPair
-from unseen.bench.views.tables import Table, not_met, verdict_of, write_tables
+from unseen.bench.views.tables import Table, not_met, on_page, verdict_of, write_tables
 from unseen.bench.views.view import VIEWS, failures, tables_of
 from unseen.bench.walk import concepts_of, measure_suite, needs
 from unseen.errors import SuiteError
@@ -224,7 +224,7 @@ def _write_page(
         "",
         "## Tables",
         "",
-        "\n\n".join(table.to_markdown() for table in tables),
+        "\n\n".join(on_page(table, path) for table in tables),
         "",
     ]
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -51,6 +51,7 @@ def score_folder(
     out: str | Path | None = None,
     chunk: int = CHUNK,
     progress: bool = False,
+    on_file: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Score every MP4, WebM, GIF (MOV, MKV, AVI) and folder of frames below `folder`.
 
@@ -65,6 +66,7 @@ def score_folder(
             content and scorers count, not names or dates. None writes nothing.
         chunk: most frames that a detector gets at a time, and that are held in memory.
         progress: show a bar with the time left.
+        on_file: called before each file with how many are done, and how many there are.
 
     A file that cannot be read to its end is reported in a row of its own, and the others go on.
 
@@ -86,7 +88,7 @@ def score_folder(
     if out is not None:
         require_writable(out)
     with closing(Store(":memory:" if out is None else out / STORE)) as store:
-        digests, scored_now = _score(found.clips, scorers, store, chunk, progress)
+        digests, scored_now = _score(found.clips, scorers, store, chunk, progress, on_file)
         rows = tuple(_rows(found.clips, scorers, store, digests, asked))
     notes += _more_notes(found, digests)
     statuses = count_statuses(rows)
@@ -98,7 +100,12 @@ def score_folder(
 
 
 def _score(
-    clips: Sequence[Clip], scorers: Sequence[Scorer], store: Store, chunk: int, progress: bool
+    clips: Sequence[Clip],
+    scorers: Sequence[Scorer],
+    store: Store,
+    chunk: int,
+    progress: bool,
+    on_file: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, str | VideoError], int]:
     """The digest of each clip by its name, or why there is none; and how many were decoded now."""
     from tqdm import tqdm
@@ -107,6 +114,8 @@ def _score(
     done = decoded = 0
     try:
         for clip in tqdm(clips, desc="scoring", unit="file", disable=not progress):
+            if on_file is not None:
+                on_file(done, len(clips))
             try:
                 digests[clip.name] = digest = digest_of(clip)
             except VideoError as error:

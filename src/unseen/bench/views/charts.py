@@ -25,6 +25,14 @@ def ends_of(estimate: Estimate) -> Ends:
     return (estimate.value, estimate.low, estimate.high)
 
 
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, four to six of them, from `low` or below to `high` or above."""
+    least = (high - low) / 4
+    scale = 10.0 ** math.floor(math.log10(least))
+    step = next(scale * times for times in (1, 2, 2.5, 5, 10) if scale * times >= least * (1 - 1e-9))
+    return [step * k for k in range(math.floor(low / step), math.ceil(high / step - 1e-9) + 1)]
+
+
 def _short(label: str) -> str:
     return label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1].rstrip()}…"
 
@@ -34,8 +42,8 @@ def _room(labels: Iterable[str], least: int) -> int:
     return max([least, *(round(_LETTER * len(_short(label))) + 16 for label in labels)])
 
 
-def _drawing(height: float, parts: Iterable[str]) -> str:
-    head = f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" xmlns="http://www.w3.org/2000/svg"'
+def _drawing(width: int, height: float, parts: Iterable[str]) -> str:
+    head = f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg"'
     return f'{head} font-family="system-ui, sans-serif" font-size="12">{"".join(parts)}</svg>'
 
 
@@ -50,10 +58,10 @@ def _rule(x1: object, x2: object, y1: object, y2: object) -> str:
 _MIDDLE, _END = ' text-anchor="middle"', ' text-anchor="end"'
 
 
-def _axes(left: int, right: int, top: int, bottom: int, height: int, x_label: str, y_label: str) -> str:
+def _axes(left: int, right: int, top: int, bottom: int, width: int, height: int, x_label: str, y_label: str) -> str:
     """What is written along both axes of a drawing with these margins."""
     return (
-        _text(f"{(left + _WIDTH - right) / 2:.0f}", height - 5, escape(x_label), _MIDDLE)
+        _text(f"{(left + width - right) / 2:.0f}", height - 5, escape(x_label), _MIDDLE)
         + f'<text transform="translate(13 {(top + height - bottom) / 2:.0f}) rotate(-90)" text-anchor="middle">'
         f"{escape(y_label)}</text>"
     )
@@ -66,6 +74,8 @@ def line_chart(
     x_label: str,
     y_label: str,
     bold: str | None = None,
+    width: int = _WIDTH,
+    height: int = 280,
 ) -> str:
     """Draw one line per series over `steps` (all of one length); the series named `bold` is drawn thicker."""
     if not series or not len(steps):
@@ -73,23 +83,25 @@ def line_chart(
     for name, values in series.items():
         if len(values) != len(steps):
             raise ValueError(f"Series {name!r} has {len(values)} values for {len(steps)} steps.")
-    left, right, top, bottom, height = 56, _room(series, 130), 14, 42, 280
     low = min(0.0, min(min(values) for values in series.values()))
     high = max(max(values) for values in series.values())
-    high = high if high > low else low + 1.0
+    ticks = _ticks(low, high if high > low else low + 1.0)
+    low, high = ticks[0], ticks[-1]
+    numbers = [f"{tick:.4g}" for tick in ticks]
+    left, right, top, bottom = max(56, 16 + _room(numbers, 0)), _room(series, 130), 14, 42
     first, last = float(steps[0]), float(steps[-1])
     span = last - first or 1.0
 
     def x(step: float) -> float:
-        return left + (step - first) / span * (_WIDTH - left - right)
+        return left + (step - first) / span * (width - left - right)
 
     def y(value: float) -> float:
         return top + (high - value) / (high - low) * (height - top - bottom)
 
     parts = []
-    for value in (low + (high - low) * tick / 4 for tick in range(5)):
-        parts.append(_rule(left, _WIDTH - right, f"{y(value):.1f}", f"{y(value):.1f}"))
-        parts.append(_text(left - 6, f"{y(value) + 4:.1f}", f"{value:.4g}", _END))
+    for value, number in zip(ticks, numbers, strict=True):
+        parts.append(_rule(left, width - right, f"{y(value):.1f}", f"{y(value):.1f}"))
+        parts.append(_text(left - 6, f"{y(value) + 4:.1f}", number, _END))
     for step in (first, (first + last) / 2, last):
         parts.append(_text(f"{x(step):.1f}", height - 22, f"{step:.4g}", _MIDDLE))
     # labels at the line ends are pushed apart, else lines that end together could not be told apart
@@ -104,17 +116,17 @@ def line_chart(
         thick, weight = (3, ' font-weight="bold"') if name == bold else (1.3, "")
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="{thick}" points="{points}"/>')
         at = f"{label_at[name] - overflow + 4:.1f}"
-        parts.append(_text(_WIDTH - right + 6, at, escape(_short(name)), f' fill="{colour}"{weight}'))
-    return _drawing(height, [*parts, _axes(left, right, top, bottom, height, x_label, y_label)])
+        parts.append(_text(width - right + 6, at, escape(_short(name)), f' fill="{colour}"{weight}'))
+    return _drawing(width, height, [*parts, _axes(left, right, top, bottom, width, height, x_label, y_label)])
 
 
-def interval_chart(rows: Sequence[tuple[str, Ends, Ends | None]]) -> str:
+def interval_chart(rows: Sequence[tuple[str, Ends, Ends | None]], *, width: int = _WIDTH) -> str:
     """Rates between 0 and 1 as dots with intervals: per row a label, `(value, low, high)` before and the same after."""
     left, right, row_height, top = _room((label for label, _, _ in rows), 190), 20, 34, 22
     height = top + row_height * len(rows) + 24
 
     def x(value: float) -> float:
-        return left + min(max(value, 0.0), 1.0) * (_WIDTH - left - right)
+        return left + min(max(value, 0.0), 1.0) * (width - left - right)
 
     parts = []
     for tick in range(0, 101, 25):
@@ -135,7 +147,7 @@ def interval_chart(rows: Sequence[tuple[str, Ends, Ends | None]]) -> str:
                 f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="{colour}" '
                 f'stroke-width="2"/><circle cx="{value:.1f}" cy="{y}" r="4.5" fill="{colour}"/>'
             )
-    return _drawing(height, parts)
+    return _drawing(width, height, parts)
 
 
 def tradeoff_chart(
@@ -184,4 +196,6 @@ def tradeoff_chart(
                 f"<title>{escape(name)}</title></circle>"
             )
         parts.append(_text(_WIDTH - right + 12, top + 12 + 16 * index, escape(_short(name)), f' fill="{colour}"'))
-    return _drawing(height, [*parts, _axes(left, right, top, bottom, height, "others kept", "generative rate")])
+    return _drawing(
+        _WIDTH, height, [*parts, _axes(left, right, top, bottom, _WIDTH, height, "others kept", "generative rate")]
+    )

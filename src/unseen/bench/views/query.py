@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unseen.bench.rows import FIELDS, Row, Rows
-from unseen.bench.views.tables import Cell, Count, Measure, Target
+from unseen.bench.views.tables import Cell, Count, Measure, Share, Target
 from unseen.encoder.layers import layer_name
 from unseen.errors import SuiteError
 from unseen.metrics import intervals, rates
@@ -91,6 +91,12 @@ def kept(after: Rows, before: Rows) -> Rate:
     """Rate after as a share of the rate before, on the same prompts and noise."""
     one, both = _side_by_side(after, before)
     return _counted(rates.ratio(*both), one)
+
+
+def floor_of(found: Rows) -> Share | None:
+    """The detector's floor, or None where none is known."""
+    floor = found.floor()
+    return None if floor is None else Share(floor)
 
 
 def excess(first: Rows, second: Rows, floor: float) -> Rate:
@@ -239,7 +245,7 @@ STATS: Mapping[str, Stat] = {
     "count": lambda query, asked, found, rows: Count(sum(row.value > 0 for row in found), len(found)),
     "sum": lambda query, asked, found, rows: round(sum(row.value for row in found)),
     "clips": lambda query, asked, found, rows: len(found),
-    "floor": lambda query, asked, found, rows: found.floor(),
+    "floor": lambda query, asked, found, rows: floor_of(found),
     "text": lambda query, asked, found, rows: "; ".join(dict.fromkeys(row.text for row in found if row.text)) or None,
     "setting": lambda query, asked, found, rows: _setting(found),
     "disagreement": lambda query, asked, found, rows: disagreement(*_two_detectors(found)),

@@ -16,6 +16,8 @@ from unseen.bench.views.tables import Estimate, Table, not_met
 
 PAGE = Path(__file__).with_name("page.html")
 """A page that needs no network and no other file."""
+NARROW = 440
+"""Pixels of a drawing whose letters can still be read on a phone."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,12 @@ class Report:
                 x_label="round of the fit",
                 y_label="layer preference",
                 bold=self.chosen,
+                width=NARROW,
+                height=240,
             )
         rates = [(label, ends_of(before), ends_of(after)) for label, before, after in self.rates]
         page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-        drawn = {"rates": interval_chart(rates) if rates else "", "preferences": lines}
+        drawn = {"rates": interval_chart(rates, width=NARROW) if rates else "", "preferences": lines}
         shown = {**vars(self), **drawn, "not_met": not_met(self.tables)}
         return page.from_string(PAGE.read_text(encoding="utf-8")).render(shown)
 

@@ -122,8 +122,13 @@ class Measure:
     high: float
 
 
+class Share(float):
+    """A share that is known without an interval, such as a detector's floor. It is printed in percent."""
+
+
 Cell = Any
-"""Text, a number, an `Estimate`, `Target`, `Verdict` or `Count`, True/False (a claim that holds or not), or None."""
+"""Text, a number, a `Share`, an `Estimate`, `Target`, `Verdict` or `Count`, True/False (a claim that holds or not), or
+None."""
 
 
 def percent(share: float) -> str:
@@ -150,6 +155,8 @@ def cell_text(cell: Cell) -> str:
             known = cell.low == cell.low  # one prompt says nothing about others
             return f"{cell.value:.3g} [{cell.low:.3g}, {cell.high:.3g}]" if known else f"{cell.value:.3g}"
         return f"{percent(cell.value)} [{100 * cell.low:.1f}, {_upper(cell.high)}]"
+    if isinstance(cell, Share):
+        return f"{100 * cell:.2g} %"
     if isinstance(cell, float):
         return "–" if cell != cell else f"{cell:.4g}"
     return str(cell)
@@ -230,6 +237,22 @@ def _unrounded(cell: Cell, is_wide: bool) -> list[Any]:
     if is_wide:
         return [cell.value, cell.low, cell.high] if isinstance(cell, Estimate) else [cell_text(cell), "", ""]
     return [cell if isinstance(cell, int | float) and not isinstance(cell, bool) else cell_text(cell)]
+
+
+MOST_ROWS = 15
+"""Of a table on a page; one with more is a file beside it."""
+
+
+def on_page(table: Table, page: Path) -> str:
+    """The table as it stands on `page`, as Markdown: whole, or if it has more than `MOST_ROWS` rows its title, its note
+    and a link to a CSV file, which is written beside the page."""
+    if len(table.rows) <= MOST_ROWS:
+        return table.to_markdown()
+    data = page.parent / "tables" / f"{page.stem}-{table.name}.csv"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_text(table.to_csv(), encoding="utf-8")
+    link = f"{len(table.rows)} rows: [{data.name}](tables/{data.name})"
+    return "\n\n".join([f"### {table.title}", *([table.note] if table.note else []), link])
 
 
 _TEX = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from unseen.bench.rows import Rows
 from unseen.bench.views.criteria import criteria, each_swept
-from unseen.bench.views.query import PRESERVING, Query, TableSpec, excess, others_kept, paired, rate_of
+from unseen.bench.views.query import PRESERVING, Query, TableSpec, excess, floor_of, others_kept, paired, rate_of
 from unseen.bench.views.tables import JUDGED_COLUMNS, Cell, Table, Target, Verdict, judged
 from unseen.encoder.layers import layer_name
 from unseen.metrics.intervals import holm
@@ -77,8 +77,9 @@ def _targets(spec: TableSpec, rows: Rows, group: Group, methods: Sequence[str]) 
         if cell is None:
             continue
         count = cell.clips if isinstance(cell, Rate) else len(asked)
-        row = judged(label, count, cell, query.target, asked.floor()) if query.target else None
-        made.append(row or (label, count, cell, asked.floor(), None, None))
+        floor = floor_of(asked)
+        row = judged(label, count, cell, query.target, floor) if query.target else None
+        made.append(row or (label, count, cell, floor, None, None))
     return Table(spec.title, JUDGED_COLUMNS, tuple(made), spec.note)
 
 

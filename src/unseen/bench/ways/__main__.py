@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from unseen.bench.views.tables import Table, on_page
 from unseen.bench.ways import every_way
 from unseen.bench.ways.way import UNERASED, WRONG_REFUSAL, Result, attempt
 
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
     text = report(results, time.perf_counter() - begin)
     if options.results is not None:
-        options.results.write_text(text, encoding="utf-8")
+        every = on_page(every_result(results), options.results)
+        options.results.write_text(f"{text}\n{every}\n", encoding="utf-8")
     print(text.split("\n", 1)[0])
     return int(any(result.outcome != "right" for result in results))
 
@@ -54,24 +56,27 @@ def report(results: Sequence[Result], seconds: float) -> str:
         " weights. What its denoiser is given is read inside the denoiser and compared, bit for bit, with the prompt's"
         " embedding as it is without the eraser and as the eraser's formula makes it.",
         "",
-        "| family | ways | right | silently unerased | wrong refusals | crashes and others |",
-        "| --- | --- | --- | --- | --- | --- |",
     ]
+    rows = []
     for family in families:
         own = Counter(result.outcome for result in results if result.way.family == family)
         rest = sum(own.values()) - own["right"] - own[UNERASED] - own[WRONG_REFUSAL]
-        lines.append(
-            f"| {family} | {sum(own.values())} | {own['right']} | {own[UNERASED]} | {own[WRONG_REFUSAL]} | {rest} |"
-        )
-    for family in families:
-        lines += ["", f"## {family.capitalize()}", "", "| way | what is tried | right outcome | outcome |"]
-        lines.append("| --- | --- | --- | --- |")
-        for result in results:
-            if result.way.family == family:
-                outcome = "as it should be" if result.outcome == "right" else f"**{result.outcome}**"
-                tried = result.way.tried.replace("|", "\\|").replace("[", "\\[")  # no link
-                lines.append(f"| {result.way.name} | {tried} | {result.way.right} | {outcome} |")
-    return "\n".join(lines) + "\n"
+        rows.append((family, sum(own.values()), own["right"], own[UNERASED], own[WRONG_REFUSAL], rest))
+    columns = ("family", "ways", "right", "silently unerased", "wrong refusals", "crashes and others")
+    wrong = [
+        f"- {result.way.family}, {result.way.name}: **{result.outcome}**" for result in results
+        if result.outcome != "right"
+    ]  # fmt: skip
+    return "\n".join(
+        [*lines, Table("By family", columns, tuple(rows)).to_markdown(), *(["", *wrong] if wrong else []), ""]
+    )
+
+
+def every_result(results: Sequence[Result]) -> Table:
+    """What each way tries, how it ought to end and how it ended."""
+    columns = ("family", "way", "what is tried", "right outcome", "outcome")
+    rows = tuple((one.way.family, one.way.name, one.way.tried, one.way.right, one.outcome) for one in results)
+    return Table("Every way", columns, rows)
 
 
 if __name__ == "__main__":
