@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.metadata import version
 from typing import Any, NamedTuple, cast
 from weakref import WeakSet
 
@@ -38,6 +39,7 @@ class EncoderPass(NamedTuple):
 
 GUARDED: WeakSet[nn.Module] = WeakSet()
 """Text encoders whose passes are edited for a pipeline."""
+_COLLECTS_BEFORE_HOOKS = int(version("transformers").partition(".")[0]) < 5
 _PASS: ContextVar[EncoderPass | None] = ContextVar("unseen_encoder_pass", default=None)
 
 
@@ -71,6 +73,20 @@ def rewrite_block_output(output: Any, edit: Callable[[Tensor], Tensor | None]) -
     return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
 
+def _rewritten(output: Any, edit: Callable[[Tensor], Tensor | None]) -> Any | None:
+    """What a block is to hand on instead of `output`; None for the same, which may have been changed in place.
+
+    transformers 4 collects `hidden_states` before hooks run: from a wrapped `forward`, or between the blocks. What it
+    has collected is the very tensor, so that is written into.
+    """
+    changed = rewrite_block_output(output, edit)
+    if changed is None or not _COLLECTS_BEFORE_HOOKS:
+        return changed
+    hidden, new = (pair[0] if isinstance(pair, tuple) else pair for pair in (output, changed))
+    hidden.copy_(new)
+    return None
+
+
 def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[], None]:
     """Hook `edits` (block index or `EMBEDDING` → edit) into `encoder`; returns the function that removes every hook.
 
@@ -100,14 +116,14 @@ def install_edits(encoder: nn.Module, edits: Mapping[int, Edit]) -> Callable[[],
     def hook_for(edit: Edit) -> Callable:
         masked = with_mask(edit)
         # A deep copy of the encoder carries the hooks of the original, and nobody could take them off it.
-        return lambda module, args, output: rewrite_block_output(output, masked) if module in own else None
+        return lambda module, args, output: _rewritten(output, masked) if module in own else None
 
     def input_hook_for(edit: Edit) -> Callable:
         masked = with_mask(edit)
 
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
             given = args or (kwargs["hidden_states"],)
-            changed = rewrite_block_output(given, masked) if module in own else None
+            changed = _rewritten(given, masked) if module in own else None
             if changed is None:
                 return None
             return (changed, kwargs) if args else (args, {**kwargs, "hidden_states": changed[0]})

@@ -91,4 +91,9 @@ def _resumed(encoder: nn.Module, outputs: Sequence[Any]) -> Iterator[None]:
 
 
 def _constant(output: Any) -> Any:
-    return lambda *args, **kwargs: output
+    """A copy each time, since an edit may write into it."""
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return (output[0].clone(), *output[1:]) if isinstance(output, tuple) else output.clone()
+
+    return forward
