@@ -106,9 +106,7 @@ def test_an_edit_changes_its_own_state_and_every_later_one(model, layer, collect
     assert all(torch.equal(a, b) for a, b in zip(states(model), plain, strict=True))
 
 
-@pytest.mark.skipif(
-    transformers.__version__ < "5", reason="transformers 4 has no hooks that ours would have to precede"
-)
+@pytest.mark.skipif(transformers.__version__ < "5", reason="transformers 4 has no such hooks")
 def test_hooks_of_others_keep_their_order(model):
     block, order = find_blocks(model)[1], []
     states(model)  # transformers' hooks are there now
