@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager, nullcontext
@@ -22,6 +23,7 @@ pytest.importorskip("diffusers")
 from diffusers import WanPipeline
 from tiny import make_small_diorama
 
+import unseen
 from unseen.bench.card import measured_targets
 from unseen.bench.checks import nearest_distances, training_clips
 from unseen.bench.clips import make as clip_making
@@ -229,6 +231,19 @@ def test_what_acts_in_the_denoiser_is_named_by_its_key_and_its_code_too(
     assert run.names(prompts, Method("uce", "other", nullcontext, text_only=False)) != first
     monkeypatch.setattr(clip_making, "acting_code", lambda: "changed")
     assert run.names(prompts, inside) != first and run.names(prompts) == base
+
+
+def test_the_acting_code_is_all_of_it_in_whatever_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(unseen.__file__).parent
+    for part in ("baselines", "runtime"):
+        shutil.copytree(package / part, tmp_path / part)
+    before = clip_making.acting_code.__wrapped__()
+    monkeypatch.setattr(unseen, "__file__", str(tmp_path / "__init__.py"))
+    assert clip_making.acting_code.__wrapped__() == before
+    for path in [*tmp_path.rglob("guard.py"), *tmp_path.rglob("baselines/__init__.py")]:
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+        assert before != (before := clip_making.acting_code.__wrapped__())
+    assert len([*tmp_path.rglob("guard.py")]) == 1
 
 
 def test_one_changed_bit_in_a_weight_changes_the_fingerprint(pipe: WanPipeline) -> None:

@@ -140,8 +140,8 @@ def acting_code() -> str:
     """Digest of the code of all baselines and of what they act through: what a method does in the denoiser cannot be
     seen in embeddings, so its clips are as old as this code."""
     root = Path(unseen.__file__).parent
-    files = [*sorted((root / "baselines").glob("*.py")), *sorted((root / "runtime").glob("*.py"))]
-    return digest(code={path.name: path.read_text(encoding="utf-8") for path in files})
+    files = sorted(path for part in ("baselines", "runtime") for path in (root / part).rglob("*.py"))
+    return digest(code={path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in files})
 
 
 def _batches(things: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
