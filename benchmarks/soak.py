@@ -27,7 +27,7 @@ import torch
 
 import unseen
 from unseen.bench.ways.tiny import NOUNS, WORDS, make_eraser, make_pipe
-from unseen.runtime.proofs import LEDGER
+from unseen.runtime.context.proofs import LEDGER
 
 NAME, LENGTH, PARTS, CLIP_EVERY = "zeppelin", 16, 10, 100
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 1, "max_sequence_length": LENGTH}

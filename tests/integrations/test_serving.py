@@ -104,7 +104,7 @@ def test_clips_come_as_files(client_of, kind, starts):
 
 
 def test_embeddings_carry_their_proof_to_the_client(models, client_of, tmp_path):
-    from unseen.runtime import proofs
+    from unseen.runtime.context import proofs
 
     client, service = client_of()
     (tmp_path / "made.safetensors").write_bytes(encode(client, TARGET, negative_prompt="blurry").content)

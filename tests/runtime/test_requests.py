@@ -99,7 +99,7 @@ def test_several_pipelines_share_a_handle_and_need_the_same_encoder(pipe, pipe_o
 
 
 def test_embeddings_carry_their_proof_into_another_process(pipe, eraser, tmp_path):
-    from unseen.runtime import proofs
+    from unseen.runtime.context import proofs
 
     with unseen.attach(pipe, eraser) as handle:
         made = handle.encode([TARGET, UNRELATED], negative_prompt=["", ""], max_sequence_length=16)

@@ -14,7 +14,7 @@ from ..encoder.calls import run
 from ..encoder.layers import execution_device
 from ..errors import EraserBypassedError, GuidanceNeededError
 from ..pipelines import TextPath, backbone_of, cleaned, text_path
-from ..runtime.call import EncodeCall
+from ..runtime.context.call import EncodeCall
 
 Around = Callable[[Callable[..., Any], dict[str, Any]], Any]
 """`around(encode_prompt, options) -> outputs`, with every option by name."""

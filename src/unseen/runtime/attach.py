@@ -22,8 +22,8 @@ from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncom
 from ..errors import AlreadyAttachedError, UnguardedInputError, WrongEncoderError
 from ..pipelines import ModularText, TextPath, adapted, text_encoders, text_path, text_paths
 from .audit import AuditLog, Event, event
+from .context.erasers import Erasers, Site
 from .denoiser import readers_of_text, require_readers
-from .erasers import Erasers, Site
 from .guard import Guard
 from .handle import Handle
 from .interception import Interceptor, intercept, uncut_class

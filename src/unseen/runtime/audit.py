@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AuditError
-from .erasers import Acted
+from .context.erasers import Acted
 from .rewriting import Prepared
 
 try:

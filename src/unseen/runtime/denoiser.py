@@ -18,8 +18,8 @@ from torch import nn
 
 from ..encoder.layers import eager
 from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
-from .call import current_call, denoising
-from .proofs import LEDGER, Proof, tensors_in
+from .context.call import current_call, denoising
+from .context.proofs import LEDGER, Proof, tensors_in
 from .rows import NEGATIVE, check_text, digests_as_cast, kinds_of
 
 _TEXT = re.compile(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import DamagedFileError
 from ..files import write_whole
-from .proofs import LEDGER, Proof
+from .context.proofs import LEDGER, Proof
 
 _FORMAT = "unseen-embeddings-1"
 

@@ -21,10 +21,10 @@ from ..encoder.layers import eager
 from ..errors import EraserBypassedError, UnseenError
 from ..pipelines import TextPath, backbone_of
 from ..pipelines.watching import changed_options, floating_outputs, layer_reaches
-from .call import EncodeCall, Record, current_call, during
+from .context.call import EncodeCall, Record, current_call, during
+from .context.proofs import LEDGER, Proof, digests, tensors_in
 from .interception import Encode
 from .options import is_embedding, is_negative_embedding, is_prompt, may_skip, prompts_of, texts_by_row
-from .proofs import LEDGER, Proof, digests, tensors_in
 from .rewriting import Prepared
 from .rows import digests_as_cast, negative_digests
 

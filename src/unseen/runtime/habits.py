@@ -19,7 +19,7 @@ from ..clear.eraser import ClearEraser
 from ..clear.packs import load_erasers
 from ..errors import EraserBypassedError, UnseenError
 from .attach import attach
-from .call import EncodeCall
+from .context.call import EncodeCall
 from .handle import Handle
 from .interception import Encode, calling_alone, encoding_alone, intercept, waiting
 

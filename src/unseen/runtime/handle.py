@@ -17,13 +17,13 @@ from ..encoder.layers import execution_device, layer_name
 from ..errors import AuditError, EraserBypassedError, UnseenError, UnsupportedPipelineError
 from ..pipelines import ModularText, backbone_of, call_length, cannot_preview
 from .audit import event, token_names
-from .call import EncodeCall, Record, during
+from .context.call import EncodeCall, Record, during
+from .context.erasers import Choice, Erasers, Site
+from .context.proofs import LEDGER, Proof, tensors_in
 from .embeddings import Embeddings
-from .erasers import Choice, Erasers, Site
 from .guard import Guard
 from .interception import encoding_alone
 from .loop import Loop, Settled
-from .proofs import LEDGER, Proof, tensors_in
 from .rewriting import Prepared, Rewriting
 from .watch import Watch
 

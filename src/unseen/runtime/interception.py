@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ..errors import StaleCopyError, UnsupportedPipelineError
-from .call import EncodeCall, begin_denoising, current_call, denoising_for, during
+from .context.call import EncodeCall, begin_denoising, current_call, denoising_for, during
 from .rows import negative_digests, require_unchanged
 
 Encode = Callable[..., Any]

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 from ..clear.eraser import ClearEraser
 from ..concept import Concept
 from ..errors import UnsupportedPipelineError
-from .call import EncodeCall, during
-from .erasers import Erasers
+from .context.call import EncodeCall, during
+from .context.erasers import Erasers
 from .loop import Loop, OnResidual
 from .matching import Phrase
 from .paraphrase import Rewriter, can_preview

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import EraserBypassedError
-from .call import Checked, Denoising, denoising
-from .proofs import LEDGER, Proof, digests, tensors_in
+from .context.call import Checked, Denoising, denoising
+from .context.proofs import LEDGER, Proof, digests, tensors_in
 
 _KEPT = 8  # tensors that are remembered as checked, in one call
 EDITED, NEGATIVE, EITHER = "edited", "negative", "either"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from ..errors import UnseenError
 from .audit import AuditLog, Event, encoded, event
-from .call import Record
-from .erasers import Acted, Erasers
+from .context.call import Record
+from .context.erasers import Acted, Erasers
 from .rewriting import Prepared
 
 log = logging.getLogger("unseen")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from unseen.errors import UnseenError
 from unseen.pipelines.preview import default_length, encode_texts, preview
-from unseen.runtime.call import EncodeCall, during
+from unseen.runtime.context.call import EncodeCall, during
 
 See = Literal["states", "preview"]
 _BATCH = 16

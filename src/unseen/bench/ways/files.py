@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 import unseen
 from unseen.bench.ways.scene import TARGET, UNRELATED, Scene
 from unseen.bench.ways.way import way
+from unseen.runtime.context.proofs import LEDGER
 from unseen.runtime.embeddings import Embeddings
-from unseen.runtime.proofs import LEDGER
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from unseen.bench.ways.scene import Scene, wan
 from unseen.errors import UnseenError
-from unseen.runtime.proofs import LEDGER
+from unseen.runtime.context.proofs import LEDGER
 
 Right = Literal["erased", "refused", "unchanged", "waits"]
 """`erased`: the denoiser is given the erased embedding, bit for bit. `refused`: an `UnseenError` before it is given

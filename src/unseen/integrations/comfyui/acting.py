@@ -15,8 +15,8 @@ from ...encoder.fingerprint import fingerprint
 from ...encoder.layers import find_blocks, layer_name
 from ...errors import EraserBypassedError, UnguardedInputError, WrongEncoderError
 from ...runtime.attach import guard_encoder
-from ...runtime.call import EncodeCall, Record, during
-from ...runtime.proofs import digests, tensors_in
+from ...runtime.context.call import EncodeCall, Record, during
+from ...runtime.context.proofs import digests, tensors_in
 
 
 class Encoder(NamedTuple):

@@ -16,7 +16,7 @@ from torch import nn
 
 from ...encoder.layers import num_blocks
 from ...errors import EraserBypassedError, UnsupportedEncoderError
-from ...runtime.call import Record
+from ...runtime.context.call import Record
 from .acting import Encoder, ErasedBy
 
 _ENCODES = ("encode_from_tokens", "encode_from_tokens_scheduled")

@@ -13,7 +13,7 @@ from ...clear.eraser import FILES, ClearEraser
 from ...clear.packs import PACK_FILES, load_erasers
 from ...hub import is_hub_id
 from ...runtime.audit import token_names
-from ...runtime.call import Record
+from ...runtime.context.call import Record
 from .acting import ErasedBy
 from .clip import acting_on, erased_clip, plain_clip
 from .wan import encoder_of, erased_t5

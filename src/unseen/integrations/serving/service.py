@@ -21,9 +21,9 @@ import torch
 from ...errors import ServeError
 from ...runtime.attach import attach
 from ...runtime.audit import Event
+from ...runtime.context.proofs import Proof
 from ...runtime.embeddings import Embeddings
 from ...runtime.handle import Handle
-from ...runtime.proofs import Proof
 from .policy import Choice
 
 T = TypeVar("T")

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..clear.edit import LayerEdit
-from ..clear.eraser import ClearEraser, Delta
-from ..encoder.hooks import current_pass
-from ..names import NameMatcher
-from ..pipelines import TextPath
+from ...clear.edit import LayerEdit
+from ...clear.eraser import ClearEraser, Delta
+from ...encoder.hooks import current_pass
+from ...names import NameMatcher
+from ...pipelines import TextPath
 from .call import EncodeCall, current_call
 from .proofs import Proof
 

@@ -1,0 +1,1 @@
+"""What holds here and now."""
