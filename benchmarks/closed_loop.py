@@ -23,7 +23,7 @@ from unseen.bench.attacks.known import pool_of
 from unseen.bench.prompts.rewording import neutral, with_words
 from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.diorama.world import captions, scenes
-from unseen.runtime.paraphrase import Rewriter
+from unseen.runtime.rewriting.paraphrase import Rewriter
 
 LENGTH = diorama.GENERATION["max_sequence_length"]
 

@@ -18,7 +18,7 @@ from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
 from unseen.diorama.world import scenes
-from unseen.runtime.paraphrase import Rewriter
+from unseen.runtime.rewriting.paraphrase import Rewriter
 
 LONG = 2000
 """Words of the long prompt."""

@@ -14,7 +14,7 @@ import unseen
 from unseen import diorama
 from unseen.errors import EraserBypassedError, ResidualConceptError, UnseenError, UnsupportedPipelineError
 from unseen.pipelines.preview import encode_texts
-from unseen.runtime import loop as closed
+from unseen.runtime.rewriting import loop as closed
 
 LENGTH = diorama.GENERATION["max_sequence_length"]
 MAKERS = {"wan": make_pipe, "cogvideox": make_cogvideox}
@@ -113,7 +113,7 @@ def test_a_prompt_that_is_far_or_known_costs_no_preview(monkeypatch):
             raise AssertionError("the video model was asked")
 
         monkeypatch.setattr(closed, "preview", fail)
-        monkeypatch.setattr("unseen.runtime.views.preview", fail)
+        monkeypatch.setattr("unseen.runtime.rewriting.views.preview", fail)
         assert torch.equal(encoded(pipe, ATTACK), first)
         encoded(pipe, "a table near the wolf")  # a new prompt of known words
 

@@ -16,10 +16,10 @@ import unseen
 from unseen import diorama
 from unseen.concept import Concept
 from unseen.errors import PromptTooLongError
-from unseen.runtime import paraphrase
-from unseen.runtime.matching import as_matched, exchanged, is_abbreviated, is_named, within, words
-from unseen.runtime.paraphrase import Rewriter
-from unseen.runtime.views import REFERENCES, RIVALS, Views, views_of
+from unseen.runtime.rewriting import paraphrase
+from unseen.runtime.rewriting.matching import as_matched, exchanged, is_abbreviated, is_named, within, words
+from unseen.runtime.rewriting.paraphrase import Rewriter
+from unseen.runtime.rewriting.views import REFERENCES, RIVALS, Views, views_of
 
 VIOLIN = "a violin near the river"
 LENGTH = diorama.GENERATION["max_sequence_length"]

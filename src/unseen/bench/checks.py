@@ -27,8 +27,8 @@ from unseen.diorama.training.layers import LAYER_SEED, LayerRows, Layers, layer_
 from unseen.diorama.world.render import PHASES, draw_sprite, draw_stage, render
 from unseen.diorama.world.scenes import ATTRIBUTE_OF
 from unseen.metrics import motion
-from unseen.runtime.matching import as_matched
-from unseen.runtime.paraphrase import Rewrite, Rewriter
+from unseen.runtime.rewriting.matching import as_matched
+from unseen.runtime.rewriting.paraphrase import Rewrite, Rewriter
 
 _RENDER_SEED = 77_000_000
 POOL_CLIPS = 2048

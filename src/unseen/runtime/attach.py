@@ -27,10 +27,10 @@ from .denoiser import readers_of_text, require_readers
 from .guard import Guard
 from .handle import Handle
 from .interception import Interceptor, intercept, uncut_class
-from .loop import ON_RESIDUAL, OnResidual
-from .paraphrase import can_preview
 from .readers import Readers
-from .rewriting import Rewriting, rewriting_for
+from .rewriting.loop import ON_RESIDUAL, OnResidual
+from .rewriting.paraphrase import can_preview
+from .rewriting.prepare import Rewriting, rewriting_for
 from .watch import Watch, heard_by, refused_by
 
 log = logging.getLogger("unseen")

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import AuditError
 from .context.erasers import Acted
-from .rewriting import Prepared
+from .rewriting.prepare import Prepared
 
 try:
     import fcntl

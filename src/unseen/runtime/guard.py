@@ -25,7 +25,7 @@ from .context.call import EncodeCall, Record, current_call, during
 from .context.proofs import LEDGER, Proof, digests, tensors_in
 from .interception import Encode
 from .options import is_embedding, is_negative_embedding, is_prompt, may_skip, prompts_of, texts_by_row
-from .rewriting import Prepared
+from .rewriting.prepare import Prepared
 from .rows import digests_as_cast, negative_digests
 
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]

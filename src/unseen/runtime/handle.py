@@ -23,8 +23,8 @@ from .context.proofs import LEDGER, Proof, tensors_in
 from .embeddings import Embeddings
 from .guard import Guard
 from .interception import encoding_alone
-from .loop import Loop, Settled
-from .rewriting import Prepared, Rewriting
+from .rewriting.loop import Loop, Settled
+from .rewriting.prepare import Prepared, Rewriting
 from .watch import Watch
 
 log = logging.getLogger("unseen")

@@ -10,7 +10,7 @@ from ..errors import UnseenError
 from .audit import AuditLog, Event, encoded, event
 from .context.call import Record
 from .context.erasers import Acted, Erasers
-from .rewriting import Prepared
+from .rewriting.prepare import Prepared
 
 log = logging.getLogger("unseen")
 

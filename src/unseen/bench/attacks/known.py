@@ -24,8 +24,8 @@ from unseen.bench.prompts.writer import concept_name
 from unseen.bench.study import Study
 from unseen.diorama.world import captions
 from unseen.pipelines import text_path
-from unseen.runtime.loop import LOOP_VERSION
-from unseen.runtime.paraphrase import REWRITING_VERSION
+from unseen.runtime.rewriting.loop import LOOP_VERSION
+from unseen.runtime.rewriting.paraphrase import REWRITING_VERSION
 
 POOL = 400
 """Words that a search may choose among: those most like the concept's name to the text encoder."""

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..pipelines import backbone_of, cleaned
+from ...pipelines import backbone_of, cleaned
 
 # One ideograph or kana is a word; elsewhere, letters and digits with what joins them.
 _WORD = re.compile(

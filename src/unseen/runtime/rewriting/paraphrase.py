@@ -13,9 +13,9 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from ..concept import Concept
-from ..errors import PromptTooLongError
-from ..pipelines import cannot_preview, default_length
+from ...concept import Concept
+from ...errors import PromptTooLongError
+from ...pipelines import cannot_preview, default_length
 from .claims import BOUNDS, LEAVE, Claim, Page, cross, effect_of, outdone, overlap
 from .matching import Phrase, as_matched, exchanged, is_abbreviated, is_named, within, words
 from .spans import around, head, joined, reach, whole

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from ..clear.eraser import ClearEraser
-from ..concept import Concept
-from ..errors import UnsupportedPipelineError
-from .context.call import EncodeCall, during
-from .context.erasers import Erasers
+from ...clear.eraser import ClearEraser
+from ...concept import Concept
+from ...errors import UnsupportedPipelineError
+from ..context.call import EncodeCall, during
+from ..context.erasers import Erasers
 from .loop import Loop, OnResidual
 from .matching import Phrase
 from .paraphrase import Rewriter, can_preview

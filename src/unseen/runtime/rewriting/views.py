@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary, ref
 import torch
 from torch import Tensor, nn
 
-from ..encoder.layers import eager
-from ..pipelines import encode_texts, preview, preview_length, weights_state
-from ..prompts import lexicon
+from ...encoder.layers import eager
+from ...pipelines import encode_texts, preview, preview_length, weights_state
+from ...prompts import lexicon
 
 _SHARPEN = 0.25  # exponent: directions in which ordinary things differ much count for less, so that two that look
 # alike, a parachute and a balloon, are told apart; 0.5 would be whitening

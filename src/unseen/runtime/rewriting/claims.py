@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..concept import Concept
+from ...concept import Concept
 from .matching import Word
 
 

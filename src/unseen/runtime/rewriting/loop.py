@@ -19,11 +19,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..concept import Concept
-from ..errors import ResidualConceptError
-from ..pipelines import default_length, encode_texts, preview, preview_length
+from ...concept import Concept
+from ...errors import ResidualConceptError
+from ...pipelines import default_length, encode_texts, preview, preview_length
+from ..context.call import EncodeCall, during
 from .claims import BOUNDS, cross, effect_of
-from .context.call import EncodeCall, during
 from .matching import Word, as_matched, exchanged, is_named, within, words
 from .views import LOCK, Views, views_of
 

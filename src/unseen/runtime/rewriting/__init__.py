@@ -1,0 +1,1 @@
+"""What becomes of the words of a prompt before it is encoded."""
