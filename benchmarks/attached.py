@@ -21,9 +21,9 @@ import unseen
 from unseen.clear.eraser import ClearEraser
 from unseen.concept import Concept
 from unseen.encoder.fingerprint import fingerprint
+from unseen.runtime.chokepoints.denoiser import install_check
+from unseen.runtime.chokepoints.rows import digests_as_cast
 from unseen.runtime.context.proofs import LEDGER, Proof
-from unseen.runtime.denoiser import install_check
-from unseen.runtime.rows import digests_as_cast
 
 WIDTH, TOKENS, FEATURES = 4096, 226, 16
 

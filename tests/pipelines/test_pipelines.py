@@ -14,7 +14,7 @@ from unseen.encoder.activations import PromptForm
 from unseen.encoder.layers import num_blocks
 from unseen.errors import UnsupportedPipelineError
 from unseen.pipelines import backbone_of, text_encoders, text_path, text_paths
-from unseen.runtime.options import is_embedding
+from unseen.runtime.chokepoints.options import is_embedding
 
 TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river"
 FAMILIES = {

@@ -20,8 +20,8 @@ from ..encoder.fingerprint import fingerprint
 from ..errors import DamagedFileError, EraserError, UnseenError, WrongEncoderError
 from ..files import read_pair, write_pair
 from ..pipelines import text_path
-from ..runtime.guard import Guard
-from ..runtime.interception import Interceptor
+from ..runtime.chokepoints.guard import Guard
+from ..runtime.chokepoints.interception import Interceptor
 
 FORMAT_VERSION = 1
 _STEM = "unseen_method"

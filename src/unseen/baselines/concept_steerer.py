@@ -23,8 +23,8 @@ from ..encoder.activations import encode_by_length
 from ..encoder.layers import num_blocks
 from ..pipelines import text_path
 from ..prompts.writer import write_prompts
+from ..runtime.chokepoints.guard import Guard
 from ..runtime.context.proofs import Proof
-from ..runtime.guard import Guard
 from .base import Baseline, FittedBaseline
 
 

@@ -22,12 +22,12 @@ from ..encoder.layers import EMBEDDING, eager, layer_name, num_blocks, run_uncom
 from ..errors import AlreadyAttachedError, UnguardedInputError, WrongEncoderError
 from ..pipelines import ModularText, TextPath, adapted, text_encoders, text_path, text_paths
 from .audit import AuditLog, Event, event
+from .chokepoints.denoiser import readers_of_text, require_readers
+from .chokepoints.guard import Guard
+from .chokepoints.interception import Interceptor, intercept, uncut_class
+from .chokepoints.readers import Readers
 from .context.erasers import Erasers, Site
-from .denoiser import readers_of_text, require_readers
-from .guard import Guard
 from .handle import Handle
-from .interception import Interceptor, intercept, uncut_class
-from .readers import Readers
 from .rewriting.loop import ON_RESIDUAL, OnResidual
 from .rewriting.paraphrase import can_preview
 from .rewriting.prepare import Rewriting, rewriting_for

@@ -19,9 +19,9 @@ from ..clear.eraser import ClearEraser
 from ..clear.packs import load_erasers
 from ..errors import EraserBypassedError, UnseenError
 from .attach import attach
+from .chokepoints.interception import Encode, calling_alone, encoding_alone, intercept, waiting
 from .context.call import EncodeCall
 from .handle import Handle
-from .interception import Encode, calling_alone, encoding_alone, intercept, waiting
 
 log = logging.getLogger("unseen")
 

@@ -17,12 +17,12 @@ from ..encoder.layers import execution_device, layer_name
 from ..errors import AuditError, EraserBypassedError, UnseenError, UnsupportedPipelineError
 from ..pipelines import ModularText, backbone_of, call_length, cannot_preview
 from .audit import event, token_names
+from .chokepoints.guard import Guard
+from .chokepoints.interception import encoding_alone
 from .context.call import EncodeCall, Record, during
 from .context.erasers import Choice, Erasers, Site
 from .context.proofs import LEDGER, Proof, tensors_in
 from .embeddings import Embeddings
-from .guard import Guard
-from .interception import encoding_alone
 from .rewriting.loop import Loop, Settled
 from .rewriting.prepare import Prepared, Rewriting
 from .watch import Watch

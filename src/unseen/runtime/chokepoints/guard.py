@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..encoder.calls import given_to
-from ..encoder.changes import watch
-from ..encoder.hooks import GUARDED, install_edits
-from ..encoder.layers import eager
-from ..errors import EraserBypassedError, UnseenError
-from ..pipelines import TextPath, backbone_of
-from ..pipelines.watching import changed_options, floating_outputs, layer_reaches
-from .context.call import EncodeCall, Record, current_call, during
-from .context.proofs import LEDGER, Proof, digests, tensors_in
+from ...encoder.calls import given_to
+from ...encoder.changes import watch
+from ...encoder.hooks import GUARDED, install_edits
+from ...encoder.layers import eager
+from ...errors import EraserBypassedError, UnseenError
+from ...pipelines import TextPath, backbone_of
+from ...pipelines.watching import changed_options, floating_outputs, layer_reaches
+from ..context.call import EncodeCall, Record, current_call, during
+from ..context.proofs import LEDGER, Proof, digests, tensors_in
+from ..rewriting.prepare import Prepared
 from .interception import Encode
 from .options import is_embedding, is_negative_embedding, is_prompt, may_skip, prompts_of, texts_by_row
-from .rewriting.prepare import Prepared
 from .rows import digests_as_cast, negative_digests
 
 Edit = Callable[[Tensor, Tensor | None], Tensor | None]

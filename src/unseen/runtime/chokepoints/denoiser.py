@@ -16,10 +16,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..encoder.layers import eager
-from ..errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
-from .context.call import current_call, denoising
-from .context.proofs import LEDGER, Proof, tensors_in
+from ...encoder.layers import eager
+from ...errors import EraserBypassedError, UnseenError, UnsupportedPipelineError
+from ..context.call import current_call, denoising
+from ..context.proofs import LEDGER, Proof, tensors_in
 from .rows import NEGATIVE, check_text, digests_as_cast, kinds_of
 
 _TEXT = re.compile(

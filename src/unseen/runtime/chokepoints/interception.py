@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from ..errors import StaleCopyError, UnsupportedPipelineError
-from .context.call import EncodeCall, begin_denoising, current_call, denoising_for, during
+from ...errors import StaleCopyError, UnsupportedPipelineError
+from ..context.call import EncodeCall, begin_denoising, current_call, denoising_for, during
 from .rows import negative_digests, require_unchanged
 
 Encode = Callable[..., Any]

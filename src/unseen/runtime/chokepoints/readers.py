@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from torch import nn
 
-from ..encoder.layers import eager
+from ...encoder.layers import eager
 from .denoiser import compiled_since, install_check, readers_of_text
 from .guard import Guard
 

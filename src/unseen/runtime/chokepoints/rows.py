@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import EraserBypassedError
-from .context.call import Checked, Denoising, denoising
-from .context.proofs import LEDGER, Proof, digests, tensors_in
+from ...errors import EraserBypassedError
+from ..context.call import Checked, Denoising, denoising
+from ..context.proofs import LEDGER, Proof, digests, tensors_in
 
 _KEPT = 8  # tensors that are remembered as checked, in one call
 EDITED, NEGATIVE, EITHER = "edited", "negative", "either"
