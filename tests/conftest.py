@@ -51,10 +51,11 @@ FEW_PROMPTS = SMALL_FIT.with_options({"prompts.pairs": 30, "prompts.held_out": 8
 """For encoders that read padding: every prompt is as long as the longest may be, and reading is most of the work."""
 
 COSTLY = (
-    "runtime/test_ways.py", "pipelines/test_generation.py", "bench/test_measure.py", "diorama/test_pipeline.py",
-    "bench/test_run.py", "bench/test_faults.py", "bench/test_killed.py", "bench/test_attacks.py",
-    "pipelines/test_offloaded_encoders.py", "pipelines/test_pipelines.py", "diorama/test_detector.py",
-    "baselines/test_baselines.py", "runtime/test_paraphrase.py", "clear/test_modes.py",
+    "runtime/chokepoints/test_ways.py", "pipelines/test_generation.py", "bench/test_measure.py",
+    "diorama/test_pipeline.py", "bench/test_run.py", "bench/test_faults.py", "bench/test_killed.py",
+    "bench/test_attacks.py", "pipelines/test_offloaded_encoders.py", "pipelines/test_pipelines.py",
+    "diorama/test_detector.py", "baselines/test_baselines.py", "runtime/rewriting/test_paraphrase.py",
+    "clear/test_modes.py",
 )  # fmt: skip
 """The files that take longest. `make test` hands out whole files in the order in which they are collected; were these
 begun last, one worker would be busy with one of them while the other has nothing to do."""
