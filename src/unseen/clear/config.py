@@ -113,7 +113,7 @@ class EditConfig:
     "a thing" or "a person", or nothing, so that the concept is only subtracted."""
     mentions: bool = True
     """Whether the eraser also acts on phrases that mean the concept in other words than its names, where the pipeline's
-    video model can be asked what it would show for them (`unseen.runtime.paraphrase`)."""
+    video model can be asked what it would show for them (`unseen.runtime.rewriting.paraphrase`)."""
     gate: bool = True
     """Act only on prompts whose specific features together exceed a threshold learned from the negatives."""
     gate_position: float = 0.25

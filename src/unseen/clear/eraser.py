@@ -104,7 +104,7 @@ class ClearEraser:
     """A hidden state `[d]` of the concept's own on which the eraser must act: what is loaded is tried on it."""
     mentions: bool = False
     """Whether phrases that mean the concept in other words than its names are erased too, where the pipeline's video
-    model can be asked (`unseen.runtime.paraphrase`)."""
+    model can be asked (`unseen.runtime.rewriting.paraphrase`)."""
     unit_firing: float = 1.0
     """Mean norm of the activations on the concept's own tokens, the unit of `Delta.activity`."""
     max_length: int = 64
