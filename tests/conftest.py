@@ -113,6 +113,22 @@ def pipe_of() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def world() -> Any:
+    """Diorama-Wan as it is committed, loaded once: what its model sees in words (runtime/views.py) takes the first who
+    asks ten seconds. Leave it as it came: detach what you attach."""
+    pytest.importorskip("diffusers")
+    from unseen import diorama
+
+    return diorama.load_pipeline()
+
+
+@pytest.fixture
+def loaded_world(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`diorama.load_pipeline()` gives `world`: for examples that load it themselves."""
+    monkeypatch.setattr("unseen.diorama.load_pipeline", lambda: world)
+
+
+@pytest.fixture(scope="session")
 def mixed() -> Iterator[ModuleType]:
     """`benchmarks/mixed_clips.py`."""
     pytest.importorskip("av")

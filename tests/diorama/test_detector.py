@@ -51,7 +51,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 def test_card_holds_on_fresh_renders(detector: Detector, intact: Batch) -> None:
     card = detector.card["measured"]["clean"]
     read, truth = detector.probabilities(intact.frames), intact.presence > 0.5
-    flagged = detector.shown(intact.frames)
+    flagged = detector.claims(read)
     assert flagged[truth].mean() >= card["subject_found"] - MARGIN
     assert flagged[~truth].mean() <= card["floor_mean"] + 0.01
     assert (read["style"].argmax(1) == intact.style).mean() >= card["style"]["accuracy"] - MARGIN
@@ -62,9 +62,9 @@ def test_card_holds_on_fresh_renders(detector: Detector, intact: Batch) -> None:
 def test_destroyed_subjects_are_not_claimed(detector: Detector, pool: Pool) -> None:
     rng = np.random.default_rng(FRESH + 1)
     batch = make_batch(pool, np.arange(256), rng, empty=0.0, destroyed=1.0, degraded=0.5)
-    claimed = detector.shown(batch.frames).any(1).mean()
-    assert claimed <= detector.card["measured"]["destroyed"]["any_subject"] + 0.06
-    assert detector.recognisable(batch.frames).mean() < 0.3
+    read = detector.probabilities(batch.frames)
+    assert detector.claims(read).any(1).mean() <= detector.card["measured"]["destroyed"]["any_subject"] + 0.06
+    assert (1 - read["unrecognisable"]).mean() < 0.3
 
 
 def test_card_states_accuracy_and_floor_of_every_class(detector: Detector) -> None:

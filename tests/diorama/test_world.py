@@ -142,7 +142,7 @@ def test_clips_composed_of_layers_are_what_rendering_these_layers_gives(tmp_path
 
         monkeypatch.setattr(rendering, name, of_layers)
     kinds = set()
-    for index in range(count):
+    for index in (*range(9), 22):  # the last one is empty
         rng = np.random.default_rng(DATA_SEED + index)
         scene = sample_scene(rng)
         kinds.add(len(scene.subjects))

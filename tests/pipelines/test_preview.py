@@ -12,7 +12,6 @@ from diffusers import FirstBlockCacheConfig, FlowMatchEulerDiscreteScheduler, Py
 from tiny import make_cogvideox, make_wan
 from torch import nn
 
-from unseen import diorama
 from unseen.pipelines import can_preview, cannot_preview, encode_texts, preview, weights_state
 from unseen.pipelines.preview import _asking
 
@@ -36,8 +35,7 @@ def test_a_preview_is_the_transformers_prediction_and_does_not_depend_on_the_bat
     assert (together[0] - together[1]).abs().max() > 0
 
 
-def test_diorama_predicts_from_its_own_frame():
-    world = diorama.load_pipeline()
+def test_diorama_predicts_from_its_own_frame(world):
     [row] = encode_texts(world, ["a church in the snow"], 80)
     noise = torch.randn(1, 48, 1, 12, 12, generator=torch.Generator().manual_seed(7_400_000))
     with torch.no_grad():

@@ -28,7 +28,9 @@ def cells(name: str) -> list[dict]:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["quick", "whole"])
-def test_a_notebook_runs_from_top_to_bottom(name: str, whole: bool, tmp_path, monkeypatch, capsys) -> None:
+def test_a_notebook_runs_from_top_to_bottom(
+    name: str, whole: bool, tmp_path, monkeypatch, capsys, loaded_world
+) -> None:
     monkeypatch.chdir(tmp_path)
     if not whole:  # the same, learned in fewer steps and drawn in one
         monkeypatch.setattr(unseen, "fit", functools.partial(unseen.fit, config=QUICK))

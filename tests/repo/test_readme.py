@@ -35,7 +35,9 @@ QUICK = SMALLEST_FIT.with_options({"edit.max_ratio": 0.5})
 
 
 @pytest.mark.parametrize("config", [QUICK, pytest.param(None, marks=pytest.mark.slow)], ids=["quick", "whole"])
-def test_the_python_examples_run(config: ClearConfig | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_examples_run(
+    config: ClearConfig | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaded_world: None
+) -> None:
     examples = blocks("python")
     assert examples, "the README has lost its Python example"
     monkeypatch.chdir(tmp_path)

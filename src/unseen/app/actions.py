@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from unseen.clear.eraser import ClearEraser
 from unseen.clear.search import Progress
 from unseen.concept import Concept
 from unseen.errors import AppError, EraserBypassedError
-from unseen.runtime.handle import Handle
+from unseen.runtime.handle import Firing
 
 _NEAR = 3  # prompts about neighbours that are drawn
 
@@ -183,9 +183,11 @@ def draw_comparison(model: Model, session: Session, prompt: str, seed: int, befo
         with attach(pipe, erasers, strengths=[one.strength for one in acting]) as handle:
             if {e.key for e in handle.erasers} != {e.key for e in erasers}:
                 raise EraserBypassedError("not every eraser that is on came onto the model; nothing was drawn.")
-            after = draw_clip(pipe, prompt, seed, model.call(pipe))
-            rewritten = handle.rewrite(prompt)
-            tokens = tokens_of(pipe, handle, prompt, rewritten)
+            call = model.call(pipe)
+            length = call.get("max_sequence_length")
+            after = draw_clip(pipe, prompt, seed, call)
+            rewritten = handle.rewrite(prompt, max_sequence_length=length)
+            tokens = tokens_of(pipe, handle.explain(prompt, max_sequence_length=length), rewritten)
     fired = {name for token in tokens for name, _ in token.fired}
     silent = tuple(
         e.name
@@ -196,13 +198,12 @@ def draw_comparison(model: Model, session: Session, prompt: str, seed: int, befo
     return Comparison(prompt, rewritten, seed, before, after, tokens, acting, silent)
 
 
-def tokens_of(pipe: Any, handle: Handle, prompt: str, rewritten: str) -> tuple[Token, ...]:
+def tokens_of(pipe: Any, firings: Sequence[Firing], rewritten: str) -> tuple[Token, ...]:
     """The tokens of a prompt as it is encoded, and what acts on each; marks that the tokenizer adds are left out unless
     an eraser acts on them."""
     from unseen.pipelines import text_paths
 
     found: list[Token] = []
-    firings = handle.explain(prompt)
     for path in text_paths(pipe):
         acts: dict[int, list[tuple[str, float]]] = {}
         for firing in firings:

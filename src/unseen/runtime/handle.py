@@ -171,9 +171,13 @@ class Handle:
 
     # Prompts
 
-    def rewrite(self, prompt: str) -> str:
-        """`prompt` as it is encoded: phrases that mean a concept are exchanged for its name, and erased like it."""
-        return self._rewritten([prompt])[0].text
+    def rewrite(self, prompt: str, *, max_sequence_length: int | None = None) -> str:
+        """`prompt` as it is encoded: phrases that mean a concept are exchanged for its name, and erased like it.
+
+        `max_sequence_length` is that of the call, where it has one of its own: what the video model makes of words
+        depends on it.
+        """
+        return self._rewritten([prompt], max_sequence_length)[0].text
 
     def _rewritten(self, prompts: Sequence[str], length: int | None = None) -> list[Prepared]:
         if self._guard is None or not self._rewriting.on:
@@ -222,13 +226,13 @@ class Handle:
         for length in lengths if max_sequence_length is None else {max_sequence_length}:
             self._rewritten(["a photo of a cat"], length)
 
-    def explain(self, prompt: str) -> list[Firing]:
+    def explain(self, prompt: str, *, max_sequence_length: int | None = None) -> list[Firing]:
         """Which eraser fires on which tokens of `prompt`, how strongly; empty if the prompt would stay untouched.
 
-        Tokens are those of `rewrite(prompt)`.
+        Tokens are those of `rewrite(prompt)`, with the same `max_sequence_length`.
         """
         self._require_attached()
-        prompt = self.rewrite(prompt)
+        prompt = self.rewrite(prompt, max_sequence_length=max_sequence_length)
         with encoding_alone(self._pipes, [site.path.tokenizer for site in self._erasers.sites]):
             return [firing for site in self._erasers.sites for firing in self._fired_at(site, prompt)]
 

@@ -174,11 +174,6 @@ def test_a_video_model_that_cannot_be_asked_is_refused_rather_than_left_open():
         unseen.attach(pipe, eraser, on_residual="refuse")
 
 
-@pytest.fixture(scope="module")
-def world():
-    return diorama.load_pipeline()
-
-
 def test_words_that_show_a_style_together_are_told_from_another_style(world):
     """The words were found against an eraser for this style, on development wording; none resembles it by itself."""
     eraser = make_eraser(world.tokenizer, world.text_encoder)

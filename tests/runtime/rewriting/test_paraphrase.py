@@ -19,7 +19,7 @@ from unseen.errors import PromptTooLongError
 from unseen.runtime.rewriting import paraphrase
 from unseen.runtime.rewriting.matching import as_matched, exchanged, is_abbreviated, is_named, within, words
 from unseen.runtime.rewriting.paraphrase import Rewriter
-from unseen.runtime.rewriting.views import REFERENCES, RIVALS, Views, views_of
+from unseen.runtime.rewriting.views import _REMEMBERED, REFERENCES, RIVALS, Views, views_of
 
 VIOLIN = "a violin near the river"
 LENGTH = diorama.GENERATION["max_sequence_length"]
@@ -235,11 +235,6 @@ def test_several_threads_get_what_one_caller_gets():
     assert not wrong
 
 
-@pytest.fixture(scope="module")
-def world():
-    return diorama.load_pipeline()
-
-
 @pytest.mark.parametrize(
     ("concept", "prompt", "wanted"),
     [
@@ -302,6 +297,17 @@ def test_what_is_seen_at_one_length_does_not_depend_on_lengths_asked_before():
     (first, _), (second, _) = views_of(fresh, 16), views_of(used, 16)
     assert first.basis.equal(second.basis) and first.references.equal(second.references)
     assert first.of(fresh, ["violin"]).equal(second.of(used, ["violin"]))
+
+
+def test_what_is_shown_for_the_length_of_a_call_is_what_that_call_asked():
+    pipe, named = make_pipe(), "a red zeppelin near the river"
+    eraser = dataclasses.replace(make_eraser(pipe.tokenizer, pipe.text_encoder), mentions=True)
+    with unseen.attach(pipe, eraser) as handle:
+        pipe(named, max_sequence_length=16, num_inference_steps=1, height=16, width=16, num_frames=1, output_type="pt")
+        assert len(_REMEMBERED[pipe.transformer].by_length) == 1
+        assert handle.rewrite(named, max_sequence_length=16) == named
+        assert {firing.token for firing in handle.explain(named, max_sequence_length=16)} == {"zeppelin"}
+        assert len(_REMEMBERED[pipe.transformer].by_length) == 1
 
 
 def test_after_a_warm_up_a_call_asks_about_its_own_words_alone(monkeypatch):
