@@ -26,9 +26,10 @@ setup: $(READY) ## make .venv with everything that the targets below need
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up .venv (a few minutes the first time)" >&2
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[diorama,dev]"
+	@# what is imported is compiled then; most of what torch and transformers bring never is
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e ".[diorama,dev]"
 	@# one file of it, Wan's native T5, is tried; what it depends on is not needed for that
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps diffsynth==1.1.9 \
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --no-deps diffsynth==1.1.9 \
 		|| echo "diffsynth could not be installed; the tests of Wan's native T5 are skipped" >&2
 	@touch $@
 
