@@ -61,9 +61,11 @@ docs: $(SITE)/.ready ## the site in site/, strictly: a dead link or an undocumen
 test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports --no-logo
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	@# the types are checked beside the tests, some of which wait for processes of their own
+	@$(BIN)/mypy > .venv/types.txt 2>&1 & types=$$!; \
+		OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"; tests=$$?; \
+		wait $$types || { cat .venv/types.txt; exit 1; }; exit $$tests
 
 test-slow: $(READY) ## every test, the slow ones too
 	@$(BIN)/pytest
