@@ -26,9 +26,10 @@ setup: $(READY) ## make .venv with everything that the targets below need
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up .venv (a few minutes the first time)" >&2
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[diorama,dev]"
+	@# what is imported is compiled then; most of what torch and transformers bring never is
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e ".[diorama,dev]"
 	@# one file of it, Wan's native T5, is tried; what it depends on is not needed for that
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps diffsynth==1.1.9 \
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check --no-deps diffsynth==1.1.9 \
 		|| echo "diffsynth could not be installed; the tests of Wan's native T5 are skipped" >&2
 	@touch $@
 
@@ -60,9 +61,11 @@ docs: $(SITE)/.ready ## the site in site/, strictly: a dead link or an undocumen
 test: $(READY) ## lint, types, and every test that is not slow
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo > /dev/null || $(BIN)/lint-imports --no-logo
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	@# the types are checked beside the tests, some of which wait for processes of their own
+	@$(BIN)/mypy > .venv/types.txt 2>&1 & types=$$!; \
+		OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"; tests=$$?; \
+		wait $$types || { cat .venv/types.txt; exit 1; }; exit $$tests
 
 test-slow: $(READY) ## every test, the slow ones too
 	@$(BIN)/pytest

@@ -23,7 +23,7 @@ TARGET, UNRELATED = "a red zeppelin near the river", "a blue wolf near the river
 CALL = {"height": 32, "width": 32, "num_frames": 5, "num_inference_steps": 2, "max_sequence_length": 24}
 QUICK = {
     "concept_steerer": {"steps": 20, "pairs": 40, "retain": 40},
-    "cgce": {"pairs": 20, "retain": 20, "steps": 60},
+    "cgce": {"pairs": 12, "retain": 12, "steps": 60},
     "uce": {"pairs": 40, "retain": 40},
     "t2v_unlearning": {"iterations": 4, "rank": 4, "pairs": 10, "call": CALL, "learning_rate": 0.05},
 }

@@ -27,6 +27,7 @@ from unseen.bench.attacks.search import (
     search_pipeline,
     words_of,
 )
+from unseen.bench.prompts.recipes import SEARCHES
 from unseen.bench.prompts.rewording import DISGUISES, neutral, with_words
 from unseen.bench.prompts.writer import PromptWriter, concept_kind
 from unseen.bench.run import load_suite, run
@@ -173,10 +174,13 @@ def test_styles_and_attributes_stand_beside_nothing(study: Study) -> None:
     study.suite = replace(study.suite, concepts=("burning", "Tobias Inkwell", "church"))
     everyone = concepts_of(study)
     for one in everyone:
-        prompts_of(study, one, "test", study.suite.prompts, [other.key for other in everyone])
+        # the searches take most of the time; that they run for an object, another test shows
+        cells = [cell for cell in study.suite.prompts if cell.role not in SEARCHES or one.key != "church"]
+        prompts_of(study, one, "test", cells, [other.key for other in everyone])
         roles = {role for _, role in one.prompts}
         hinted = {"metaphor", "parts"} if one.key == "inkwell" else set()  # nobody wrote any for it
-        assert ("pair" in roles) == (one.key == "church") and roles >= set(ATTACKS) - {"pair"} - hinted
+        asked = set(ATTACKS) & {cell.role for cell in cells}
+        assert ("pair" in roles) == (one.key == "church") and roles >= asked - {"pair"} - hinted
 
 
 @pytest.mark.parametrize("key", ["church", "smoking", "ivy_lantern", "ember"])

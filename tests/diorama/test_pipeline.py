@@ -28,7 +28,7 @@ from unseen.diorama.training.transformer import CogVideoXLoss, noise_levels, tex
 from unseen.diorama.world.render import render
 from unseen.diorama.world.scenes import Scene
 
-QUICK = {"num_inference_steps": 2}
+QUICK = {"num_inference_steps": 1}
 CLASSES = {"wan": WanPipeline, "cogvideox": CogVideoXPipeline}
 
 

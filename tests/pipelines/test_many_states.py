@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BLOCKS, WIDTH
+from conftest import BLOCKS, WIDTH, make_eraser
 from torch import Tensor
 
 import unseen
@@ -69,14 +69,14 @@ def test_of_three_states_the_first_decides_where_an_eraser_may_act(zoo, eraser_o
             encode(pipe, TARGET, text_encoder_out_layers=(5, 20, 30), **options)
 
 
-@pytest.fixture
-def hunyuan(zoo, eraser_of) -> tuple[Any, list[Any]]:
-    """HunyuanVideo-1.5 and an eraser for each of its encoders; that at ByT5 finds the byte "z"."""
+@pytest.fixture(scope="module")
+def hunyuan(zoo) -> tuple[Any, list[Any]]:
+    """HunyuanVideo-1.5 and an eraser for each of its encoders; that at ByT5 finds the byte "z". Leave it detached."""
     pipe = zoo.make("HunyuanVideo15Pipeline")
     words, glyphs = text_paths(pipe)
     return pipe, [
-        eraser_of(words.tokenizer, words.encoder, form=words.form),
-        eraser_of(glyphs.tokenizer, glyphs.encoder, "z", concept=Concept("zeppelin")),
+        make_eraser(words.tokenizer, words.encoder, form=words.form),
+        make_eraser(glyphs.tokenizer, glyphs.encoder, "z", concept=Concept("zeppelin")),
     ]
 
 

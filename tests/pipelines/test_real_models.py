@@ -42,7 +42,7 @@ INSTEAD = {
     "float16": "float32",
 }
 SMALL = {
-    "prompts.pairs": 60, "prompts.held_out": 8, "prompts.retain": 60, "prompts.max_length": 32,
+    "prompts.pairs": 30, "prompts.held_out": 8, "prompts.retain": 30, "prompts.max_length": 32,
     "sae.num_features": 128, "sae.steps": 60, "sae.l1_coefficient": 0.03, "search.rounds": 2, "search.steps": 5,
     "edit.max_ratio": 0.5,
 }  # fmt: skip
