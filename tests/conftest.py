@@ -114,8 +114,8 @@ def pipe_of() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def world() -> Any:
-    """Diorama-Wan as it is committed, loaded once: what its model sees in words (runtime/rewriting/views.py) takes the first who
-    asks ten seconds. Leave it as it came: detach what you attach."""
+    """Diorama-Wan as it is committed, loaded once: what its model sees in words (runtime/rewriting/views.py) takes the
+    first who asks ten seconds. Leave it as it came: detach what you attach."""
     pytest.importorskip("diffusers")
     from unseen import diorama
 
