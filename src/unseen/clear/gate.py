@@ -8,12 +8,8 @@ It weighs features together, since "tennis ball" shares a word with "golf ball".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import torch
 from torch import Tensor
-
-from ..encoder.activations import BlockActivations
 
 
 def open_gate(num_features: int) -> Tensor:
@@ -25,17 +21,6 @@ def prompt_maxima(f: Tensor, prompt: Tensor, prompts: int) -> Tensor:
     """Maximum of each feature over each prompt, `[prompts, k]`, from token activations `[tokens, k]`."""
     index = prompt.to(f.device)[:, None].expand(-1, f.shape[1])
     return f.new_zeros(prompts, f.shape[1]).scatter_reduce(0, index, f, reduce="amax")
-
-
-def streamed_maxima(
-    parts: Iterable[BlockActivations], features: Callable[[Tensor], Tensor], prompts: int, width: int
-) -> Tensor:
-    """`prompt_maxima` of `features` (states `[tokens, d]` → `[tokens, k]`, k = `width`) without keeping what is
-    read."""
-    maxima = torch.zeros(prompts, width)
-    for part in parts:
-        maxima = torch.maximum(maxima, prompt_maxima(features(part.hidden[0]), part.prompt, prompts).cpu())
-    return maxima
 
 
 def fit_gate(maxima: Tensor, positive: Tensor, hard: Tensor, *, position: float, steps: int = 200) -> Tensor:
