@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ class Source:
     architecture: str
     device: torch.device
     """Where states are kept."""
+    known: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
+    """States that several concepts need, by what they are of, once they were read."""
 
 
 @dataclass(frozen=True, eq=False)

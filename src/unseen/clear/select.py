@@ -227,7 +227,10 @@ def replace_concept(data: FitData, eraser: ClearEraser, config: EditConfig) -> C
     hidden = data.hidden_at(eraser.layer, named)
     f = eraser.active_features(hidden) * eraser.mask.to(hidden.device)
     mean_edit = eraser.scale.to(f.device) * (f @ eraser.W_dec.to(f.device))
-    target = _mean_state(words, data, eraser.layer, min(pairs, _PAIRS)) - hidden.mean(dim=0)
+    key = words, data.concept.kind, data.seed, eraser.layer, min(pairs, _PAIRS)
+    if key not in data.source.known:
+        data.source.known[key] = _mean_state(words, data, eraser.layer, min(pairs, _PAIRS))
+    target = data.source.known[key] - hidden.mean(dim=0)
     return replace(eraser, target=target, mean_edit=mean_edit.mean(dim=0))
 
 
