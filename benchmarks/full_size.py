@@ -42,6 +42,7 @@ from unseen.clear.config import ClearConfig
 from unseen.clear.data import read, source_of
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.fit import finish, fitting, written
+from unseen.clear.origin import origin
 from unseen.clear.sae import SaeTrainer
 from unseen.clear.search import search
 from unseen.concept import Concept
@@ -70,7 +71,8 @@ def measure_fit(bench: Bench, config: ClearConfig) -> tuple[dict[str, Any], Clea
         read_s = lap()
         found = search(data, config)
         search_s = lap()
-        eraser = finish(data, found, config, started=started)
+        where_from = origin(bench.pipe, path.encoder, config)
+        eraser = finish(data, found, config, started=started, origin=where_from)
         finish_s = lap()
         del data, found
     memory, planned_s = planned(bench, config)

@@ -62,9 +62,13 @@ def encoder_of(layers: int, width: int) -> transformers.T5EncoderModel:
 
 
 def config_of(prompts: int, quick: bool) -> ClearConfig:
-    """The usual settings with `prompts` prompts in all: as many in pairs as retain prompts."""
+    """The usual settings with `prompts` prompts in all: as many in pairs as retain prompts.
+
+    The mask is soft: by the default one, an encoder that was never trained has no feature for some names.
+    """
     pairs = prompts // 4
-    options = {"prompts.pairs": pairs, "prompts.held_out": max(8, pairs // 6), "prompts.retain": prompts // 2}
+    options: dict[str, Any] = {"prompts.pairs": pairs, "prompts.retain": prompts // 2, "edit.mask": "soft"}
+    options["prompts.held_out"] = max(8, pairs // 6)
     return ClearConfig().with_options({**options, **(QUICK if quick else {})})
 
 
@@ -134,7 +138,8 @@ def page(results: dict[str, Any]) -> str:
         "",
         f"Written by `python benchmarks/growth.py{asked}`, with torch {facts['torch']} on {facts['threads']}"
         f" threads; a T5 of width {facts['width']} with random weights.{small if facts['quick'] else ''} What is not"
-        f" varied: {usual['concepts']} concept, {usual['prompts']} prompts for each, {usual['layers']} layers.",
+        f" varied: {usual['concepts']} concept, {usual['prompts']} prompts for each, {usual['layers']} layers. The mask"
+        " is soft, since by the default one an encoder that was never trained has no feature for some names.",
         "",
         "Time is processor time of all threads, since other programs may run beside it; time on the clock stands next"
         f" to it. All fits took turns, in {rounds} rounds; here are medians. A ratio is the median, over the rounds, of"
