@@ -119,7 +119,7 @@ class Fit(NamedTuple):
         return f"{self.concepts} concepts, {self.prompts} prompts, {self.layers} layers"
 
 
-def fits_of(axis: str, quick: bool, up_to: int | None) -> dict[int, Fit]:
+def fits_of(axis: str, quick: bool, up_to: int | None = None) -> dict[int, Fit]:
     """The fits of an axis, by the number that varies."""
     numbers, usual = (QUICK_AXES if quick else AXES)[axis], QUICK_USUAL if quick else USUAL
     return {n: Fit(**{**usual, axis: n}) for n in numbers if up_to is None or n <= up_to}
@@ -129,28 +129,27 @@ def page(results: dict[str, Any]) -> str:
     """The results as a page of Markdown."""
     facts, rows = results["facts"], results["rows"]
     usual = QUICK_USUAL if facts["quick"] else USUAL
-    asked = f"{' --quick' * facts['quick']} --axes {','.join(facts['axes'])}"
-    asked += "" if facts["up_to"] is None else f" --up-to {facts['up_to']}"
     rounds = max(len(done) for done in rows.values())
     small = " **A small run**: few features, steps and prompts, so that the fixed part of a fit weighs less than usual."
     lines = [
         "# How a fit grows",
         "",
-        f"Written by `python benchmarks/growth.py{asked}`, with torch {facts['torch']} on {facts['threads']}"
-        f" threads; a T5 of width {facts['width']} with random weights.{small if facts['quick'] else ''} What is not"
-        f" varied: {usual['concepts']} concept, {usual['prompts']} prompts for each, {usual['layers']} layers. The mask"
-        " is soft, since by the default one an encoder that was never trained has no feature for some names.",
+        f"Written by `python benchmarks/growth.py{' --quick' * facts['quick']}`, with torch {facts['torch']}"
+        f" (threads: {facts['threads']}); a T5 of width {facts['width']} with random weights."
+        f"{small if facts['quick'] else ''} What is not varied: {usual['concepts']} concept, {usual['prompts']} prompts"
+        f" for each, {usual['layers']} layers. The mask is soft, since by the default one an encoder that was never"
+        " trained has no feature for some names.",
         "",
         "Time is processor time of all threads, since other programs may run beside it; time on the clock stands next"
-        f" to it. All fits took turns, in {rounds} rounds; here are medians. A ratio is the median, over the rounds, of"
+        f" to it. All fits took turns (rounds: {rounds}); here are medians. A ratio is the median, over the rounds, of"
         " that to the first row of its kind. Memory is beyond what was held before the fit.",
         "",
         "| varied | number | time | on the clock | ratio | target | peak memory | ratio |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for axis in facts["axes"]:
-        own = {n: rows[fit.key] for n, fit in fits_of(axis, facts["quick"], facts["up_to"]).items() if fit.key in rows}
-        for number, done in own.items():
+    for axis in AXES:
+        own = {n: rows[fit.key] for n, fit in fits_of(axis, facts["quick"]).items() if fit.key in rows}
+        for number, done in own.items() if len(own) > 1 else ():
             pairs = list(zip(done, next(iter(own.values())), strict=False))
             seconds, clock, peak = (statistics.median(row[name] for row in done) for name in FIGURES)
             ratio, _, memory = (statistics.median(a[name] / max(b[name], 1e-9) for a, b in pairs) for name in FIGURES)
@@ -206,8 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := {*axes} - {*AXES}:
         parser.error(f"expected axes among {', '.join(AXES)}, got {', '.join(sorted(unknown))}.")
     facts = {
-        "axes": axes, "up_to": options.up_to, "width": options.width, "quick": options.quick,
-        "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "width": options.width, "quick": options.quick, "threads": torch.get_num_threads(), "torch": torch.__version__,
     }  # fmt: skip
     results = resumed(options.out, facts)
     fits = [fit for axis in axes for fit in fits_of(axis, options.quick, options.up_to).values()]

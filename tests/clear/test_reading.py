@@ -19,7 +19,7 @@ APART = {
     "verdict": "",
     "witness": "how an eraser is tried, whoever made it",
     "groups": "what else is done under a memory budget",
-    "gradients": "the derivative of the loss that sae.py states; test_sae.py compares it with automatic differentiation",
+    "gradients": "the derivative of the loss that sae.py states; test_sae.py holds it to automatic differentiation",
     "criteria": "the costs of the layer search that are not the default",
 }
 """Files that `fit` leads to and a reader need not open to know how an eraser comes about, and why not."""
@@ -32,8 +32,8 @@ def imported(name: str) -> set[str]:
 
 
 def test_a_fit_is_read_in_eight_files_and_twelve_hundred_lines() -> None:
-    """From fit.py all imports within `unseen.clear` are followed, but not into the files of `APART`. All lines of a file
-    count: code, docstrings, comments and empty ones."""
+    """From fit.py all imports within `unseen.clear` are followed, but not into the files of `APART`. All lines of a
+    file count: code, docstrings, comments and empty ones."""
     files, met = [], ["fit"]
     for name in met:
         if name not in APART:
