@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from unseen.clear.config import ClearConfig
+from unseen.clear.config import ClearConfig, SaeConfig
 from unseen.clear.sae import SaeTrainer, ordinary_tokens
 from unseen.concept import Concept
 from unseen.diorama.model.text import load_text_encoder
@@ -47,9 +47,9 @@ Coder = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 def activations(concept: str, layers: list[int]) -> tuple[Tensor, Tensor]:
     """Scaled layer outputs of training and of held-out prompts, `[L, tokens, 384]` each."""
     config, (tokenizer, encoder) = ClearConfig(), load_text_encoder("wan")
-    prompts = write_prompts(Concept(concept), seed=0, pairs=config.pairs, neutral=config.neutral)
+    prompts = write_prompts(Concept(concept), seed=0, pairs=config.prompts.pairs, retain=config.prompts.retain)
     texts = [text for pair in prompts.pairs for text in pair] + list(prompts.neutral)
-    form = PromptForm(config.max_length)
+    form = PromptForm(config.prompts.max_length)
     wanted = [candidate_layers(encoder, embedding=False, form=form)[k] for k in layers]
     read = encode_by_length(tokenizer, encoder, texts, form, layers=wanted)
     usable, held_out = ordinary_tokens(read.hidden), read.prompt % 8 == 7
@@ -67,8 +67,9 @@ def batches(tokens: int, steps: int, seed: int) -> Iterator[Tensor]:
 
 def ours(x: Tensor, steps: int, setting: float, seed: int, *, top_k: int | None) -> list[Coder]:
     """`setting` is λ, or with TopK the learning rate."""
-    options: dict[str, Any] = {"l1": setting} if top_k is None else {"l1": 0.0, "lr": setting, "top_k": top_k}
-    trainer = SaeTrainer(x[:, :4096], FEATURES, steps=steps, seed=seed, **options)
+    l1, lr = (setting, None) if top_k is None else (0.0, setting)
+    config = SaeConfig(num_features=FEATURES, l1_coefficient=l1, lr=lr, steps=steps, top_k=top_k)
+    trainer = SaeTrainer(x[:, :4096], config, seed=seed)
     for chosen in batches(x.shape[1], steps, seed):
         trainer.step(x[:, chosen.to(x.device)])
     bank = trainer.finish()

@@ -42,7 +42,9 @@ from unseen.clear.config import ClearConfig
 from unseen.clear.data import read, source_of
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.fit import finish, fitting, written
-from unseen.clear.search import new_trainer, search
+from unseen.clear.origin import origin
+from unseen.clear.sae import SaeTrainer
+from unseen.clear.search import search
 from unseen.concept import Concept
 from unseen.encoder.layers import num_blocks
 from unseen.errors import EraserBypassedError
@@ -69,7 +71,8 @@ def measure_fit(bench: Bench, config: ClearConfig) -> tuple[dict[str, Any], Clea
         read_s = lap()
         found = search(data, config)
         search_s = lap()
-        eraser = finish(data, found, config, started=started)
+        where_from = origin(bench.pipe, path.encoder, config)
+        eraser = finish(data, found, config, started=started, origin=where_from)
         finish_s = lap()
         del data, found
     memory, planned_s = planned(bench, config)
@@ -104,7 +107,7 @@ def bank_step(bench: Bench, config: ClearConfig) -> dict[str, Any]:
     encoder, count = bench.pipe.text_encoder, config.sae.batch_size
     layers, width, features = num_blocks(encoder), encoder.config.d_model, config.sae.num_features
     states = torch.randn(layers, 4 * count, width, device=bench.device)
-    trainer = new_trainer(states, config, 0)
+    trainer = SaeTrainer(states, config.sae)
     taken = seconds(bench.device, lambda: trainer.step(states[:, :count]), 10)
     products = 5 * 2 * layers * count * width * features / bench.rates.tf32  # as the trainer computes
     traffic = PASSES * 2 * layers * width * features * 4 / bench.rates.copied

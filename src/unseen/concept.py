@@ -136,6 +136,7 @@ def content_words(text: str) -> list[str]:
     return [word for word in words(text) if word not in _FUNCTION_WORDS]
 
 
+@lru_cache(maxsize=1 << 14)  # a fit asks for the same few thousand words, and for each concept again
 def stem(word: str) -> str:
     """A crude English stem: enough to see that "churches" and "church" are the same word."""
     for ending in ("ings", "ing", "ers", "ed", "es", "er", "s"):

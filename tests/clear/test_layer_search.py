@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
+from unseen.clear.config import SaeConfig, SearchConfig
 from unseen.clear.costs import output_costs
-from unseen.clear.masks import activity, contrast_mask, energies
-from unseen.clear.pairs import roles_of_pairs
-from unseen.clear.preferences import LayerPreferences
-from unseen.clear.probe import EncoderOutputProbe
+from unseen.clear.probe import EncoderOutputProbe, roles_of_pairs
 from unseen.clear.sae import SaeTrainer
+from unseen.clear.search import LayerPreferences
+from unseen.clear.select import activity, contrast_mask, energies
 from unseen.concept import PromptPair
 from unseen.encoder.activations import PromptForm, encode_blocks
 from unseen.encoder.replay import Replay
@@ -35,8 +35,8 @@ def planted(block: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 def test_the_planted_block_is_found_at_every_position(block):
     positive, negative = planted(block)
     hidden = torch.cat([positive, negative], dim=1)
-    trainer = SaeTrainer(hidden, 48, l1=0.05, lr=1e-2, steps=160)
-    preferences = LayerPreferences(BLOCKS, lr=0.2, tau_start=2.0, tau_end=0.3, rounds=4)
+    trainer = SaeTrainer(hidden, SaeConfig(num_features=48, l1_coefficient=0.05, lr=1e-2, steps=160))
+    preferences = LayerPreferences(BLOCKS, SearchConfig(lr=0.2, rounds=4, warm_up=0, steps=20))
     generator = torch.Generator().manual_seed(0)
     for _ in range(4):
         for _ in range(40):  # phase A
@@ -46,20 +46,20 @@ def test_the_planted_block_is_found_at_every_position(block):
         sides = activity(bank.encode(positive)), activity(bank.encode(negative))
         mask = contrast_mask(*sides, min_rate=0.05, max_ratio=0.1)
         specific, shared = energies(sides[0], mask)
-        preferences.learn(torch.log1p(shared / (specific + 1e-8)), steps=20)  # phase B
+        preferences.learn(torch.log1p(shared / (specific + 1e-8)))  # phase B
     assert preferences.best() == block
     assert preferences.alpha()[block] > 0.5
     assert len(preferences.history) == 5 and preferences.history[0] == pytest.approx([0.25] * BLOCKS)
 
 
 def test_equal_costs_leave_the_preferences_undecided():
-    preferences = LayerPreferences(BLOCKS, lr=0.1, tau_start=2.0, tau_end=0.3, rounds=4)
-    preferences.learn(torch.ones(BLOCKS), steps=40)
+    preferences = LayerPreferences(BLOCKS, SearchConfig(lr=0.1, rounds=4, warm_up=0, steps=40))
+    preferences.learn(torch.ones(BLOCKS))
     assert preferences.alpha().max() < 0.3
 
 
 def test_samples_are_distributions_that_sharpen_as_the_temperature_falls():
-    preferences = LayerPreferences(BLOCKS, lr=0.1, tau_start=5.0, tau_end=0.1, rounds=3)
+    preferences = LayerPreferences(BLOCKS, SearchConfig(tau_start=5.0, tau_end=0.1, rounds=3, warm_up=0))
     warm = preferences.sample(200)
     assert torch.allclose(warm.sum(dim=-1), torch.ones(200))
     preferences.round = 2
@@ -122,6 +122,6 @@ def test_costs_prefer_what_erases_and_count_a_block_without_features_as_useless(
         "good": {"residual_name": 0.1, "residual_context": 0.0, "damage": 0.2},
         "overshooting": {"residual_name": -0.9, "residual_context": 0.0, "damage": 0.2},
     }
-    costs = output_costs(erasers, judged.__getitem__, torch.zeros(3), damage_weight=0.5, leak_weight=1.0)
+    costs = output_costs(erasers, judged.__getitem__, torch.zeros(3), [0.0] * 3, SearchConfig(damage_weight=0.5))
     assert costs.total.tolist() == pytest.approx([1.5, 0.2, 1.0])
     assert set(costs.parts) == {"residual", "damage", "leak"}

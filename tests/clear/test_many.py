@@ -43,8 +43,8 @@ def test_concepts_fitted_together_read_each_prompt_once_and_no_ordinary_one_ment
     assert both == {*second.prompts.retain, *(pair.negative for pair in second.prompts.pairs)}
     assert not any(concept.is_mentioned_in(prompt) for concept in concepts for prompt in both)
     assert all(second.concept.is_mentioned_in(pair.positive) for pair in second.prompts.pairs)
-    assert sum(rows) == len({*first.texts, *second.texts})
-    again = encode_by_length(tokenizer, encoder, second.texts, source.path.form, layers=second.layers)
+    assert sum(rows) == len({*first.prompts.texts, *second.prompts.texts})
+    again = encode_by_length(tokenizer, encoder, second.prompts.texts, source.path.form, layers=second.layers)
     tokens = torch.arange(len(second.prompt))
     assert torch.equal(again.prompt, second.prompt)
     assert torch.equal(again.token_id, second.at(tokens).token_id)

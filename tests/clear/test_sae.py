@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unseen.clear.sae import SaeBank, SaeTrainer, ordinary_tokens, statistics
+from unseen.clear.config import SaeConfig
+from unseen.clear.report import statistics
+from unseen.clear.sae import SaeBank, SaeTrainer, ordinary_tokens
 from unseen.concept import Concept
 from unseen.diorama.model.text import load_t5
 from unseen.encoder.activations import PromptForm, encode_by_length
@@ -23,8 +25,12 @@ def sparse_data(layers=2, tokens=2000, d=24, atoms=40, seed=0):
     return (codes @ directions + 0.5) * scale
 
 
+def trainer_of(data, features=64, *, l1, seed=0, fast=True, **options) -> SaeTrainer:
+    return SaeTrainer(data, SaeConfig(num_features=features, l1_coefficient=l1, **options), seed=seed, fast=fast)
+
+
 def train(data, steps=250, **options) -> SaeBank:
-    trainer = SaeTrainer(data, 64, l1=0.02, lr=1e-2, steps=steps, **options)
+    trainer = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=steps, **options)
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
         trainer.step(data[:, torch.randint(data.shape[1], (128,), generator=generator)])
@@ -49,20 +55,20 @@ def test_it_explains_held_out_tokens_with_few_features_at_every_scale(bank, data
 
 
 def test_training_beats_the_start(data):
-    start = SaeTrainer(data, 64, l1=0.02, lr=1e-2, steps=10).finish()
+    start = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=10).finish()
     assert min(statistics(start, data, data)["fvu"]) > 0.3
 
 
 def test_decoder_rows_have_unit_norm_and_the_gradient_along_them_is_removed(bank, data):
     assert torch.allclose(bank.W_dec.norm(dim=-1), torch.ones(2, 64), atol=1e-5)
-    trainer = SaeTrainer(data, 64, l1=0.02, lr=1e-2, steps=10)
+    trainer = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=10)
     before = trainer.bank.W_dec.detach().clone()
     trainer.step(data[:, :64])
     assert (trainer.bank.W_dec.grad * before).sum(dim=-1).abs().max() < 1e-5
 
 
 def test_the_start_is_tied_and_the_mean_is_the_decoder_bias(data):
-    bank = SaeTrainer(data, 64, l1=0.02, lr=1e-2, steps=10).finish()
+    bank = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=10).finish()
     assert torch.equal(bank.W_enc, bank.W_dec.transpose(1, 2))
     assert torch.allclose(bank.decode(torch.zeros(2, 1, 64)), data.mean(dim=1, keepdim=True), rtol=1e-4)
 
@@ -75,7 +81,7 @@ def test_batched_layers_equal_one_layer_at_a_time(bank, data):
 
 
 def test_a_layer_without_weight_does_not_learn(data):
-    trainer = SaeTrainer(data, 64, l1=0.02, lr=1e-2, steps=10)
+    trainer = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=10)
     before = trainer.bank.W_enc.detach().clone()
     trainer.step(data[:, :64], torch.tensor([0.0, 1.0]))
     assert torch.equal(trainer.bank.W_enc[0], before[0])
@@ -100,7 +106,7 @@ def test_massive_activations_are_set_aside():
 
 def slow_training(data, steps, **options):
     """What `SaeTrainer` is to compute, by automatic differentiation."""
-    bank = SaeTrainer(data, 64, l1=0.02, lr=1e-2, steps=steps, fast=False, **options).finish()
+    bank = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=steps, fast=False, **options).finish()
     parts = [part.requires_grad_() for part in (bank.W_enc, bank.b_enc, bank.W_dec)]
     optimizer = torch.optim.Adam(parts, lr=1e-2, betas=(0.8, 0.95), fused=True)
     W_enc, b_enc, W_dec = parts
@@ -132,7 +138,7 @@ def batch(data, step):
 
 @pytest.mark.parametrize("top_k", [None, 4])
 def test_plain_training_equals_automatic_differentiation_bit_for_bit(data, top_k):
-    trainer = SaeTrainer(data, 64, l1=0.02, lr=1e-2, steps=12, top_k=top_k, fast=False)
+    trainer = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=12, top_k=top_k, fast=False)
     for step in range(12):
         trainer.step(*batch(data, step))
     bank = trainer.finish()
@@ -144,7 +150,7 @@ def test_plain_training_equals_automatic_differentiation_bit_for_bit(data, top_k
 def test_fast_arithmetic_trains_the_same_bank(data, top_k):
     banks = []
     for fast in (False, True):
-        trainer = SaeTrainer(data, 64, l1=0.02, steps=6, top_k=top_k, fast=fast)
+        trainer = trainer_of(data, 64, l1=0.02, steps=6, top_k=top_k, fast=fast)
         losses = [trainer.step(*batch(data, step)) for step in range(6)]
         banks.append((trainer.finish(), torch.stack(losses)))
     (plain, plain_losses), (fast, fast_losses) = banks
@@ -156,7 +162,7 @@ def test_fast_arithmetic_trains_the_same_bank(data, top_k):
 @pytest.mark.parametrize("width", [64, 1024])
 def test_random_rows_start_with_two_features_in_a_hundred_firing_at_any_width(width):
     hidden = torch.randn(1, 500, width, generator=torch.Generator().manual_seed(0)) * 7 + 3
-    bank = SaeTrainer(hidden, 400, l1=0.05, steps=10).finish()
+    bank = trainer_of(hidden, 400, l1=0.05, steps=10).finish()
     assert 0.01 < float((bank.encode(hidden) > 0).float().mean()) < 0.04
 
 
@@ -165,7 +171,7 @@ def test_random_rows_start_with_two_features_in_a_hundred_firing_at_any_width(wi
 def test_states_may_be_in_half_precision_and_parameters_are_not(data, dtype):
     half, results = data.to(dtype), []
     for states in (data, half):
-        trainer = SaeTrainer(states[:, :1500], 64, l1=0.02, lr=1e-2, steps=200)
+        trainer = trainer_of(states[:, :1500], 64, l1=0.02, lr=1e-2, steps=200)
         for step in range(200):
             trainer.step(batch(states[:, :1500], step)[0])
         bank = trainer.finish()
@@ -187,7 +193,7 @@ def states():
 
 @pytest.mark.parametrize(("l1", "top_k"), [(0.05, None), (0.0, 16)])
 def test_from_random_rows_hardly_a_feature_dies_on_a_real_text_encoder(states, l1, top_k):
-    trainer = SaeTrainer(states, 320, l1=l1, steps=100, top_k=top_k)
+    trainer = trainer_of(states, 320, l1=l1, steps=100, top_k=top_k)
     generator = torch.Generator().manual_seed(1)
     for _ in range(100):
         trainer.step(states[:, torch.randint(states.shape[1], (256,), generator=generator)])

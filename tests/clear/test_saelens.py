@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from unseen import DamagedFileError
+from unseen.clear.config import SaeConfig
 from unseen.clear.sae import SaeBank, SaeTrainer
 from unseen.clear.saelens import CONFIG_FILE, WEIGHTS_FILE, export_saelens, import_saelens
 
@@ -19,7 +20,7 @@ LAYERS, WIDTH, FEATURES = 2, 16, 48
 def bank(request) -> SaeBank:
     torch.manual_seed(0)
     states = 3 * torch.randn(LAYERS, 512, WIDTH) + torch.randn(LAYERS, 1, WIDTH)
-    trainer = SaeTrainer(states, FEATURES, l1=0.01, steps=20, top_k=request.param)
+    trainer = SaeTrainer(states, SaeConfig(num_features=FEATURES, l1_coefficient=0.01, steps=20, top_k=request.param))
     for part in states.split(64, dim=1):
         trainer.step(part)
     return trainer.finish()

@@ -22,8 +22,8 @@ from prose import measure, pages, total
 
 import unseen
 from unseen import Concept
-from unseen.clear.config import ClearConfig, MaskKind
-from unseen.clear.costs import CRITERIA
+from unseen.clear.config import ClearConfig, MaskKind, SaeConfig
+from unseen.clear.criteria import CRITERIA
 from unseen.clear.sae import SaeTrainer
 from unseen.cli import build_parser, main
 from unseen.cli.settings import chosen_settings
@@ -119,7 +119,7 @@ def test_the_examples_of_the_page_on_integrations_run(tmp_path, monkeypatch, cap
         monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + url)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         names = {"unseen": unseen, "pipe": pipe, "horn": horn, "church": church, "engine": pipe}
-        bank = SaeTrainer(states, 16, l1=0.01, steps=1).finish()
+        bank = SaeTrainer(states, SaeConfig(num_features=16, steps=1)).finish()
         run_examples("integrations.md", {**names, "bank": bank}, count=5)
     assert "['French horn', 'church']" in capsys.readouterr().out
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ..clear.config import SaeConfig
 from ..clear.sae import SaeTrainer, ordinary_tokens
 from ..concept import Concept
 from ..encoder.activations import encode_by_length
@@ -46,15 +47,14 @@ def learn(
     part = encode_by_length(path.tokenizer, path.encoder, list(dict.fromkeys(texts)), path.form, layers=[block])
     hidden = part.hidden[:, ordinary_tokens(part.hidden)]
     generator = torch.Generator().manual_seed(seed)
-    trainer = SaeTrainer(
-        hidden[:, torch.randperm(hidden.shape[1], generator=generator)[:32768]],
-        settings["features_per_width"] * hidden.shape[-1],
-        l1=0.0,
+    sae = SaeConfig(
+        expansion=settings["features_per_width"],
+        l1_coefficient=0.0,
         lr=settings["learning_rate"],
         steps=settings["steps"],
-        seed=seed,
         top_k=settings["k"],
     )
+    trainer = SaeTrainer(hidden[:, torch.randperm(hidden.shape[1], generator=generator)[:32768]], sae, seed=seed)
     for _ in tqdm(range(settings["steps"]), desc="k-sparse autoencoder", disable=not progress):
         trainer.step(hidden[:, torch.randint(hidden.shape[1], (256,), generator=generator)])
     bank = trainer.finish()

@@ -17,7 +17,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor, nn
 
-from ..clear.pairs import roles_of_pairs
+from ..clear.probe import roles_of_pairs
 from ..concept import Concept
 from ..encoder.activations import encode_by_length
 from ..errors import AlreadyAttachedError

@@ -16,7 +16,8 @@ import unseen
 from unseen.baselines import BASELINES, BASELINES_VERSION, FittedBaseline
 from unseen.bench.clips.job import digest
 from unseen.clear.config import ClearConfig
-from unseen.clear.costs import CRITERIA, search_view
+from unseen.clear.costs import search_view
+from unseen.clear.criteria import CRITERIA
 from unseen.clear.data import FitData
 from unseen.clear.eraser import METADATA_FILE, ClearEraser
 from unseen.clear.fit import FIT_VERSION, finish, fitting, learn

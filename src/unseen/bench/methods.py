@@ -24,7 +24,7 @@ from unseen.bench.prompts.writer import Prompt, concept_kind, concept_name
 from unseen.bench.suite import MethodSpec
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import ClearEraser
-from unseen.clear.pairs import roles_of_pairs
+from unseen.clear.probe import roles_of_pairs
 from unseen.concept import Concept
 from unseen.diorama.model.pipeline import GENERATION
 from unseen.diorama.world import captions

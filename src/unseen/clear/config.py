@@ -61,8 +61,8 @@ class SearchConfig:
     embedding: bool = False
     """Whether the embedding output is a candidate too."""
     criterion: CriterionName = "output"
-    """Cost that the layer preferences minimize, one of `unseen.clear.costs.CRITERIA`: measured at the encoder's output,
-    the paper's `L_con`, or another."""
+    """Cost that the layer preferences minimize, one of `unseen.clear.criteria.CRITERIA`: measured at the output of the
+    encoder, the paper's `L_con`, or another."""
     rounds: int = 3
     """Alternations of phase A (autoencoders) and phase B (layer preferences)."""
     warm_up: int = 1
@@ -93,7 +93,7 @@ class EditConfig:
     """What is taken away, where, and how much of it."""
 
     mask: MaskKind = "contrast"
-    """How specific features are told from shared ones; see `unseen.clear.masks`."""
+    """How specific features are told from shared ones; see `unseen.clear.select`."""
     rho: float = 0.0
     """Literal mask: share of negative tokens on which a specific feature may be active."""
     min_rate: float = 0.01

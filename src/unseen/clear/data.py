@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +20,9 @@ from ..errors import FitError
 from ..pipelines import TextPath
 from ..prompts.writer import FitPrompts
 from .config import ClearConfig
-from .pairs import roles_of_pairs
-from .probe import EncoderOutputProbe
-from .sae import ordinary_tokens
+from .gate import prompt_maxima
+from .probe import EncoderOutputProbe, roles_of_pairs
+from .sae import SAMPLE_TOKENS, ordinary_tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +36,17 @@ class Source:
     architecture: str
     device: torch.device
     """Where states are kept."""
+    known: dict[tuple[Any, ...], Tensor] = field(default_factory=dict, repr=False)
+    """States that several concepts need, by what they are of, once they were read."""
 
 
 @dataclass(frozen=True, eq=False)
 class FitData:
-    """The prompts of one concept and their states. Tokens are counted over positives, negatives, retain and same-word
-    prompts, in this order; those of several concepts may lie in one set of states."""
+    """The prompts of one concept and their states. Prompts are positives, negatives, retain and same-word prompts, in
+    this order, and tokens lie prompt after prompt; the states of several concepts may lie in one tensor.
+
+    Indices and masks are on the CPU.
+    """
 
     source: Source
     concept: Concept
@@ -49,13 +55,34 @@ class FitData:
     layers: tuple[int, ...]
     """Layers that were read, as the first axis of `states.hidden`."""
     states: BlockActivations
+
+    # Masks of prompts, bool [prompts]
+    positive: Tensor
+    """Prompts about the concept."""
+    paired: Tensor
+    """Prompts about the concept, and those they are paired with."""
+    same_word: Tensor
+    """Prompts about something else that share a word with the concept's name."""
+    held_out: Tensor
+    """Prompts on which nothing is trained: the last pairs, and every tenth retain prompt."""
+
+    # Of each token [tokens]
     where: Tensor
-    """Place of each token among the states, `[tokens]`, as all indices on the CPU."""
+    """Its place among the states."""
     prompt: Tensor
-    """Prompt of each token, `[tokens]`."""
-    held_out_pairs: int
-    max_tokens: int
-    """Most tokens to train on."""
+    """The number of its prompt."""
+    ordinary: Tensor
+    """Whether it is no attention sink at any layer."""
+    sae_tokens: Tensor
+    """The tokens `[n]` that the autoencoders are trained on."""
+
+    def place_of(self, layer: int) -> int:
+        """Where `layer` stands in the states, and in a bank trained on them."""
+        return self.layers.index(layer)
+
+    def tokens_of(self, keep: Tensor) -> Tensor:
+        """Tokens of the prompts in `keep` (`[prompts]`, bool)."""
+        return keep[self.prompt].nonzero()[:, 0]
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """States `[layers, n, d]` of `tokens` `[n]`, in the encoder's dtype."""
@@ -66,94 +93,51 @@ class FitData:
         own = self.states.hidden[self.place_of(layer)]
         return own[self.where if tokens is None else self.where[tokens]].float()
 
+    def sides(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens of the pairs' positives, and of their negatives, among the prompts in `wanted` (`[prompts]`, bool)."""
+        return self.tokens_of(wanted & self.positive), self.tokens_of(wanted & self.paired & ~self.positive)
+
+    def name_tokens(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of them where the two prompts of a pair differ."""
+        sides = self.sides(wanted)
+        roles = roles_of_pairs(*map(self.at, sides))
+        return sides[0][roles[0]["name"]], sides[1][roles[1]["name"]]
+
+    @property
+    def contrast(self) -> tuple[Tensor, Tensor]:
+        """Training tokens of prompts about the concept, and of those about other things.
+
+        Prompts that share a word with the concept are the gate's business: at early layers, where a word is still
+        itself, they would leave no feature specific to a name made of ordinary words.
+        """
+        other = ~self.positive & ~self.same_word
+        return self.tokens_of(self.positive & ~self.held_out), self.tokens_of(other & ~self.held_out)
+
     def at(self, tokens: Tensor) -> BlockActivations:
         """Outputs, ids and prompts of `tokens` `[n]`, without the states of layers."""
-        kept = self.states.at(self.where[tokens])
-        return kept._replace(prompt=self.prompt[tokens])
+        return self.states.at(self.where[tokens])._replace(prompt=self.prompt[tokens])
 
-    def place_of(self, layer: int) -> int:
-        """Where `layer` stands in the states, and in a bank trained on them."""
-        return self.layers.index(layer)
+    def maxima(self, f: Tensor) -> Tensor:
+        """Maximum of each feature over each prompt, `[prompts, k]`, of activations on all tokens `[tokens, k]`."""
+        return prompt_maxima(f, self.prompt, len(self.positive))
 
-    @property
-    def depths(self) -> list[float]:
-        """How deep each layer lies among all candidates, from 0 to 1."""
-        candidates = self.source.candidates
-        return [candidates.index(layer) / max(1, len(candidates) - 1) for layer in self.layers]
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """States `[layers, n, d]` from which autoencoders start."""
+        return self.hidden(subset(self.sae_tokens, SAMPLE_TOKENS, generator))
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Every prompt, in order."""
-        return texts_of(self.prompts)
-
-    # Prompts, as masks [prompts]
-
-    @cached_property
-    def number(self) -> Tensor:
-        """0, 1, 2, ... for each prompt."""
-        return torch.arange(len(self.texts))
-
-    @property
-    def positive(self) -> Tensor:
-        """Prompts about the concept."""
-        return self.number < len(self.prompts.pairs)
-
-    @property
-    def paired(self) -> Tensor:
-        """Prompts about the concept, and those they are paired with."""
-        return self.number < 2 * len(self.prompts.pairs)
-
-    @property
-    def same_word(self) -> Tensor:
-        """Prompts about something else that share a word with the concept's name."""
-        return self.number >= 2 * len(self.prompts.pairs) + len(self.prompts.retain)
-
-    @cached_property
-    def held_out(self) -> Tensor:
-        """Prompts on which nothing is trained: the last pairs, and every tenth retain prompt."""
-        pairs = len(self.prompts.pairs)
-        last = self.paired & (self.number % pairs >= pairs - self.held_out_pairs)
-        return last | (~self.paired & ~self.same_word & (self.number % 10 == 0))
-
-    # Tokens, as masks [tokens] or indices
-
-    def of_prompts(self, keep: Tensor) -> Tensor:
-        """Token mask of the prompts in `keep` (`[prompts]`, bool)."""
-        return keep[self.prompt]
-
-    def tokens_of(self, keep: Tensor) -> Tensor:
-        """Tokens of the prompts in `keep` (`[prompts]`, bool)."""
-        return self.of_prompts(keep).nonzero()[:, 0]
-
-    @cached_property
-    def ordinary(self) -> Tensor:
-        """Tokens that are no attention sink at any layer, bool."""
-        return ordinary_tokens(self.states.hidden).cpu()[self.where]
-
-    @cached_property
-    def sae_tokens(self) -> Tensor:
-        """Tokens that the autoencoders are trained on."""
-        tokens = (self.of_prompts(~self.held_out) & self.ordinary).nonzero()[:, 0]
-        return subset(tokens, self.max_tokens, torch.Generator().manual_seed(self.seed))
+    def batch(self, size: int, generator: torch.Generator) -> Tensor:
+        """States `[layers, size, d]` of random training tokens."""
+        return self.hidden(self.sae_tokens[torch.randint(len(self.sae_tokens), (size,), generator=generator)])
 
     @cached_property
     def output_probe(self) -> EncoderOutputProbe:
         """Judges trial edits at the encoder's output: probes from the training pairs, measured on the held-out ones."""
-        path, pairs = self.source.path, self.prompts.pairs
-        train, held_out = (
-            (self.at(self.tokens_of(asked & self.positive)), self.at(self.tokens_of(asked & ~self.positive)))
-            for asked in (self.paired & ~self.held_out, self.paired & self.held_out)
-        )
-        positives = [pair.positive for pair in pairs[-self.held_out_pairs :]]
+        path = self.source.path
+        train, held_out = (tuple(map(self.at, self.sides(wanted))) for wanted in (~self.held_out, self.held_out))
+        positives = [
+            pair.positive for pair, held in zip(self.prompts.pairs, self.held_out.tolist(), strict=False) if held
+        ]
         return EncoderOutputProbe(train, held_out, Replay(path.tokenizer, path.encoder, positives, path.form))
-
-    def name_tokens(self, *, held_out: bool) -> tuple[Tensor, Tensor]:
-        """Tokens where the prompts of a pair differ: of positives, of negatives."""
-        wanted = self.held_out if held_out else ~self.held_out
-        sides = [self.tokens_of(wanted & side) for side in (self.positive, self.paired & ~self.positive)]
-        roles = roles_of_pairs(*(self.at(tokens) for tokens in sides))
-        positive, negative = (tokens[role["name"]] for tokens, role in zip(sides, roles, strict=True))
-        return positive, negative
 
 
 def source_of(path: TextPath, config: ClearConfig) -> Source:
@@ -178,14 +162,10 @@ def source_of(path: TextPath, config: ClearConfig) -> Source:
 def read(
     source: Source, concept: Concept, prompts: FitPrompts, config: ClearConfig, seed: int, layers: Sequence[int]
 ) -> FitData:
-    """The data of one concept: every prompt encoded, `layers` kept.
-
-    Raises `FitError` where there are too few pairs.
-    """
-    require_pairs(prompts, config)
-    texts = texts_of(prompts)
-    states = encode(source, texts, config, layers)
-    return view(source, concept, prompts, config, seed, layers, states, torch.arange(len(texts)))
+    """The data of one concept: every prompt encoded, `layers` kept."""
+    states = encode(source, prompts.texts, config, layers)
+    ordinary, places = ordinary_tokens(states.hidden).cpu(), torch.arange(len(prompts.texts))
+    return view(source, concept, prompts, config, seed, layers, states, ordinary, places)
 
 
 def encode(source: Source, texts: Sequence[str], config: ClearConfig, layers: Sequence[int]) -> BlockActivations:
@@ -205,35 +185,24 @@ def view(
     seed: int,
     layers: Sequence[int],
     states: BlockActivations,
+    ordinary: Tensor,
     places: Tensor,
 ) -> FitData:
-    """The data of a concept whose prompts lie at `places` `[prompts]` of `states`."""
-    lengths = states.prompt.bincount(minlength=int(places.max()) + 1)[places]
-    prompt = torch.arange(len(places)).repeat_interleave(lengths)
-    held_out, max_tokens = config.prompts.held_out, config.sae.max_tokens
+    """The data of a concept whose prompts lie at `places` `[prompts]` of `states`, of which `ordinary` ones are no
+    attention sinks."""
+    pairs, number = len(prompts.pairs), torch.arange(len(places))
+    positive, paired = number < pairs, number < 2 * pairs
+    same_word = number >= 2 * pairs + len(prompts.retain)
+    held_out = torch.where(paired, number % pairs >= pairs - config.prompts.held_out, ~same_word & (number % 10 == 0))
     where = states.tokens_of(places)
-    return FitData(source, concept, prompts, seed, tuple(layers), states, where, prompt, held_out, max_tokens)
-
-
-def with_layers(data: FitData, config: ClearConfig, layers: Sequence[int]) -> FitData:
-    """The same data with the states of other layers, read anew."""
-    return replace(data, layers=tuple(layers), states=encode(data.source, data.texts, config, layers))
-
-
-def texts_of(prompts: FitPrompts) -> tuple[str, ...]:
-    """Every prompt of a fit: positives, negatives, retain and same-word prompts."""
-    sides = [pair[side] for side in (0, 1) for pair in prompts.pairs]
-    return (*sides, *prompts.retain, *prompts.same_word)
-
-
-def require_pairs(prompts: FitPrompts, config: ClearConfig) -> None:
-    """Raise `FitError` where held-out pairs would leave too few to train on."""
-    least = 2 * config.prompts.held_out
-    if len(prompts.pairs) < least:
-        raise FitError(
-            f"expected at least {least} prompt pairs (twice prompts.held_out), got {len(prompts.pairs)}. Give more, or"
-            " lower prompts.held_out."
-        )
+    lengths = states.prompt.bincount(minlength=int(places.max()) + 1)[places]
+    prompt = number.repeat_interleave(lengths)
+    trained = (~held_out[prompt] & ordinary[where]).nonzero()[:, 0]
+    return FitData(
+        source, concept, prompts, seed, tuple(layers), states,
+        positive, paired, same_word, held_out, where, prompt, ordinary[where],
+        sae_tokens=subset(trained, config.sae.max_tokens, torch.Generator().manual_seed(seed)),
+    )  # fmt: skip
 
 
 def subset(tokens: Tensor, limit: int, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 
 from ..concept import Concept, PromptPair
 from ..encoder.layers import run_uncompiled
+from ..errors import FitError
 from ..pipelines import TextPath, text_path
 from ..prompts.check import readable_pack, require_sound
 from ..prompts.pack import ConceptPack
@@ -113,7 +114,8 @@ def written(
 ) -> FitPrompts:
     """The prompts of a fit, looked at before anything is trained.
 
-    Raises `FitError` where they make no sense, and warns of what may be meant.
+    Raises `FitError` where they make no sense, or held-out pairs would leave too few to train on, and warns of what
+    may be meant.
     """
     if isinstance(concept, ConceptPack):
         concept = readable_pack(concept, path.tokenizer)
@@ -128,14 +130,18 @@ def written(
         beside=beside,
     )
     require_sound(prompts, concept_of(concept), path.tokenizer)
+    least = 2 * config.prompts.held_out
+    if len(prompts.pairs) < least:
+        raise FitError(
+            f"expected at least {least} prompt pairs (twice prompts.held_out), got {len(prompts.pairs)}. Give more, or"
+            " lower prompts.held_out."
+        )
     return prompts
 
 
-def concept_of(concept: Concept | ConceptPack | str) -> Concept:
-    """The concept itself, whichever way it was given."""
-    if isinstance(concept, ConceptPack):
-        return concept.concept
-    return Concept(concept) if isinstance(concept, str) else concept
+def concept_of(concept: Concept | ConceptPack) -> Concept:
+    """The concept itself, without what a pack says beside it."""
+    return concept.concept if isinstance(concept, ConceptPack) else concept
 
 
 def finish(data: FitData, found: Found, config: ClearConfig, *, started: float, origin: dict[str, Any]) -> ClearEraser:

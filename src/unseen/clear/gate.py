@@ -8,12 +8,8 @@ It weighs features together, since "tennis ball" shares a word with "golf ball".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import torch
 from torch import Tensor
-
-from ..encoder.activations import BlockActivations
 
 
 def open_gate(num_features: int) -> Tensor:
@@ -27,17 +23,7 @@ def prompt_maxima(f: Tensor, prompt: Tensor, prompts: int) -> Tensor:
     return f.new_zeros(prompts, f.shape[1]).scatter_reduce(0, index, f, reduce="amax")
 
 
-def streamed_maxima(
-    parts: Iterable[BlockActivations], features: Callable[[Tensor], Tensor], prompts: int, width: int
-) -> Tensor:
-    """`prompt_maxima` of `features` (states `[tokens, d]` → `[tokens, k]`, k = `width`) without keeping what is
-    read."""
-    maxima = torch.zeros(prompts, width)
-    for part in parts:
-        maxima = torch.maximum(maxima, prompt_maxima(features(part.hidden[0]), part.prompt, prompts).cpu())
-    return maxima
-
-
+@torch.no_grad()
 def fit_gate(maxima: Tensor, positive: Tensor, hard: Tensor, *, position: float, steps: int = 200) -> Tensor:
     """Gate `[k + 1]` (weights, threshold) from prompt maxima `[prompts, k]`.
 
@@ -49,20 +35,15 @@ def fit_gate(maxima: Tensor, positive: Tensor, hard: Tensor, *, position: float,
     x = maxima / unit
     importance = torch.where(positive, 1 / positive.sum(), 0.5 / (~positive).sum().clamp_min(1))
     importance = importance + torch.where(hard, 0.5 / hard.sum().clamp_min(1), 0.0)
-    raw = torch.full((x.shape[1],), 1.0 / x.shape[1], requires_grad=True)
-    bias = torch.zeros((), requires_grad=True)
+    raw, bias = torch.full((x.shape[1],), 1.0 / x.shape[1]), torch.zeros(())
     optimizer = torch.optim.Adam([raw, bias], lr=0.05)
     for _ in range(steps):
-        logits = x @ raw.clamp_min(0) + bias
-        fit = torch.nn.functional.binary_cross_entropy_with_logits(
-            logits, positive.float(), importance, reduction="sum"
-        )
-        loss = fit + 0.01 * raw.square().sum()
-        optimizer.zero_grad()
-        loss.backward()
+        # The gradient of the weighted cross-entropy and of 0.01 ‖raw‖², in half the time that autograd takes for it.
+        slope = (torch.sigmoid(x @ raw.clamp_min(0) + bias) - positive.float()) * importance
+        raw.grad, bias.grad = (x.T @ slope) * (raw >= 0) + 0.02 * raw, slope.sum()
         optimizer.step()
     # Every feature keeps a little weight, so that a paraphrase that sets off unusual features can still open the gate.
-    weights = raw.detach().clamp_min(0)
+    weights = raw.clamp_min(0)
     weights = weights + 0.1 * weights.mean() + 1e-4
     scores = x @ weights
     easy = ~positive & ~hard

@@ -6,21 +6,23 @@ of all layers are known; then they are learned as in a joint search, on the fini
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from tqdm.auto import tqdm
 
 from ..concept import Concept
 from ..prompts.writer import FitPrompts
 from .config import ClearConfig
-from .costs import LayerCosts, layer_costs
+from .costs import LayerCosts
 from .data import FitData, Source, read
 from .memory import fit_memory, shape_of
-from .sae import SaeBank
-from .search import Found, found, learned, trainer_for, training_batch
+from .sae import SaeBank, SaeTrainer
+from .search import Found, LayerPreferences, found, layer_costs
 
 
 def group_size(source: Source, config: ClearConfig) -> int:
-    """How many layers may be trained together within the memory budget.
+    """How many layers may be trained together within the memory budget; all without one.
 
     Raises `FitError` where there is no room for one.
     """
@@ -42,9 +44,9 @@ def search_in_groups(
     with tqdm(total=rounds * config.sae.steps, desc=f"fit {concept.name}", disable=not progress) as bar:
         for start in range(0, len(layers), group):
             data = read(source, concept, prompts, config, seed, layers[start : start + group])
-            trainer = trainer_for(data, config, generator)
+            trainer = SaeTrainer(data.sample(generator), config.sae, seed=seed)
             for _ in range(config.sae.steps):
-                trainer.step(training_batch(data, config, generator))
+                trainer.step(data.batch(config.sae.batch_size, generator))
                 bar.update()
             bank = trainer.finish()
             banks.update({layer: bank.of_layer(place) for place, layer in enumerate(data.layers)})
@@ -54,6 +56,14 @@ def search_in_groups(
         torch.cat([part.total for part in parts]),
         {name: torch.cat([part.parts[name] for part in parts]) for name in parts[0].parts},
     )
-    chosen = found(bank, layers, config, learned(layers, costs, config, seed), costs)
+    chosen = learned(bank, layers, costs, config, seed)
     data = read(source, concept, prompts, config, seed, [chosen.layer])
     return data, chosen._replace(bank=banks[chosen.layer])
+
+
+def learned(bank: SaeBank, layers: Sequence[int], costs: LayerCosts, config: ClearConfig, seed: int) -> Found:
+    """What is found on finished autoencoders: phase B of every round, with the same costs in each."""
+    preferences = LayerPreferences(len(layers), config.search, seed)
+    for _ in range(config.search.warm_up, config.search.rounds):
+        preferences.learn(costs.total)
+    return found(bank, layers, config, preferences, costs)

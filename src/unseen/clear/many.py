@@ -17,13 +17,13 @@ from tqdm.auto import tqdm
 from ..concept import Concept
 from ..prompts.pack import ConceptPack
 from .config import ClearConfig
-from .data import FitData, Source, encode, require_pairs, source_of, texts_of, view
+from .data import FitData, Source, encode, source_of, view
 from .eraser import ClearEraser
 from .fit import concept_of, finish, fitting, written
-from .memory import SAMPLE_TOKENS
+from .groups import learned
 from .origin import origin
-from .sae import SaeBank
-from .search import new_trainer, prefer
+from .sae import SAMPLE_TOKENS, SaeBank, SaeTrainer, ordinary_tokens
+from .search import layer_costs
 from .verdict import announce
 
 _NAMED = 0.2
@@ -68,7 +68,8 @@ def fit_many(
         erasers = []
         for own in tqdm(data, desc="erasers", disable=not progress):
             started = time.perf_counter() - shared
-            found = prefer(own, bank, config)
+            costs = layer_costs(own, bank, config, torch.Generator().manual_seed(seed))
+            found = learned(bank, own.layers, costs, config, seed)
             erasers.append(finish(own, found, config, started=started, origin=origin(pipe, path.encoder, config)))
     for eraser in erasers:
         announce(eraser.name, eraser.report["verdict"], strict=strict)
@@ -81,20 +82,20 @@ def read_together(
     """The data of all concepts, whose prompts about other things are the same ones; each prompt is encoded once."""
     concepts = [concept_of(concept) for concept in asked]
     all_prompts = [written(source.path, concept, config, seed, beside=concepts) for concept in asked]
-    for prompts in all_prompts:
-        require_pairs(prompts, config)
-    place = {text: number for number, text in enumerate(dict.fromkeys(t for p in all_prompts for t in texts_of(p)))}
+    place = {text: number for number, text in enumerate(dict.fromkeys(t for p in all_prompts for t in p.texts))}
     states = encode(source, tuple(place), config, source.candidates)
-    return [
-        view(source, concept, p, config, seed, source.candidates, states, torch.tensor([place[t] for t in texts_of(p)]))
-        for concept, p in zip(concepts, all_prompts, strict=True)
-    ]
+    ordinary = ordinary_tokens(states.hidden).cpu()
+    data = []
+    for concept, prompts in zip(concepts, all_prompts, strict=True):
+        places = torch.tensor([place[text] for text in prompts.texts])
+        data.append(view(source, concept, prompts, config, seed, source.candidates, states, ordinary, places))
+    return data
 
 
 def train_together(data: Sequence[FitData], config: ClearConfig, *, seed: int, progress: bool) -> SaeBank:
     """One bank for all, every layer weighted alike; its batches are spread evenly over the concepts."""
     generator = torch.Generator().manual_seed(seed)
-    names = [own.name_tokens(held_out=False)[0] for own in data]
+    names = [own.name_tokens(~own.held_out)[0] for own in data]
 
     def sample(count: int) -> Tensor:
         """States `[L, about count, d]`."""
@@ -106,7 +107,8 @@ def train_together(data: Sequence[FitData], config: ClearConfig, *, seed: int, p
                 places.append(own.where[tokens[torch.randint(len(tokens), (wanted,), generator=generator)]])
         return data[0].states.hidden[:, torch.cat(places)]
 
-    trainer = new_trainer(sample(min(SAMPLE_TOKENS, sum(len(own.sae_tokens) for own in data))), config, seed)
+    available = sum(len(own.sae_tokens) for own in data)
+    trainer = SaeTrainer(sample(min(SAMPLE_TOKENS, available)), config.sae, seed=seed)
     batches: list[Tensor] = []
     for _ in tqdm(range(config.sae.steps), desc="autoencoders", disable=not progress):
         if not batches:  # several at once: many small reads take longer than a step

@@ -16,13 +16,12 @@ from ..encoder.activations import PADS_READ, PromptForm
 from ..encoder.identity import identity
 from ..errors import FitError
 from .config import ClearConfig
+from .sae import SAMPLE_TOKENS
 
 TOKENS_PER_PROMPT = 16
 """Mean length of the prompts that a fit writes, special tokens included."""
 SAME_WORD = 48
 """Prompts about something else that share a word with the concept."""
-SAMPLE_TOKENS = 32768
-"""Tokens that set mean, scale and start of the autoencoders."""
 _FLOAT = 4
 PROGRAM = 500_000_000
 """Python with torch and transformers loaded."""

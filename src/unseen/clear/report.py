@@ -12,11 +12,9 @@ from torch import Tensor
 
 from .data import FitData
 from .eraser import ClearEraser
-from .gate import prompt_maxima
-from .masks import activity, leak
-from .sae import statistics
+from .sae import SaeBank
 from .search import Found
-from .select import features_of
+from .select import activity, features_of, leak
 from .verdict import verdict
 
 _QUALITY_TOKENS = 8192
@@ -33,10 +31,10 @@ def describe(data: FitData, found: Found, eraser: ClearEraser, trials: dict[str,
     concept. `left_out` counts training tokens of extraordinary norm, on which the autoencoders were not trained, and
     how many of them stand in the concept's own name; these are warned about.
     """
-    held_out = (data.of_prompts(data.held_out) & data.ordinary).nonzero()[:, 0]
+    held_out = (data.held_out[data.prompt] & data.ordinary).nonzero()[:, 0]
     quality = statistics(found.bank, data.hidden(held_out), data.hidden(data.sae_tokens[:_QUALITY_TOKENS]))
     f = features_of(data, eraser)
-    fired = prompt_maxima(f.sum(dim=-1, keepdim=True), data.prompt, len(data.number))[:, 0].cpu() > 0
+    fired = data.maxima(f.sum(dim=-1, keepdim=True))[:, 0].cpu() > 0
     train = ~data.held_out
     sides = [activity(f[data.tokens_of(side & train)]) for side in (data.positive, ~data.positive)]
     groups = {
@@ -68,11 +66,29 @@ def describe(data: FitData, found: Found, eraser: ClearEraser, trials: dict[str,
     return json.loads(json.dumps(report), parse_constant=lambda name: None)
 
 
+@torch.no_grad()
+def statistics(bank: SaeBank, hidden: Tensor, dead_on: Tensor) -> dict[str, list[float]]:
+    """Per layer, on held-out `hidden` `[L, N, d]`: `fvu`, `l0` (active features a token); `dead` on `dead_on`.
+
+    FVU is squared error over variance around the training mean; `dead` the share of features silent on all of
+    `dead_on`.
+    """
+    f = bank.encode(hidden)
+    error = (hidden - bank.decode(f)).square().sum(dim=(1, 2))
+    variance = (hidden - bank.mean).square().sum(dim=(1, 2))
+    silent = torch.stack([(bank.of_layer(k).encode(dead_on[k : k + 1])[0] > 0).any(dim=0) for k in range(len(dead_on))])
+    return {
+        "fvu": (error / variance).tolist(),
+        "l0": (f > 0).float().sum(dim=-1).mean(dim=-1).tolist(),
+        "dead": (1 - silent.float().mean(dim=-1)).tolist(),
+    }
+
+
 def _left_out(data: FitData) -> dict[str, int]:
     """Attention sinks among the training tokens, and those among the concept's own; a warning about the latter."""
-    sinks = (~data.ordinary)[data.name_tokens(held_out=False)[0]]
+    sinks = (~data.ordinary)[data.name_tokens(~data.held_out)[0]]
     left_out = {
-        "tokens": int((data.of_prompts(~data.held_out) & ~data.ordinary).sum()),
+        "tokens": int((~data.held_out[data.prompt] & ~data.ordinary).sum()),
         "in_the_name": int(sinks.sum()),
     }
     if left_out["in_the_name"]:

@@ -1,20 +1,18 @@
-"""Autoencoders and layer preferences, trained in turns (the paper's phases A and B)."""
+"""Autoencoders and layer preferences α, trained in turns (the paper's phases A and B)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .config import ClearConfig
-from .costs import LayerCosts, layer_costs
-from .data import FitData, subset
-from .memory import SAMPLE_TOKENS
-from .preferences import LayerPreferences
+from .config import ClearConfig, SearchConfig
+from .costs import LayerCosts, search_view
+from .criteria import CRITERIA
+from .data import FitData
 from .sae import SaeBank, SaeTrainer
 
 _TOLD = 60  # how often a search tells of its progress
@@ -47,6 +45,50 @@ class Progress(NamedTuple):
     """Their α so far, which sum to one."""
 
 
+class LayerPreferences:
+    """The learned `α` (as logits `log α`) with an annealed temperature and a record of its path.
+
+    They are learned by Gumbel-Softmax against a cost per layer.
+    """
+
+    def __init__(self, layers: int, settings: SearchConfig, seed: int = 0):
+        self.log_alpha = torch.zeros(layers, requires_grad=True)
+        self.optimizer = torch.optim.Adam([self.log_alpha], lr=settings.lr)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.settings, self.round = settings, 0
+        self.history: list[list[float]] = [self.alpha().tolist()]
+
+    @property
+    def tau(self) -> float:
+        """Temperature of the current round; falls geometrically from `tau_start` to `tau_end`."""
+        settings = self.settings
+        progress = min(1.0, self.round / max(1, settings.rounds - settings.warm_up - 1))
+        return settings.tau_start * (settings.tau_end / settings.tau_start) ** progress
+
+    def alpha(self) -> Tensor:
+        """Preferences `[L]`, normalised to sum to one."""
+        return self.log_alpha.detach().softmax(dim=0)
+
+    def best(self) -> int:
+        """`l* = argmax α`."""
+        return int(self.log_alpha.argmax())
+
+    def sample(self, count: int = 1) -> Tensor:
+        """Relaxed one-hot samples `p = softmax((log α + Gumbel noise)/τ)`, `[count, L]`."""
+        uniform = torch.rand(count, len(self.log_alpha), generator=self.generator).clamp(1e-9, 1 - 1e-7)
+        return ((self.log_alpha - (-uniform.log()).log()) / self.tau).softmax(dim=-1)
+
+    def learn(self, costs: Tensor) -> None:
+        """Phase B of a round: lower `E Σ_l p_l cost_l` for fixed `costs` `[L]`, then record α and cool down."""
+        for _ in range(self.settings.steps):
+            loss = (self.sample(32) * costs).sum(dim=-1).mean()
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        self.history.append(self.alpha().tolist())
+        self.round += 1
+
+
 def search(
     data: FitData,
     config: ClearConfig,
@@ -58,34 +100,40 @@ def search(
 
     `on_progress` is called every few steps and after every round.
     """
-    settings, generator = config.search, torch.Generator().manual_seed(data.seed)
-    trainer = trainer_for(data, config, generator)
-    preferences = preferences_for(data.layers, config, data.seed)
+    settings, steps, generator = config.search, config.sae.steps, torch.Generator().manual_seed(data.seed)
+    trainer = SaeTrainer(data.sample(generator), config.sae, seed=data.seed)
+    preferences = LayerPreferences(len(data.layers), settings, data.seed)
     costs: LayerCosts | None = None
-    step, every = 0, max(1, config.sae.steps // _TOLD)
+    step, every = 0, max(1, steps // _TOLD)
 
     def tell() -> None:
         if on_progress is not None:
-            on_progress(Progress(step, config.sae.steps, tuple(data.layers), tuple(preferences.history[-1])))
+            on_progress(Progress(step, steps, data.layers, tuple(preferences.history[-1])))
 
     tell()
-    with _bar(data, config.sae.steps, progress) as bar:
+    with tqdm(total=steps, desc=f"fit {data.concept.name}", disable=not progress) as bar:
         for number in range(settings.rounds):
-            for _ in range(number, config.sae.steps, settings.rounds):  # A: α fixed
+            for _ in range(number, steps, settings.rounds):  # A: α fixed
                 weights = None
                 if settings.phase_a_weight and number >= settings.warm_up:
                     p = preferences.sample()[0].detach()
                     weights = 1 - settings.phase_a_weight + settings.phase_a_weight * len(p) * p
-                trainer.step(training_batch(data, config, generator), weights)
+                trainer.step(data.batch(config.sae.batch_size, generator), weights)
                 bar.update()
                 step += 1
                 if step % every == 0:
                     tell()
             if number >= settings.warm_up:  # B: autoencoders fixed
                 costs = layer_costs(data, trainer.finish(), config, generator)
-                preferences.learn(costs.total, steps=settings.steps)
+                preferences.learn(costs.total)
                 tell()
     return found(trainer.finish(), data.layers, config, preferences, costs)
+
+
+def layer_costs(data: FitData, bank: SaeBank, config: ClearConfig, generator: torch.Generator) -> LayerCosts:
+    """Cost of each layer of `data` by the configured criterion, with the bank as it stands; on the CPU."""
+    costs = CRITERIA[config.search.criterion](search_view(data, bank, config, generator))
+    return LayerCosts(costs.total.cpu(), {name: part.cpu() for name, part in costs.parts.items()})
 
 
 def found(
@@ -95,64 +143,3 @@ def found(
     fixed = config.search.layer
     layer = layers[preferences.best()] if fixed is None else fixed
     return Found(bank, layer, tuple(layers), preferences.history, costs)
-
-
-def prefer(data: FitData, bank: SaeBank, config: ClearConfig) -> Found:
-    """Learn the layer preferences on finished autoencoders: phase B of every round, with the same costs in each."""
-    costs = layer_costs(data, bank, config, torch.Generator().manual_seed(data.seed))
-    preferences = learned(data.layers, costs, config, data.seed)
-    return found(bank, data.layers, config, preferences, costs)
-
-
-def learned(layers: Sequence[int], costs: LayerCosts, config: ClearConfig, seed: int) -> LayerPreferences:
-    """Layer preferences learned from costs that stay as they are."""
-    preferences = preferences_for(layers, config, seed)
-    for _ in range(preferences.rounds):
-        preferences.learn(costs.total, steps=config.search.steps)
-    return preferences
-
-
-def preferences_for(layers: Sequence[int], config: ClearConfig, seed: int) -> LayerPreferences:
-    """Layer preferences, not learned yet."""
-    settings = config.search
-    return LayerPreferences(
-        len(layers),
-        lr=settings.lr,
-        tau_start=settings.tau_start,
-        tau_end=settings.tau_end,
-        rounds=settings.rounds - settings.warm_up,
-        seed=seed,
-    )
-
-
-def trainer_for(data: FitData, config: ClearConfig, generator: torch.Generator) -> SaeTrainer:
-    """A trainer for the autoencoders of the data's layers, not trained yet."""
-    sample = data.hidden(subset(data.sae_tokens, SAMPLE_TOKENS, generator))
-    return new_trainer(sample, config, data.seed)
-
-
-def new_trainer(sample: Tensor, config: ClearConfig, seed: int) -> SaeTrainer:
-    """A trainer whose autoencoders start from the states `sample` `[L, n, d]`."""
-    sae = config.sae
-    return SaeTrainer(
-        sample,
-        sae.num_features if sae.expansion is None else sae.expansion * sample.shape[-1],
-        l1=sae.l1_coefficient,
-        lr=sae.lr,
-        steps=sae.steps,
-        seed=seed,
-        top_k=sae.top_k,
-        start_bias=sae.start_bias,
-    )
-
-
-def training_batch(data: FitData, config: ClearConfig, generator: torch.Generator) -> Tensor:
-    """States `[L, batch, d]` of random training tokens."""
-    picked = torch.randint(len(data.sae_tokens), (config.sae.batch_size,), generator=generator)
-    return data.hidden(data.sae_tokens[picked])
-
-
-@contextmanager
-def _bar(data: FitData, steps: int, progress: bool) -> Iterator[tqdm]:
-    with tqdm(total=steps, desc=f"fit {data.concept.name}", disable=not progress) as bar:
-        yield bar

@@ -1,9 +1,14 @@
-"""From autoencoders to an eraser: specific features, a gate, a strength, and what takes the concept's place."""
+"""From autoencoders to an eraser: specific features, a gate, a strength, and what takes the concept's place.
+
+Which features belong to the concept is said by a mask `m_spec` per feature, `[..., m]`, from activations on tokens of
+positive prompts and of prompts without the concept. CLEAR sets `m_shared` from activity on the negatives and
+`m_spec = 1 − m_shared`; what "activity" means is our reading.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,11 +19,10 @@ from ..encoder.layers import layer_name
 from ..errors import FitError
 from ..prompts.writer import write_prompts
 from .config import ClearConfig, EditConfig
-from .data import FitData, subset
+from .data import FitData
 from .eraser import ClearEraser
-from .gate import fit_gate, open_gate, prompt_maxima, streamed_maxima
-from .masks import Activity, activity, contrast_mask, literal_mask, relative_mask, soft_mask
-from .pairs import roles_of_pairs
+from .gate import fit_gate, open_gate, prompt_maxima
+from .probe import residuals, roles_of_pairs
 from .sae import SaeBank
 from .witness import failure_on_witness
 
@@ -28,29 +32,62 @@ NEUTRAL: dict[Kind, str] = {"object": "thing", "identity": "a person"}
 the prompt still says what to draw."""
 
 
-def activities(
-    data: FitData,
-    bank: SaeBank,
-    *,
-    layer: int | None = None,
-    limit: int | None = None,
-    generator: torch.Generator | None = None,
-) -> tuple[Activity, Activity]:
-    """How the features of `bank` behave on training tokens, at most `limit` of each side: positives, negatives.
+class Activity(NamedTuple):
+    """How the features of one or more autoencoders behave on some tokens; each entry `[..., m]`."""
 
-    `bank` is that of all layers of `data`, or of `layer` alone.
+    rate: Tensor
+    """Share of tokens on which the feature is active."""
+    mean: Tensor
+    """Mean activation over all tokens, silent ones included."""
+    energy: Tensor
+    """Mean squared activation over all tokens."""
+
+
+def activity(f: Tensor) -> Activity:
+    """`Activity` of feature activations `f` `[..., tokens, m]`."""
+    return Activity((f > 0).float().mean(dim=-2), f.mean(dim=-2), f.square().mean(dim=-2))
+
+
+def literal_mask(negatives: Activity, rho: float = 0.0) -> Tensor:
+    """`m_spec` = 1 where a feature is active on at most a share `rho` of the negative tokens.
+
+    With few negatives a feature that never fired anywhere counts as specific and may later fire on an unseen word.
     """
-    # Prompts that share a word with the concept are the gate's business: at early layers, where a word is still
-    # itself, they would leave no feature specific to a name made of ordinary words.
-    sides = data.positive, ~data.positive & ~data.same_word
-    result = []
-    for side in sides:
-        tokens = data.tokens_of(side & ~data.held_out)
-        if limit is not None and generator is not None:
-            tokens = subset(tokens, limit, generator)
-        hidden = data.hidden(tokens) if layer is None else data.hidden_at(layer, tokens)[None]
-        result.append(activity(bank.encode(hidden)))
-    return result[0], result[1]
+    return (negatives.rate <= rho).float()
+
+
+def soft_mask(positives: Activity, negatives: Activity) -> Tensor:
+    """`m_spec` = 1 − relative frequency: rate on negatives over rate on positives, cut to [0, 1]; silent features get
+    0."""
+    shared = negatives.rate / positives.rate.clamp_min(1e-12)
+    return torch.where(positives.rate > 0, 1 - shared.clamp(max=1), 0.0)
+
+
+def relative_mask(negatives: Activity) -> Tensor:
+    """`m_spec` = 1 − m_shared, where `m_shared` is the mean activation on negatives over that of the most active
+    feature: the soft mask of a third party's transcription of the paper. A feature that never fired counts as
+    specific."""
+    return 1 - negatives.mean / (negatives.mean.amax(dim=-1, keepdim=True) + 1e-8)
+
+
+def contrast_mask(positives: Activity, negatives: Activity, *, min_rate: float, max_ratio: float) -> Tensor:
+    """`m_spec` = 1 where a feature fires on more than `min_rate` of the positive tokens while its mean activation on
+    the negatives is below `max_ratio` times that on the positives. A feature that never fired is never specific."""
+    return ((positives.rate > min_rate) & (negatives.mean < max_ratio * positives.mean)).float()
+
+
+def energies(positives: Activity, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """`(S_spe, S_uni)`: mean energy of specific and of shared features on positive tokens, each `[...]`.
+
+    `S_spe = E‖f ⊙ m_spec‖²`, `S_uni = E‖f ⊙ (1 − m_spec)‖²` (our reading of the paper).
+    """
+    return (positives.energy * mask.square()).sum(-1), (positives.energy * (1 - mask).square()).sum(-1)
+
+
+def leak(positives: Activity, negatives: Activity, mask: Tensor) -> Tensor:
+    """Specific energy on negatives over specific energy on positives, `[...]`; 0 means the edit never touches
+    negatives."""
+    return (negatives.energy * mask.square()).sum(-1) / (positives.energy * mask.square()).sum(-1).clamp_min(1e-12)
 
 
 def specificity(positives: Activity, negatives: Activity, config: EditConfig) -> Tensor:
@@ -104,7 +141,7 @@ def select(data: FitData, bank: SaeBank, layer: int, config: ClearConfig, *, mas
     Raises:
         FitError: no feature is specific to the concept.
     """
-    positives, negatives = activities(data, bank, layer=layer)
+    positives, negatives = (activity(bank.encode(data.hidden_at(layer, side)[None])) for side in data.contrast)
     specific = specificity(positives, negatives, config.edit)[0] if mask is None else mask.to(bank.W_dec.device)
     eraser = trial(data, bank, layer, specific, positives.energy[0], config.edit)
     if eraser is None:
@@ -113,20 +150,15 @@ def select(data: FitData, bank: SaeBank, layer: int, config: ClearConfig, *, mas
             " encoder knows? Try synonyms, more pairs, or a larger edit.max_ratio."
         )
     if config.edit.gate:
-        used = ~data.held_out
-        gate = fit_gate(
-            _maxima(data, eraser)[used],
-            data.positive[used],
-            data.same_word[used],
-            position=config.edit.gate_position,
-        )
-        eraser = replace(eraser, gate=gate)
+        maxima, position = _maxima(data, eraser), config.edit.gate_position
+        facts = (fact[~data.held_out] for fact in (maxima, data.positive, data.same_word))
+        eraser = replace(eraser, gate=fit_gate(*facts, position=position))
     firing = features_of(data, eraser).norm(dim=-1)
-    strongest = prompt_maxima(firing[:, None], data.prompt, len(data.number))[data.positive]
+    strongest = data.maxima(firing[:, None])[data.positive]
     eraser = replace(eraser, unit_firing=max(float(strongest.mean()), 1e-6))
     # The state on which its features fire most goes with it: what is loaded is tried on it.
-    firing = features_of(data, eraser).norm(dim=-1) * data.of_prompts(data.positive).to(firing.device)
-    witness = replace(eraser, witness=data.hidden_at(layer, firing.argmax().cpu()[None])[0])
+    strongest = (firing * data.positive[data.prompt].to(firing.device)).argmax().cpu()
+    witness = replace(eraser, witness=data.hidden_at(layer, strongest[None])[0])
     return eraser if failure_on_witness(witness) else witness
 
 
@@ -134,21 +166,24 @@ def features_of(data: FitData, eraser: ClearEraser) -> Tensor:
     """What the eraser sees on every token of the fit's prompts, `[tokens, k]`: masked, and zero where its gate is
     shut."""
     f = eraser.active_features(data.hidden_at(eraser.layer))
-    opened = eraser.opens(prompt_maxima(f, data.prompt, len(data.number)))
+    opened = eraser.opens(data.maxima(f))
     return f * eraser.mask.to(f.device) * opened[data.prompt][:, None]
 
 
 def _maxima(data: FitData, eraser: ClearEraser) -> Tensor:
     """Maximum of each selected feature over each prompt, `[prompts, k]`, on the CPU."""
-    path = data.source.path
-    if path.form.attend_pads or path.form.skip:  # the gate will see tokens that the states lack
+    path, prompts = data.source.path, len(data.positive)
+    if path.form.attend_pads or path.form.skip:  # the gate will see tokens that the states lack; none of them is kept
         parts = iter_blocks(
-            path.tokenizer, path.encoder, data.texts,
+            path.tokenizer, path.encoder, data.prompts.texts,
             form=path.form, layers=[eraser.layer], every_token=True, device=data.source.device, dtype=None,
         )  # fmt: skip
-        return streamed_maxima(parts, eraser.active_features, len(data.number), eraser.num_features)
-    f = eraser.active_features(data.hidden_at(eraser.layer))
-    return prompt_maxima(f, data.prompt, len(data.number)).cpu()
+        maxima = torch.zeros(prompts, eraser.num_features)
+        for part in parts:
+            found = prompt_maxima(eraser.active_features(part.hidden[0]), part.prompt, prompts)
+            maxima = torch.maximum(maxima, found.cpu())
+        return maxima
+    return data.maxima(eraser.active_features(data.hidden_at(eraser.layer))).cpu()
 
 
 def choose_strength(data: FitData, eraser: ClearEraser, config: EditConfig) -> tuple[ClearEraser, dict[str, Any]]:
@@ -166,11 +201,6 @@ def choose_strength(data: FitData, eraser: ClearEraser, config: EditConfig) -> t
         gamma = min(tried, key=lambda g: max(map(abs, residuals(tried[g]))))
     trials = {str(float(g)): {name: round(value, 4) for name, value in judged.items()} for g, judged in tried.items()}
     return eraser.with_strength(gamma), trials
-
-
-def residuals(judged: dict[str, float]) -> list[float]:
-    """The residuals of all roles."""
-    return [value for name, value in judged.items() if name.startswith("residual")]
 
 
 def in_its_place(concept: Concept, config: EditConfig) -> str | None:
@@ -192,15 +222,15 @@ def replace_concept(data: FitData, eraser: ClearEraser, config: EditConfig) -> C
     words = in_its_place(data.concept, config)
     if words is None:
         return eraser
-    ours = len(data.prompts.pairs[:_PAIRS])
-    sides = [
-        data.tokens_of((data.number >= first) & (data.number < first + ours)) for first in (0, len(data.prompts.pairs))
-    ]
-    named = sides[0][roles_of_pairs(*(data.at(tokens) for tokens in sides))[0]["name"]]
+    pairs = len(data.prompts.pairs)
+    named, _ = data.name_tokens(torch.arange(len(data.positive)) % pairs < _PAIRS)
     hidden = data.hidden_at(eraser.layer, named)
     f = eraser.active_features(hidden) * eraser.mask.to(hidden.device)
     mean_edit = eraser.scale.to(f.device) * (f @ eraser.W_dec.to(f.device))
-    target = _mean_state(words, data, eraser.layer, ours) - hidden.mean(dim=0)
+    key = words, data.concept.kind, data.seed, eraser.layer, min(pairs, _PAIRS)
+    if key not in data.source.known:
+        data.source.known[key] = _mean_state(words, data, eraser.layer, min(pairs, _PAIRS))
+    target = data.source.known[key] - hidden.mean(dim=0)
     return replace(eraser, target=target, mean_edit=mean_edit.mean(dim=0))
 
 
@@ -212,6 +242,6 @@ def _mean_state(words: str, data: FitData, layer: int, pairs: int) -> Tensor:
     read = encode_by_length(
         path.tokenizer, path.encoder, texts, path.form, layers=[layer], device=data.source.device, dtype=None
     )
-    sides = [(read.prompt < len(made)).nonzero()[:, 0], (read.prompt >= len(made)).nonzero()[:, 0]]
-    named = sides[0][roles_of_pairs(*(read.at(tokens) for tokens in sides))[0]["name"]]
-    return read.hidden[0, named].float().mean(dim=0)
+    first = read.prompt < len(made)
+    roles, _ = roles_of_pairs(*(read.at(side.nonzero()[:, 0]) for side in (first, ~first)))
+    return read.hidden[0, : len(roles["name"])][roles["name"]].float().mean(dim=0)

@@ -24,12 +24,12 @@ class Replay:
     def __init__(
         self, tokenizer: Any, encoder: nn.Module, prompts: Sequence[str], form: PromptForm = SHORT, batch_size: int = 64
     ):
-        self._encoder = encoder
+        self._encoder, self._blocks = encoder, list(find_blocks(encoder))  # to find them takes as long as a short pass
         self._last = None if form.blocks is None else form.blocks - 1
         self._batches = list(prompt_batches(tokenizer, prompts, form, batch_size=batch_size))
         self._outputs: list[list[Any]] = []
         for batch in self._batches:
-            with _kept(encoder) as outputs:
+            with _kept(self._blocks) as outputs:
                 batch.run(encoder)
             self._outputs.append(outputs)
 
@@ -43,7 +43,7 @@ class Replay:
             edits = {layer: edit}
             if self._last is not None:
                 edits[self._last] = _reading(seen, edits.get(self._last))
-            with _resumed(self._encoder, outputs[: layer + 1]), edited(self._encoder, edits):
+            with _resumed(self._blocks, outputs[: layer + 1]), edited(self._encoder, edits):
                 output = batch.run(self._encoder)
             parts.append(batch.states(seen[0] if seen else output).float())
         return torch.cat(parts)
@@ -59,13 +59,10 @@ def _reading(seen: list[Tensor], edit: Edit | None) -> Edit:
 
 
 @contextmanager
-def _kept(encoder: nn.Module) -> Iterator[list[Any]]:
+def _kept(blocks: Sequence[nn.Module]) -> Iterator[list[Any]]:
     """Everything that each layer returns during one pass, in order."""
     outputs: list[Any] = []
-    handles = [
-        block.register_forward_hook(lambda module, args, output: outputs.append(output))
-        for block in find_blocks(encoder)
-    ]
+    handles = [block.register_forward_hook(lambda module, args, output: outputs.append(output)) for block in blocks]
     try:
         yield outputs
     finally:
@@ -74,9 +71,9 @@ def _kept(encoder: nn.Module) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _resumed(encoder: nn.Module, outputs: Sequence[Any]) -> Iterator[None]:
+def _resumed(blocks: Sequence[nn.Module], outputs: Sequence[Any]) -> Iterator[None]:
     """The first layers return `outputs` instead of computing; hooks on them run as ever."""
-    blocks = list(find_blocks(encoder))[: len(outputs)]
+    blocks = blocks[: len(outputs)]
     before = [block.__dict__.get("forward") for block in blocks]
     for block, output in zip(blocks, outputs, strict=True):
         block.forward = _constant(output)

@@ -40,6 +40,12 @@ class FitPrompts:
     same_word: tuple[str, ...] = ()
     """Prompts that use a word of the concept's name otherwise ("a French window"): the hardest ones to leave alone."""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All of them: positives, negatives, retain and same-word prompts."""
+        sides = [pair[side] for side in (0, 1) for pair in self.pairs]
+        return (*sides, *self.retain, *self.same_word)
+
 
 class PromptWriter:
     """Draws prompts about or beside a concept. The same concept and seed give the same prompts.
