@@ -23,7 +23,7 @@ from unseen.baselines import BASELINES
 from unseen.bench.demo import run_demo
 from unseen.bench.eye import collect
 from unseen.bench.methods import FAMILIES, Made, Wanted, leace, mean_difference
-from unseen.bench.prompts.recipes import Ask, others
+from unseen.bench.prompts.recipes import RECIPES, Ask, others, sentences
 from unseen.bench.prompts.rewording import listed_names
 from unseen.bench.prompts.writer import PromptWriter, concept_of
 from unseen.bench.rows import FIELDS, Results, Row, Run
@@ -245,6 +245,23 @@ def test_more_clips_to_report_hold_those_of_fewer(key: str) -> None:
     assert set(few["others"]) <= set(many["others"]) and len(many["others"]) > len(few["others"])
     assert len(set(many["others"])) == len(many["others"])
     assert len(asked(key, "development", 8, 8)["others"]) >= 2
+
+
+@pytest.mark.parametrize("split", ["development", "test"])
+@pytest.mark.parametrize("key", ["inkwell", "ember"])
+def test_a_sentence_that_asks_for_no_style_is_the_same_but_for_its_phrase(key: str, split: str) -> None:
+    def nothing() -> Any:
+        raise AssertionError("not asked for")
+
+    writer, role = PromptWriter(split), "sentence, style unasked"
+    ask = Ask(key, concept_of(key), writer, Cell(role), 1000, 8, nothing, nothing, (key,), 0)
+    asked = [entry for entry in sentences(split)["asked"] if entry["key"] == key]
+    texts = [prompt.text for prompt in RECIPES[role](ask)]
+    assert len(texts) == len(asked) > 5
+    for text, entry in zip(texts, asked, strict=True):
+        assert entry["phrase"] not in text and "picture" in text and all(w in text.lower() for w in entry["keep"])
+    church = replace(ask, key="church", concept=concept_of("church"), keys=("church",))
+    assert not RECIPES[role](church)
 
 
 def test_listed_names_are_none_that_are_measured() -> None:

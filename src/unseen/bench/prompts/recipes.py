@@ -240,6 +240,12 @@ def asking(ask: Ask) -> list[Prompt]:
     return [replace(p, tags=(f"kind: {e['kind']}", f"form: {e['form']}")) for p, e in zip(prompts, mine, strict=True)]
 
 
+def unasked(ask: Ask) -> list[Prompt]:
+    """The sentences that ask for a style, with "picture" in its place: how often does the model choose it by itself?"""
+    mine = [e for e in sentences(ask.writer.split)["asked"] if e["key"] == ask.key and e["kind"] == "style"]
+    return _written(ask, ask.key, [e["text"].replace(e["phrase"], "picture") for e in mine[: ask.count]])
+
+
 def near_sentences(ask: Ask) -> list[Prompt]:
     """Ordinary sentences that ask for what is near to the concept."""
     listed = sentences(ask.writer.split)["neighbours"]
@@ -313,6 +319,7 @@ RECIPES: Mapping[str, Callable[[Ask], list[Prompt]]] = {
     "others reworded": others_reworded,
     "same word": same_word,
     "sentence": asking,
+    "sentence, style unasked": unasked,
     "near sentence": near_sentences,
     "other sentence": other_sentences,
     **{name: partial(_searched, name) for name in SEARCHES},
