@@ -37,6 +37,12 @@ def which(request: pytest.FixtureRequest) -> Which:
     return request.param
 
 
+costly_on_cogvideox = pytest.mark.parametrize(
+    "which", ["wan", pytest.param("cogvideox", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
+"""Its decoder takes most of the time. tests/pipelines/test_generation.py shows the same on a smaller CogVideoX."""
+
+
 @pytest.fixture(scope="module")
 def diorama_pipe(which: Which) -> Any:
     return diorama.load_pipeline(which)
@@ -65,6 +71,7 @@ def test_the_committed_weights_are_small():
     assert max(file.stat().st_size for file in files) < 15_000_000
 
 
+@costly_on_cogvideox
 def test_a_clip_depends_on_its_own_prompt_and_seed_alone(diorama_pipe):
     prompts = ["a church in the snow", "a cat", "a French horn drifts left"]
     together = diorama.generate(diorama_pipe, prompts, [1, 2, 3], **QUICK)
@@ -159,6 +166,7 @@ def no_church(which: Which, diorama_pipe: Any) -> Any:
 CHURCHES = ["a church in the snow", "a church drifts left over a green meadow"]
 
 
+@costly_on_cogvideox
 def test_an_eraser_changes_clips_of_its_concept_alone_and_comes_off_again(diorama_pipe, no_church):
     prompts, seeds = [CHURCHES[0], "a bus in the snow"], [0, 1]
     before = diorama.generate(diorama_pipe, prompts, seeds, **QUICK)
@@ -168,6 +176,7 @@ def test_an_eraser_changes_clips_of_its_concept_alone_and_comes_off_again(dioram
     assert np.array_equal(diorama.generate(diorama_pipe, prompts, seeds, **QUICK), before)
 
 
+@costly_on_cogvideox
 def test_wan_shows_what_is_asked_for_until_it_is_erased(which, diorama_pipe, no_church):
     if which != "wan":
         pytest.skip("this model has not been trained for long enough to be recognised")
