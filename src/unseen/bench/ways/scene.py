@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.library import custom_op
 
 import unseen
 from unseen.bench.ways.tiny import make_eraser, make_pipe
@@ -29,7 +28,7 @@ LENGTH = 16
 _LOGS: list[list[Tensor]] = []
 
 
-@custom_op("unseen_ways::written_down", mutates_args=())
+@torch.library.custom_op("unseen_ways::written_down", mutates_args=())
 def _written_down(text: Tensor, log: int) -> Tensor:
     """The text as it came. A compiler takes it for one step of its graph, and leaves it where it is."""
     _LOGS[log].append(text.detach().clone())
