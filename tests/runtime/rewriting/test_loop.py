@@ -18,7 +18,8 @@ from unseen.runtime.rewriting import loop as closed
 
 LENGTH = diorama.GENERATION["max_sequence_length"]
 MAKERS = {"wan": make_pipe, "cogvideox": make_cogvideox}
-ATTACK, REST, FAR = "a wolf near the river, violin table", "a wolf near the river,", "a wolf near the table"
+ATTACK, FAR = "a wolf near the river, violin table", "a wolf near the table"
+REST = "a wolf near the river, thing table"
 
 
 def past_the_eraser(maker=make_pipe):
@@ -38,7 +39,7 @@ def encoded(pipe, text):
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_the_clause_that_brings_the_concept_back_is_taken_away_and_all_else_stays(maker):
+def test_the_word_that_brings_the_concept_back_is_taken_away_and_all_else_stays(maker):
     pipe, eraser = past_the_eraser(MAKERS[maker])
     with unseen.attach(pipe, eraser):
         open_loop = {text: encoded(pipe, text) for text in (REST, FAR, ATTACK)}
@@ -49,7 +50,7 @@ def test_the_clause_that_brings_the_concept_back_is_taken_away_and_all_else_stay
         assert torch.equal(encoded(pipe, FAR), open_loop[FAR])
     assert not torch.equal(open_loop[ATTACK], open_loop[REST])
     of_attack, of_far = (event for event in events if event["event"] == "encoded")
-    assert of_attack["residual"] == {"found": ["zeppelin"], "left": [], "taken": ["violin table"]}
+    assert of_attack["residual"] == {"found": ["zeppelin"], "left": [], "taken": ["violin"]}
     assert of_attack["rewritten"] == REST and "residual" not in of_far
 
 
@@ -184,3 +185,30 @@ def test_words_that_show_a_style_together_are_told_from_another_style(world):
     with unseen.attach(world, eraser, on_residual="erase") as handle:
         left = handle.residuals(prompts, max_sequence_length=LENGTH)["Tobias Inkwell"].tolist()
         assert min(left[:2]) >= 1 > max(left[2:])
+
+
+def test_what_is_near_to_an_object_in_other_words_keeps_them(world):
+    """Of the development sentences: a tennis ball is "a felt ball", and "ball" alone is drawn as a golf ball."""
+    eraser = make_eraser(world.tokenizer, world.text_encoder)
+    eraser = dataclasses.replace(eraser, concept=unseen.Concept("golf ball"), mentions=False, strength=1e-7)
+    near = ["four fluffy new felt balls on a snowy field", "a felt ball next to a teapot under a starry sky"]
+    with unseen.attach(world, eraser, on_residual="erase") as handle:
+        left = handle.residuals([*near, "a ball on a snowy field"], max_sequence_length=LENGTH)["golf ball"].tolist()
+        assert max(left[:2]) < 1 <= left[2]
+
+
+def test_a_word_that_means_an_object_by_itself_goes_alone(world):
+    eraser = make_eraser(world.tokenizer, world.text_encoder)
+    eraser = dataclasses.replace(eraser, concept=unseen.Concept("church"), mentions=False, strength=1e-7)
+    with unseen.attach(world, eraser, on_residual="erase") as handle:
+        settled = handle.settle(["an old minster behind a red bicycle in the snow"], max_sequence_length=LENGTH)[0]
+    assert settled.found == ("church",) and settled.text.endswith("behind a red bicycle in the snow")
+    assert "minster" not in settled.text
+
+
+@pytest.mark.parametrize("before", ["", "lemon ", "wolf "])
+def test_a_word_put_before_it_hides_nothing(before):
+    pipe, eraser = past_the_eraser()
+    with unseen.attach(pipe, eraser, on_residual="warn") as handle:
+        left = handle.residuals([f"a wolf near the {before}violin"], max_sequence_length=16)
+        assert float(left["zeppelin"]) >= 1

@@ -25,11 +25,12 @@ from ...pipelines import default_length, encode_texts, preview, preview_length
 from ..context.call import EncodeCall, during
 from .claims import BOUNDS, cross, effect_of
 from .matching import Word, as_matched, exchanged, is_named, within, words
+from .spans import around
 from .views import LOCK, Views, views_of
 
 log = logging.getLogger("unseen")
 
-LOOP_VERSION = 2
+LOOP_VERSION = 3
 """Goes up whenever a prompt may be settled otherwise."""
 OnResidual = Literal["erase", "refuse", "warn"]
 """What happens to a prompt that still leads to an erased concept once the words that carry it are gone: the empty
@@ -40,11 +41,13 @@ ROUNDS = 3
 HINT, WEAK = 0.35, 0.2
 """Least cosine between the previews of a word and of the concept's name, for the word to be asked about, and for it to
 be put together with others."""
-ALIKE = 0.45
-"""Least cosine between the previews of the name and of such words as the erasers leave them."""
-ALONE = ("object", "identity", "attribute")
-"""Kinds of concepts of which words are asked alone. Words for one style look so much like another that other styles
-were taken away: on the suite `attacks` a style's neighbors kept 40 % of their frames, and 100 % without it."""
+ALIKE = {"object": 0.64, "identity": 0.45, "attribute": 0.45}
+"""Least cosine between the previews of the name and of words alone as the erasers leave them, by kind of concept. What
+is near to an object, said in other words, resembles it: of 60 development sentences about such things 16 lost words at
+0.45. Words for one style look so much like another that other styles were taken away (on the suite `attacks` a style's
+neighbors kept 40 % of their frames, and 100 % without it), so they are asked in their place alone."""
+PLAIN = 0.64
+"""The cosine from which on one word, or one with the word before it, means the concept by itself: it alone goes."""
 
 
 class Carried(NamedTuple):
@@ -62,6 +65,8 @@ _THING = Carried(0.4, 0.6, 0.35)
 CARRIED = {"object": _THING, "identity": _THING, "attribute": _THING, "style": Carried(0.5, 0.95, 0.5)}
 """By kind of concept. Words that a search found hardly look like the concept each for itself. Like the constants above,
 these were chosen on development attacks and development prompts."""
+_ONE = Carried(PLAIN, 0.85, 0.5)
+"""From when on one word does whatever stands before it: "felt ball" does not quite do what "golf ball" would."""
 _TOGETHER = (1, 2, 4)  # words most like the concept that are asked together; beside them the clause of the first
 _NOBODY = frozenset(bounds.filler for bounds in BOUNDS.values())  # a scene without anybody shows whom it likes
 _KEPT = 32768
@@ -91,8 +96,12 @@ class _Question(NamedTuple):
     """The words, in order and in lower case."""
     clauses: tuple[Span, ...]
     """That they stand in."""
+    words: Span | None = None
+    """Where they stand, if they are one word, or one with the word before it."""
     place: tuple[str, str] | None = None
-    """If a clause is asked in its place: the text, which `phrase` is then, without it, and with the name instead."""
+    """If they are asked in their place: the text, which `phrase` is then, without them, and with the name instead."""
+    least: Carried = _THING
+    """Then: from when on they carry the concept."""
 
 
 class Loop:
@@ -175,20 +184,28 @@ class Loop:
             answers = self._answers(views, asked, mark, length)
             pages, still = list(zip(still, now, asked, answers, strict=True)), []
             for place, text, questions, scores in pages:
-                worst = _worst(questions, scores)
+                worst = _worst(questions, scores, words=turn == 0)
                 if worst:
                     done[place] = self._without(done[place], text, worst, last=turn == ROUNDS)
                     still.append(place)
         return done
 
-    def _without(self, settled: Settled, text: str, questions: Sequence[_Question], *, last: bool) -> Settled:
-        names = [question.concept.name for question in questions]
-        found = tuple(dict.fromkeys((*settled.found, *names)))
+    def _without(self, settled: Settled, text: str, worst: Mapping[str, _Question], *, last: bool) -> Settled:
+        found = tuple(dict.fromkeys((*settled.found, *worst)))
         if last:
-            return Settled("" if self.on_residual == "erase" else settled.text, found, settled.taken, tuple(names))
-        spans = sorted({span for question in questions for span in question.clauses})
-        taken = (*settled.taken, *(text[slice(*span)] for span in spans))
-        return Settled(exchanged(text, [(span, "") for span in spans]), found, taken)
+            return Settled("" if self.on_residual == "erase" else settled.text, found, settled.taken, tuple(worst))
+        away: dict[Span, str] = {}
+        for question in worst.values():
+            if question.words is None:
+                away.update(dict.fromkeys(question.clauses, ""))
+            else:
+                away[question.words] = BOUNDS[question.concept.kind].filler
+        spans: list[Span] = []  # longest first; of what crosses another it is asked again
+        for span in sorted(away, key=lambda one: one[0] - one[1]):
+            if not any(cross(span, other) for other in spans):
+                spans.append(span)
+        taken = (*settled.taken, *(text[slice(*span)] for span in sorted(spans)))
+        return Settled(exchanged(text, [(span, away[span]) for span in spans]), found, taken)
 
     def _matched(self, text: str, length: int) -> str:
         return within(self._pipe.tokenizer, as_matched(self._pipe, text), length)
@@ -208,15 +225,21 @@ class Loop:
             for cosine, word in near:
                 totals[_clause(every, word)] = totals.get(_clause(every, word), 0.0) + max(0.0, cosine)
             carriers = [clause for clause, total in totals.items() if total >= CARRIED[concept.kind].total]
-            asked += [_in_place(concept, text, clause, named) for clause in carriers]
-            if concept.kind not in ALONE or not near or near[0][0] < least:  # a name alone is the erasers' business
+            asked += [_in_place(concept, text, clause, named, CARRIED[concept.kind]) for clause in carriers]
+            if concept.kind not in ALIKE or not near or near[0][0] < least:  # a name alone is the erasers' business
                 continue
             ranked = [word for cosine, word in near if cosine >= min(WEAK, least)]
+            if near[0][0] >= _ONE.total and len(_with_before(every, ranked[0])) > 1:
+                span = (ranked[0].start, ranked[0].end)
+                asked.append(_in_place(concept, text, span, named, _ONE)._replace(
+                    words=span, clauses=(_clause(every, ranked[0]),)))  # fmt: skip
             first = _clause(every, ranked[0])
-            runs = [ranked[:count] for count in _TOGETHER] + [[w for w in seen if _clause(every, w) == first]]
-            for run in {tuple(sorted(run, key=lambda word: word.start)): None for run in runs}:
+            runs = [[w for word in ranked[:count] for w in _with_before(every, word)] for count in _TOGETHER]
+            runs.append([word for word in seen if _clause(every, word) == first])
+            for run in {tuple(sorted({*run}, key=lambda word: word.start)): None for run in runs}:
                 clauses = tuple(dict.fromkeys(_clause(every, word) for word in run))
-                asked.append(_Question(concept, " ".join(word.text for word in run), clauses))
+                one = (run[0].start, run[-1].end) if [*run] == _with_before(every, ranked[0]) else None
+                asked.append(_Question(concept, " ".join(word.text for word in run), clauses, one))
         return asked
 
     def _answers(self, views: Views, asked: Sequence[Sequence[_Question]], mark: Any, length: int) -> list[list[float]]:
@@ -236,14 +259,17 @@ class Loop:
     def _score(self, views: Views, question: _Question, view: Tensor) -> float:
         concept = question.concept
         if question.place is None:
-            close, other = views.closeness(self._pipe, concept.names, nn.functional.normalize(view, dim=-1)[None])
-            return float(close[0]) / ALIKE if close[0] > other[0] else 0.0
-        bounds, carried = BOUNDS[concept.kind], CARRIED[concept.kind]
+            unit = nn.functional.normalize(view, dim=-1)[None]
+            close, other = views.closeness(self._pipe, concept.names, unit)
+            if concept.kind == "object":
+                other = other.clamp_min(views.rival(self._pipe, concept.names, unit))
+            return float(close[0]) / ALIKE[concept.kind] if close[0] > other[0] else 0.0
+        bounds = BOUNDS[concept.kind]
         texts = [*question.place, concept.name, bounds.filler or "a thing"]
         without, named, alone, nothing = views.of(self._pipe, texts)
         least = bounds.least * float((alone - nothing).square().sum())
         share, direction = effect_of(view - without, named - without, least)
-        return direction / carried.direction if share >= carried.share else 0.0
+        return direction / question.least.direction if share >= question.least.share else 0.0
 
     def _edited(self, texts: Sequence[str], length: int) -> Tensor:
         """Previews of texts as the erasers leave them, `[texts, values]`."""
@@ -256,25 +282,38 @@ class Loop:
             return preview(self._pipe, rows, preview_length(self._pipe, length))
 
 
-def _worst(questions: Sequence[_Question], scores: Sequence[float]) -> list[_Question]:
-    """By concept, the words that bring it back most, if any do."""
-    worst: dict[str, tuple[float, _Question]] = {}
+def _worst(questions: Sequence[_Question], scores: Sequence[float], *, words: bool) -> dict[str, _Question]:
+    """By concept, what brings it back most, if anything does; with `words`, rather the word that means it by itself."""
+    worst: dict[str, tuple[bool, float, _Question]] = {}
     for question, score in zip(questions, scores, strict=True):
-        if score >= max(1.0, worst.get(question.concept.name, (0.0,))[0]):
-            worst[question.concept.name] = (score, question)
-    return [question for _, question in worst.values()]
+        one = words and _by_itself(question, score)
+        if score >= 1 and (one, score) >= worst.get(question.concept.name, (False, 0.0))[:2]:
+            worst[question.concept.name] = (one, score, question)
+    return {name: question if one else question._replace(words=None) for name, (one, _, question) in worst.items()}
 
 
-def _in_place(concept: Concept, text: str, clause: Span, named: Sequence[Span]) -> _Question:
+def _by_itself(question: _Question, score: float) -> bool:
+    plain = question.place is not None or score * ALIKE[question.concept.kind] >= PLAIN
+    return question.words is not None and score >= 1 and plain
+
+
+def _in_place(concept: Concept, text: str, clause: Span, named: Sequence[Span], least: Carried) -> _Question:
     """Asked of the text without the concept's names, which would hide what the clause adds."""
     away = [(span, BOUNDS[concept.kind].filler) for span in named]
     beside = [one for one in away if not cross(one[0], clause)]
     without, instead = (exchanged(text, [*beside, (clause, word)]) for word in ("", concept.name))
-    return _Question(concept, exchanged(text, away), (clause,), (without, instead))
+    return _Question(concept, exchanged(text, away), (clause,), place=(without, instead), least=least)
 
 
 def _stands_in(word: Word, spans: Sequence[Span]) -> bool:
     return any(cross((word.start, word.end), span) for span in spans)
+
+
+def _with_before(every: Sequence[Word], word: Word) -> list[Word]:
+    """A word, and the content word directly before it, which may make it something else: "felt ball"."""
+    place = every.index(word)
+    first, last = around(every, place, place)
+    return [*every[first : last + 1]]
 
 
 def _clause(every: Sequence[Word], word: Word) -> Span:
