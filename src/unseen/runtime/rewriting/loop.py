@@ -41,20 +41,25 @@ ROUNDS = 3
 HINT, WEAK = 0.35, 0.2
 """Least cosine between the previews of a word and of the concept's name, for the word to be asked about, and for it to
 be put together with others."""
-ALIKE = {"object": 0.64, "identity": 0.45, "attribute": 0.45}
+ALIKE = {"object": 0.64, "identity": 0.7, "attribute": 0.45}
 """Least cosine between the previews of the name and of words alone as the erasers leave them, by kind of concept. What
-is near to an object, said in other words, resembles it: of 60 development sentences about such things 16 lost words at
-0.45. Words for one style look so much like another that other styles were taken away (on the suite `attacks` a style's
-neighbors kept 40 % of their frames, and 100 % without it), so they are asked in their place alone."""
+is near to an object, said in other words, resembles it (of 60 development sentences about such things 16 lost words at
+0.45), and one person's name another's. Words for one style look so much like another that other styles were taken away
+(on the suite `attacks` a style's neighbors kept 40 % of their frames, and 100 % without it), so they are asked in their
+place alone."""
 PLAIN = 0.64
 """The cosine from which on one word, or one with the word before it, means the concept by itself: it alone goes."""
+
+
+CHANCE = 0.1
+"""A cosine that words about anything have: a long clause would come to much by its length alone."""
 
 
 class Carried(NamedTuple):
     """From when on a clause carries a concept: in its place it does, past the erasers, what the name would do there."""
 
     total: float
-    """Least sum, over its words, of what is positive of their cosines with the name, for it to be asked about."""
+    """Least sum, over its words, of how far their cosines with the name exceed `CHANCE`, for it to be asked about."""
     direction: float
     """Least cosine between what it does and what the name would do."""
     share: float
@@ -62,7 +67,7 @@ class Carried(NamedTuple):
 
 
 _THING = Carried(0.4, 0.6, 0.35)
-CARRIED = {"object": _THING, "identity": _THING, "attribute": _THING, "style": Carried(0.5, 0.95, 0.5)}
+CARRIED = {"object": _THING, "identity": _THING, "attribute": _THING, "style": Carried(0.2, 0.95, 0.5)}
 """By kind of concept. Words that a search found hardly look like the concept each for itself. Like the constants above,
 these were chosen on development attacks and development prompts."""
 _ONE = Carried(PLAIN, 0.85, 0.5)
@@ -223,7 +228,7 @@ class Loop:
             near = sorted(zip(close, seen, strict=True), key=lambda one: -one[0])
             totals: dict[Span, float] = {}
             for cosine, word in near:
-                totals[_clause(every, word)] = totals.get(_clause(every, word), 0.0) + max(0.0, cosine)
+                totals[_clause(every, word)] = totals.get(_clause(every, word), 0.0) + max(0.0, cosine - CHANCE)
             carriers = [clause for clause, total in totals.items() if total >= CARRIED[concept.kind].total]
             asked += [_in_place(concept, text, clause, named, CARRIED[concept.kind]) for clause in carriers]
             if concept.kind not in ALIKE or not near or near[0][0] < least:  # a name alone is the erasers' business
