@@ -16,8 +16,8 @@ pytest.importorskip("diffusers")
 from unseen.bench import plots
 from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED
-from unseen.bench.methods import Concerned, Variant, name_of
-from unseen.bench.prompts.writer import PromptWriter, concept_of
+from unseen.bench.methods import Concerned, Variant
+from unseen.bench.prompts.writer import PromptWriter
 from unseen.bench.rows import Row, Rows
 from unseen.bench.suite import read_suite
 from unseen.bench.views.criteria import Choice, criteria, is_valley, spearman, swept
@@ -26,6 +26,7 @@ from unseen.bench.views.query import Query, TableSpec, queries, score
 from unseen.bench.views.tables import Count, Table, Verdict, not_met, verdict_of
 from unseen.bench.views.view import VIEWS, against, failures, tables_of
 from unseen.bench.walk import chosen
+from unseen.diorama.world.concepts import concept_of, name_of
 from unseen.metrics.rates import Rate
 
 FRAMES = 9
