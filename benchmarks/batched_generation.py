@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from unseen.bench.clips.make import Clips
-from unseen.bench.measure import Readings, read_clips
 from unseen.bench.prompts.writer import Prompt, PromptWriter
 from unseen.diorama.detector.detector import load_detector
+from unseen.diorama.detector.readings import Readings
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, as_uint8, generate, load_pipeline
 from unseen.diorama.world import scenes
@@ -42,8 +41,7 @@ def plain_loop(pipe: Any, prompts: Sequence[str], seeds: Sequence[int], **call: 
 
 def answers(seen: Readings) -> list[np.ndarray]:
     """What the tables are made of: whether each frame shows the subject, background and style that were asked for."""
-    scenes = [prompt.scene for prompt in seen.prompts]
-    places, styles = ([getattr(scene, aspect) for scene in scenes] for aspect in ("background", "style"))
+    places, styles = ([getattr(scene, aspect) for scene in seen.scenes] for aspect in ("background", "style"))
     return [seen.asked_subject(), seen.each(places), seen.each(styles)]
 
 
@@ -52,8 +50,7 @@ def compare_readings(prompts: Sequence[Prompt], batched: np.ndarray, looped: np.
     differ, count, largest = 0, 0, 0.0
     for which in ("a", "b"):
         detector = load_detector(which)
-        identical = np.zeros(len(prompts), bool)
-        ours, theirs = (read_clips(detector, Clips(tuple(prompts), f, identical)) for f in (batched, looped))
+        ours, theirs = (detector.read(frames, [p.scene for p in prompts]) for frames in (batched, looped))
         for mine, other in zip(answers(ours), answers(theirs), strict=True):
             differ, count = differ + int((mine != other).sum()), count + mine.size
         largest = max(largest, *(float(np.abs(ours.read[n] - theirs.read[n]).max()) for n in ("subject", "background")))

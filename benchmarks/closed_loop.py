@@ -21,8 +21,9 @@ import unseen
 from unseen import diorama
 from unseen.bench.attacks.known import pool_of
 from unseen.bench.prompts.rewording import neutral, with_words
-from unseen.bench.prompts.writer import PromptWriter, concept_of
+from unseen.bench.prompts.writer import PromptWriter
 from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.concepts import concept_of
 from unseen.runtime.rewriting.paraphrase import Rewriter
 
 LENGTH = diorama.GENERATION["max_sequence_length"]

@@ -14,10 +14,11 @@ import time
 
 import numpy as np
 
-from unseen.bench.prompts.writer import PromptWriter, concept_of
+from unseen.bench.prompts.writer import PromptWriter
 from unseen.diorama.model.networks import WHICH
 from unseen.diorama.model.pipeline import GENERATION, generate, load_pipeline
 from unseen.diorama.world import scenes
+from unseen.diorama.world.concepts import concept_of
 from unseen.runtime.rewriting.paraphrase import Rewriter
 
 LONG = 2000

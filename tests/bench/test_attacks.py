@@ -29,11 +29,12 @@ from unseen.bench.attacks.search import (
 )
 from unseen.bench.prompts.recipes import SEARCHES
 from unseen.bench.prompts.rewording import DISGUISES, neutral, with_words
-from unseen.bench.prompts.writer import PromptWriter, concept_kind
+from unseen.bench.prompts.writer import PromptWriter
 from unseen.bench.run import load_suite, run
 from unseen.bench.study import Study
 from unseen.bench.walk import concepts_of, prompts_against, prompts_of, variants_of
 from unseen.diorama.world import captions
+from unseen.diorama.world.concepts import concept_kind
 
 QUICK = Search(words=3, pool=40, population=12, generations=5, vocabulary=800)
 

@@ -24,32 +24,22 @@ from diffusers import WanPipeline
 from tiny import make_small_diorama
 
 import unseen
-from unseen.bench.card import measured_targets
-from unseen.bench.checks import nearest_distances, training_clips
 from unseen.bench.clips import make as clip_making
 from unseen.bench.clips.engines import Inline
-from unseen.bench.clips.job import UNEDITED, Method, draw, weights_fingerprint
+from unseen.bench.clips.job import UNEDITED, Method, weights_fingerprint
 from unseen.bench.clips.make import ClipStore, Runner
 from unseen.bench.fits import fit_with_control
-from unseen.bench.measure import Readings, what_appears
 from unseen.bench.prompts.rewording import misspell, neutral, reworded
-from unseen.bench.prompts.writer import (
-    PHRASINGS,
-    Prompt,
-    PromptWriter,
-    absent_subjects,
-    carrier_of,
-    concept_of,
-    near_to,
-    unnamed,
-    with_listed_synonyms,
-)
-from unseen.bench.rows import Results, Row, Rows, Run
+from unseen.bench.prompts.writer import PHRASINGS, Prompt, PromptWriter, carrier_of, unnamed, with_listed_synonyms
+from unseen.bench.rows import Row, Rows
 from unseen.bench.views.query import excess, kept, paired, rate_of
+from unseen.diorama.detector.readings import Readings, what_appears
+from unseen.diorama.model.pipeline import draw
+from unseen.diorama.training.clips import training_clips
 from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.concepts import absent_subjects, concept_of, near_to
 from unseen.diorama.world.scenes import Scene
-from unseen.errors import StoreError
-from unseen.metrics import rates
+from unseen.metrics import pixel, rates
 from unseen.metrics.intervals import Levels
 from unseen.prompts.writer import write_prompts
 
@@ -453,7 +443,7 @@ def readings(prompts: list[Prompt], subject: np.ndarray, background: np.ndarray 
         "unrecognisable": np.zeros((n, frames)),
         "background": np.tile(np.eye(5)[0], (n, frames, 1)) if background is None else background,
     }
-    return Readings(tuple(prompts), ("church", "lighthouse", "tench"), {"subject": 0.5}, read)
+    return Readings(tuple(p.scene for p in prompts), ("church", "lighthouse", "tench"), {"subject": 0.5}, read)
 
 
 def one(index: int | None) -> list[float]:
@@ -517,26 +507,5 @@ def test_rows_say_what_the_arrays_of_hits_would() -> None:
 def test_a_copied_clip_is_found_at_distance_zero() -> None:
     rng = np.random.default_rng(0)
     known = rng.integers(0, 256, (12, 3, 32, 32, 3), dtype=np.uint8)
-    distances = nearest_distances(np.stack([known[7], 255 - known[3]]), known)
+    distances = pixel.nearest(np.stack([known[7], 255 - known[3]]), known)
     assert distances[0] == 0 and distances[1] > 20
-
-
-# Model card
-
-
-def test_the_card_repeats_the_targets_that_were_measured(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="unseen evaluate NAME"):
-        measured_targets(tmp_path)
-    prompts = [replace(p, seed=place) for place, p in enumerate(asked(*(f"{n} horns" for n in range(30))))]
-    hits = np.arange(30)[:, None] < np.full(9, 15)
-    rows = rows_of(hits, prompts, role="target", kind="object", concept="church", looked_for="church", floor=0.002)
-    moved = [replace(row, measure="motion", value=1.0, frames=1, floor=None) for row in rows]
-    Results(tmp_path).add(Run("picture", "wan", 0, "ab", {"suite": {"split": "test"}}, 1.0), [*rows, *moved])
-    card = measured_targets(tmp_path)
-    assert card["pipeline_sha256"] == "ab" and card["settings"] == {"model": "wan", "split": "test"}
-    told = {row["measured"]: (row["value"], row["verdict"].split(" (")[0]) for row in card["targets"]}
-    assert told["subject shown, over subjects"] == ("0.5", "MISSED")
-    assert told["motion right (clips)"] == ("1.0", "met")
-    by_name = {row["measured"]: row for row in card["targets"]}
-    assert by_name["lowest subject: church"]["detector floor"] == "0.002"
-    assert "detector floor" not in by_name["motion right (clips)"]

@@ -24,11 +24,11 @@ from tiny import make_wan
 from unseen.baselines import BASELINES
 from unseen.bench.clips.engines import ENGINES, Inline, OnRay, Processes, open_engine, waiting_for
 from unseen.bench.clips.job import UNEDITED, Job, Method, weights_fingerprint
-from unseen.bench.clips.job import draw as draw_clips
 from unseen.bench.clips.make import ClipStore, Runner
 from unseen.bench.clips.workers import DEATHS, Pool, Recipe
 from unseen.bench.prompts.writer import Prompt
 from unseen.cli import measuring
+from unseen.diorama.model.pipeline import draw as draw_clips
 from unseen.diorama.world.scenes import Scene
 from unseen.errors import EngineError, GuidanceNeededError
 

@@ -76,6 +76,11 @@ def test_every_number_of_the_tables_is_in_the_report(report: Report, table: Tabl
             assert text in page
 
 
+def test_the_report_lists_what_is_missed_or_undecided(report: Report, table: Table) -> None:
+    listed = re.findall("<li>(.*?)</li>", report.to_html())
+    assert [html.unescape(text) for text in listed] == not_met([table]) and len(listed) == 2
+
+
 def test_text_markdown_and_html_show_the_same_cells(table: Table) -> None:
     markdown = table.to_markdown().replace("\\|", "|")
     for text in (cell for row in table.texts() for cell in row):

@@ -25,7 +25,7 @@ from unseen.bench.eye import collect
 from unseen.bench.methods import FAMILIES, Made, Wanted, leace, mean_difference
 from unseen.bench.prompts.recipes import RECIPES, Ask, others, sentences
 from unseen.bench.prompts.rewording import listed_names
-from unseen.bench.prompts.writer import PromptWriter, concept_of
+from unseen.bench.prompts.writer import PromptWriter
 from unseen.bench.rows import FIELDS, Results, Row, Run
 from unseen.bench.run import Ran, checked, load_suite, run, run_suite
 from unseen.bench.study import Study
@@ -33,6 +33,7 @@ from unseen.bench.suite import Cell, Suite
 from unseen.detectors.registry import from_callable
 from unseen.diorama.detector.labelling import load_run, write_sheets
 from unseen.diorama.world import captions
+from unseen.diorama.world.concepts import concept_of
 from unseen.errors import FitError, StoreError, SuiteError
 
 TUNED = """

@@ -14,13 +14,13 @@ from tiny import make_small_diorama
 
 from unseen.baselines import BASELINES
 from unseen.bench.methods import GRID, SMALL_SETTINGS, settings_of
-from unseen.bench.prompts.writer import concept_kind
 from unseen.bench.run import load_suite, needs
 from unseen.bench.study import Study
 from unseen.bench.suite import SUITES, Suite
 from unseen.clear.config import ClearConfig
 from unseen.cli import EVALUATIONS, main
 from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.concepts import concept_kind
 from unseen.errors import SuiteError
 
 GOOD = """

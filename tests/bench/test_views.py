@@ -16,8 +16,8 @@ pytest.importorskip("diffusers")
 from unseen.bench import plots
 from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED
-from unseen.bench.methods import Concerned, Variant, name_of
-from unseen.bench.prompts.writer import PromptWriter, concept_of
+from unseen.bench.methods import Concerned, Variant
+from unseen.bench.prompts.writer import PromptWriter
 from unseen.bench.rows import Row, Rows
 from unseen.bench.suite import read_suite
 from unseen.bench.views.criteria import Choice, criteria, is_valley, spearman, swept
@@ -26,6 +26,7 @@ from unseen.bench.views.query import Query, TableSpec, queries, score
 from unseen.bench.views.tables import Count, Table, Verdict, not_met, verdict_of
 from unseen.bench.views.view import VIEWS, against, failures, tables_of
 from unseen.bench.walk import chosen
+from unseen.diorama.world.concepts import concept_of, name_of
 from unseen.metrics.rates import Rate
 
 FRAMES = 9
@@ -364,3 +365,17 @@ def test_every_suite_asks_only_what_rows_have() -> None:
     for name in ("objects", "paper", "sentences"):
         assert list(tables_of(read_suite(name).tables, Rows(()), ["clear"])) == []
     assert name_of("french_horn") == "French horn" and name_of("burning") == "burning" and name_of("a dog") == "a dog"
+
+
+def test_every_method_has_its_own_dots_and_too_many_leave_the_first() -> None:
+    def drawn(names: list[str]) -> tuple[str, list[str], set[str]]:
+        rows = [row for name in ("none", *names) for row in clips([1, 0, 0, 1], method=name)]
+        [(title, drawing)] = figures_of(Rows(rows), "")
+        dots = re.findall(r'cy="([\d.]+)" r="4.5" fill="(#\w+)"', drawing)
+        assert len({y for y, _ in dots}) == len(dots), "one dot lies on another"
+        return title, re.findall(r'<circle [^>]*r="5"[^>]*/><text [^>]*>([^<]*)<', drawing), {fill for _, fill in dots}
+
+    title, words, colours = drawn(["clear", "clear, closed loop"])
+    assert title == "How often it is shown" and words == ["before", "clear", "clear, closed loop"] and len(colours) == 3
+    assert drawn(["clear"])[1] == ["before", "after"]
+    assert drawn([f"method {number}" for number in range(12)])[1] == ["before", "method 0"]

@@ -42,7 +42,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(workplace)
-    monkeypatch.setattr("unseen.bench.draw._ENLARGED_SIDE", 32)  # most of the time would go into large GIFs
+    monkeypatch.setattr("unseen.bench.views.media._ENLARGED_SIDE", 32)  # most of the time would go into large GIFs
     return workplace
 
 

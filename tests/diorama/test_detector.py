@@ -21,7 +21,8 @@ from unseen.diorama.detector.data import (
     make_batch,
     render_pool,
 )
-from unseen.diorama.detector.detector import CONTENTS, Detector, DetectorNetwork, claims, load_detector
+from unseen.diorama.detector.detector import CONTENTS, Detector, DetectorNetwork, load_detector
+from unseen.diorama.detector.readings import claims
 from unseen.diorama.stored import WEIGHTS
 from unseen.diorama.world.render import DEFAULT_SETTINGS, render
 from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, SIZE, STYLES, SUBJECTS, Scene

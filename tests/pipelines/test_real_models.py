@@ -93,7 +93,7 @@ def folders(zoo: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 def at(folders, zoo, tmp_path, monkeypatch) -> Callable[[str], None]:
     """A function that lets a page's words find its models and LoRAs from the current folder, and clips be small."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("unseen.bench.draw._ENLARGED_SIDE", 32)  # most of the time would go into large GIFs
+    monkeypatch.setattr("unseen.bench.views.media._ENLARGED_SIDE", 32)  # most of the time would go into large GIFs
 
     def place(page: str) -> None:
         for model in models(page):

@@ -174,7 +174,7 @@ def compared(model: Model, session: Session, prompt: str, seed: int) -> Comparis
 
 def draw_comparison(model: Model, session: Session, prompt: str, seed: int, before: np.ndarray) -> Comparison:
     """`before` beside the clip with the tab's erasers, which are attached for just as long as it takes."""
-    from unseen.bench.draw import draw_clip
+    from unseen.diorama.model.pipeline import draw_clip
     from unseen.runtime.attach import attach
 
     acting = session.acting
@@ -223,8 +223,8 @@ def neighbour_prompts(model: Model, concept: Concept) -> list[str]:
     """Prompts about what is easily confused with a concept and has to stay: from Diorama's world where it knows the
     concept, else prompts that the fit is to leave alone."""
     if model.is_diorama:
-        from unseen.bench.prompts.recipes import neighbours_of
         from unseen.diorama.world import captions
+        from unseen.diorama.world.concepts import neighbours_of
 
         try:
             near = neighbours_of(captions.key_of(concept.name))

@@ -73,18 +73,13 @@ class Model:
         """Arguments of the pipeline's call beside the prompt and the noise."""
         if self._given is not None:
             return dict(self._given)
-        if self.is_diorama:
-            from unseen.diorama.model.pipeline import GENERATION
+        from unseen.diorama.model.pipeline import recommended
 
-            return dict(GENERATION)
-        from unseen.pipelines import backbone_of
-
-        known = backbone_of(pipe)
-        return dict(known.generation) if known else {}
+        return recommended(pipe, is_diorama=self.is_diorama)
 
     def bare(self, prompt: str, seed: int) -> np.ndarray:
         """The clip without erasers, uint8 `[frames, H, W, 3]`, not to be written to; drawn once for each noise."""
-        from unseen.bench.draw import draw_clip
+        from unseen.diorama.model.pipeline import draw_clip
 
         with self.held() as pipe:
             if (prompt, seed) not in self._bare:

@@ -149,8 +149,7 @@ def framed(page: str, title: str) -> str:
 
 def save_pair(found: Comparison, folder: Path) -> Path:
     """Before and after side by side as MP4 in `folder`; returns its path."""
-    from unseen.bench.draw import slug
-    from unseen.bench.views.media import side_by_side
+    from unseen.bench.views.media import side_by_side, slug
 
     target = folder / f"{slug(found.prompt)}-{found.seed}.mp4"
     write_mp4(target, side_by_side(_at_page_size(found.before), _at_page_size(found.after)))

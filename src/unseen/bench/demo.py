@@ -14,17 +14,16 @@ from typing import Any
 import numpy as np
 
 from unseen import __version__
-from unseen.bench.draw import slug, write_pair
-from unseen.bench.methods import name_of
 from unseen.bench.rows import Rows
 from unseen.bench.run import Ran, load_suite, run
 from unseen.bench.study import Study
-from unseen.bench.views.media import contact_sheet
+from unseen.bench.views.media import contact_sheet, slug, write_pair
 from unseen.bench.views.query import kept, rate_of
 from unseen.bench.views.report import PairGroup, Report, ShownPair
 from unseen.bench.views.tables import Estimate, Table, percent, write_tables
 from unseen.concept import Concept
 from unseen.diorama.model.networks import Which
+from unseen.diorama.world.concepts import name_of
 from unseen.encoder.layers import layer_name
 
 SHOWN = {"target": 6, "neighbours": 3, "other subjects": 3}

@@ -4,89 +4,32 @@ chooses among."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from unseen.bench.clips.make import Clips
-from unseen.bench.prompts.writer import OPEN, Prompt, concept_kind
+from unseen.bench.prompts.writer import OPEN, Prompt
 from unseen.bench.study import Study
-from unseen.diorama.detector.detector import Detector, claims, similarity_logits
+from unseen.diorama.detector.detector import Detector
+from unseen.diorama.detector.readings import Readings, what_appears
 from unseen.diorama.world import scenes
+from unseen.diorama.world.concepts import concept_kind
 from unseen.diorama.world.render import render
 from unseen.diorama.world.sampling import sample_scene
 from unseen.metrics import motion, pixel, quality, success
 from unseen.metrics.look import Look
-from unseen.metrics.replacement import OUTCOMES, Reading, outcomes
+from unseen.metrics.replacement import OUTCOMES
 
 RENDERS = 48
 """Of each style, and again as many without a subject: what good pictures are learned from."""
 _SEED = 94_000_000
 
 
-@dataclass(frozen=True)
-class Readings:
-    """A detector's view of `clips`; every answer is bool `[clips, frames]`."""
-
-    prompts: tuple[Prompt, ...]
-    subjects: tuple[str, ...]
-    thresholds: Mapping[str, float]
-    read: Mapping[str, np.ndarray]
-    """The detector's probabilities, each `[clips, frames, ...]`."""
-
-    def shows(self, key: str) -> np.ndarray:
-        """Frames that show the subject, attribute, style or background `key`."""
-        for name, keys in (("subject", self.subjects), ("attributes", scenes.ATTRIBUTES)):
-            if key in keys:
-                return claims(self.read, self.thresholds, name)[..., keys.index(key)]
-        for name, keys in (("style", scenes.STYLES), ("background", scenes.BACKGROUNDS)):
-            if key in keys:  # one of several: half is a majority
-                return self.read[name][..., keys.index(key)] >= 0.5
-        raise ValueError(f"The detector does not read {key!r}.")
-
-    def each(self, keys: Sequence[str]) -> np.ndarray:
-        """`shows` of one key per clip."""
-        answers = {key: self.shows(key) for key in set(keys)}
-        frames = next(iter(self.read.values())).shape[1]
-        rows = [answers[key][clip] for clip, key in enumerate(keys)]
-        return np.stack(rows) if rows else np.zeros((0, frames), bool)
-
-    def asked_subject(self) -> np.ndarray:
-        """Frames that show every subject their prompt asks for (wherever it is)."""
-        if not all(p.scene.subjects for p in self.prompts):
-            raise ValueError("A prompt about an empty scene asks for no subject.")
-        first, last = ([p.scene.subjects[end] for p in self.prompts] for end in (0, -1))
-        return self.each(first) & self.each(last)
-
-    def both_in_place(self) -> np.ndarray:
-        """Frames of two-subject prompts with the first subject in the left half and the second in the right."""
-        halves = claims(self.read, self.thresholds, "halves")
-        found = [
-            halves[clip, :, 0, self.subjects.index(p.scene.subjects[0])]
-            & halves[clip, :, 1, self.subjects.index(p.scene.subjects[1])]
-            for clip, p in enumerate(self.prompts)
-        ]
-        return np.stack(found)
-
-    def face(self) -> np.ndarray:
-        """Frames that show a person's face."""
-        return self.read["face"] >= self.thresholds["face"]
-
-    def stranger(self) -> np.ndarray:
-        """Frames that show a face matching none of the known characters."""
-        nearest = torch.from_numpy(self.read["similarity"].max(-1))
-        return self.face() & (similarity_logits(nearest).sigmoid().numpy() < self.thresholds["identity"])
-
-
 def read_clips(detector: Detector, clips: Clips) -> Readings:
     """Let `detector` look at every frame of `clips`."""
-    count, frames = clips.frames.shape[:2]
-    flat = clips.frames.reshape(-1, *clips.frames.shape[2:])
-    read = {k: v.reshape(count, frames, *v.shape[1:]) for k, v in detector.probabilities(flat).items()}
-    return Readings(clips.prompts, detector.subjects, detector.thresholds, read)
+    return detector.read(clips.frames, [prompt.scene for prompt in clips.prompts])
 
 
 class Seen(NamedTuple):
@@ -160,7 +103,7 @@ def rates(looked: Looked) -> Iterator[Seen]:
         if kind == "attribute":
             yield seen("carrier", first)
     if kind == "identity":
-        yield seen("face", ["face"] * len(prompts), readings.face())
+        yield seen("face", ["face"] * len(prompts), readings.shows("face"))
         yield seen("nobody known", ["nobody known"] * len(prompts), readings.stranger())
         others = [readings.shows(other) for other in scenes.CHARACTERS if other != key]
         yield seen("another character", ["another character"] * len(prompts), np.any(others, axis=0))
@@ -173,22 +116,9 @@ def _of_frames(
     values = hits.mean(axis=1).astype(float)
     if where is not None:
         values[~where] = np.nan
-    floors = {key: floor_of(detector, key) for key in set(keys)}
+    known = {*detector.subjects, *scenes.ATTRIBUTES, *scenes.STYLES, *scenes.BACKGROUNDS}
+    floors = {key: detector.floor(key, "degraded") for key in set(keys) & known}
     return Seen(measure, values, keys, said_of(detector), hits.shape[1], floors)
-
-
-def floor_of(detector: Detector, key: str) -> float | None:
-    """How often Diorama's detector claims `key` on degraded renders that do not show it, as its card says."""
-    measured = detector.card.get("measured", {}).get("degraded", {})
-    for group in (
-        measured.get("subjects", {}),
-        measured.get("attributes", {}),
-        measured.get("style", {}).get("classes", {}),
-        measured.get("background", {}).get("classes", {}),
-    ):
-        if key in group:
-            return group[key]["floor"]
-    return None
 
 
 def said_of(detector: Detector) -> str:
@@ -219,24 +149,6 @@ def second(looked: Looked) -> Iterator[Seen]:
     for detector, readings in zip(looked.study.detectors[1:], looked.readings[1:], strict=True):
         found = _of_frames(detector, "shown", [looked.key] * len(looked.prompts), readings.shows(looked.key))
         yield found._replace(measure="shown, second opinion")
-
-
-def what_appears(opinions: Sequence[Readings], target: str) -> np.ndarray:
-    """What each frame shows in place of `target`, str `[clips, frames]` out of `OUTCOMES`; opinions must agree."""
-    first = opinions[0]
-    flat = [
-        Reading(
-            np.where(claims(opinion.read, opinion.thresholds), opinion.read["subject"], 0.0).reshape(
-                -1, len(opinion.subjects)
-            ),
-            opinion.read["none"].reshape(-1),
-            opinion.read["unrecognisable"].reshape(-1),
-            opinion.thresholds["subject"],
-        )
-        for opinion in opinions
-    ]
-    labels = outcomes(flat, first.subjects, target=target, neighbour=scenes.NEIGHBOUR_OF.get(target))
-    return labels.reshape(first.read["none"].shape)
 
 
 def instead(looked: Looked) -> Iterator[Seen]:
@@ -275,7 +187,7 @@ def ranked(looked: Looked) -> Iterator[Seen]:
         hits = (success.erased if own else success.preserved)(first.read["subject"], places)
         yield _of_frames(looked.study.judge, "ESR-1" if own else "PSR-1", wanted, hits, known)._replace(floors={})
     if own and concept_kind(looked.key) == "identity":
-        alike, faces = first.read["similarity"][..., scenes.CHARACTERS.index(looked.key)], first.face()
+        alike, faces = first.read["similarity"][..., scenes.CHARACTERS.index(looked.key)], first.shows("face")
         counts = faces.sum(axis=1)
         sums = np.where(faces, alike, 0.0).sum(axis=1)
         mean = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
@@ -292,7 +204,9 @@ def looks(looked: Looked) -> Iterator[Seen]:
         return
     natural, look = good_pictures()
     frames = looked.clips.frames
-    yield Seen("asked for and shown", asked_and_shown(looked.readings[0], looked.key), frames=frames.shape[1])
+    yield Seen(
+        "asked for and shown", asked_and_shown(looked.readings[0], looked.prompts, looked.key), frames=frames.shape[1]
+    )
     yield Seen("motion, pixels", quality.motion(frames))
     yield Seen("smoothness", quality.smoothness(frames))
     yield Seen("unnaturalness", natural.distance(frames))
@@ -332,14 +246,14 @@ def good_pictures() -> tuple[quality.Naturalness, Look]:
     return quality.Naturalness.of(peopled), Look.of(alike)
 
 
-def asked_and_shown(seen: Readings, key: str) -> np.ndarray:
+def asked_and_shown(seen: Readings, prompts: Sequence[Prompt], key: str) -> np.ndarray:
     """Share of what each prompt asks for besides the concept `key` that its frames show, `[clips]`.
 
     Asked for are the subject, the style or attribute that the prompt is about, and background and style where the
     prompt's words say them. NaN where that leaves nothing.
     """
     shares = []
-    for clip, prompt in enumerate(seen.prompts):
+    for clip, prompt in enumerate(prompts):
         wanted = {prompt.key, *prompt.scene.subjects}
         wanted |= {getattr(prompt.scene, aspect) for aspect in ("background", "style") if aspect in prompt.said}
         shown = [seen.shows(name)[clip].mean() for name in sorted(wanted - {key})]

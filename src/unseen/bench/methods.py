@@ -20,14 +20,14 @@ import unseen
 from unseen.baselines import BASELINES
 from unseen.bench.clips.job import Method, digest, erased_by
 from unseen.bench.fits import Fits, Fitted
-from unseen.bench.prompts.writer import Prompt, concept_kind, concept_name
+from unseen.bench.prompts.writer import Prompt
 from unseen.bench.suite import MethodSpec
 from unseen.clear.config import ClearConfig
 from unseen.clear.eraser import ClearEraser
 from unseen.clear.probe import roles_of_pairs
 from unseen.concept import Concept
 from unseen.diorama.model.pipeline import GENERATION
-from unseen.diorama.world import captions
+from unseen.diorama.world.concepts import concept_kind, name_of
 from unseen.encoder.activations import encode_by_length
 from unseen.encoder.hooks import edited
 from unseen.encoder.layers import layer_name
@@ -223,11 +223,6 @@ def _own(wanted: Wanted) -> Made:
             found = Method(f"{spec.name}, {label}", found.key, partial(unseen.attach, erasers=found), text_only=False)
         made.append(Variant(found, label))
     return Made(tuple(made))
-
-
-def name_of(key: str) -> str:
-    """A key of Diorama's world as people say it; anything else as it is."""
-    return concept_name(key) if key in captions.KEYS else key
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import versions
 from unseen.bench.measure import MEASURES, ON_DIORAMA
-from unseen.bench.methods import Concerned, known_families, name_of
+from unseen.bench.methods import Concerned, known_families
 from unseen.bench.prompts.recipes import RECIPES
 from unseen.bench.rows import Results, Rows, Run
 from unseen.bench.study import Study
@@ -24,6 +24,7 @@ from unseen.bench.views.report import PairGroup, Report, ShownPair
 from unseen.bench.views.tables import Table, not_met, on_page, verdict_of, write_tables
 from unseen.bench.views.view import VIEWS, failures, tables_of
 from unseen.bench.walk import concepts_of, measure_suite, needs
+from unseen.diorama.world.concepts import name_of
 from unseen.errors import SuiteError
 from unseen.names import file_name
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from unseen.bench.clips.engines import open_engine
-from unseen.bench.clips.job import UNEDITED, Method, draw, weights_fingerprint
+from unseen.bench.clips.job import UNEDITED, Method, weights_fingerprint
 from unseen.bench.clips.make import Clips, ClipStore, Runner
 from unseen.bench.clips.workers import Recipe
 from unseen.bench.fits import Fits
@@ -20,8 +20,8 @@ from unseen.clear.config import ClearConfig
 from unseen.concept import Concept
 from unseen.diorama.detector.detector import load_detector
 from unseen.diorama.model.networks import Which
-from unseen.diorama.model.pipeline import GENERATION, load_pipeline
-from unseen.pipelines import backbone_of, load
+from unseen.diorama.model.pipeline import draw, load_pipeline, recommended
+from unseen.pipelines import load
 from unseen.prompts.writer import write_prompts
 
 DIORAMAS = {"diorama-a": "a", "diorama-b": "b"}
@@ -60,7 +60,8 @@ class Study:
         self.pipe = load() if pipe is None else pipe
         self.detectors = [_detector(name) for name in suite.detectors] if detectors is None else list(detectors)
         self.weights = weights_fingerprint(self.pipe)
-        self.call = _call(suite, self.pipe)
+        steps = {"num_inference_steps": suite.steps} if suite.steps else {}
+        self.call = {**recommended(self.pipe, is_diorama=suite.is_diorama), **suite.call, **steps}
         self.config = config or (ClearConfig.paper() if suite.config == "paper" else ClearConfig())
         self.fits = Fits(self.pipe, self.weights, folder, suite.seed, self.config, progress)
         store = ClipStore(folder.parent / "clips" if clips is None else clips, weights=self.weights, call=self.call)
@@ -103,16 +104,6 @@ class Study:
 
 def _loading(suite: Suite) -> Callable[[], Any]:
     return partial(load_pipeline, cast(Which, suite.model)) if suite.is_diorama else partial(load, suite.model)
-
-
-def _call(suite: Suite, pipe: Any) -> dict[str, Any]:
-    """Arguments of the pipeline call: what the model's makers recommend, and what the suite says."""
-    if suite.is_diorama:
-        usual = dict(GENERATION)
-    else:
-        known = backbone_of(pipe)
-        usual = dict(known.generation) if known else {}
-    return {**usual, **suite.call, **({"num_inference_steps": suite.steps} if suite.steps else {})}
 
 
 def _detector(name: str) -> Any:

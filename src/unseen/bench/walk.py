@@ -12,16 +12,17 @@ from unseen.bench.checks import CHECKS
 from unseen.bench.clips.job import UNEDITED, Method
 from unseen.bench.clips.make import Clips, rendered
 from unseen.bench.measure import MEASURES, look
-from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, name_of, settings_of
+from unseen.bench.methods import Concerned, Made, Variant, Wanted, make, settings_of
 from unseen.bench.prompts.recipes import RECIPES, SEARCHES, Ask
 from unseen.bench.prompts.rewording import listed_names, with_words
-from unseen.bench.prompts.writer import OPEN, Prompt, PromptWriter, concept_kind, concept_of
+from unseen.bench.prompts.writer import OPEN, Prompt, PromptWriter
 from unseen.bench.rows import Row, Rows
 from unseen.bench.study import Study
 from unseen.bench.suite import Cell, MethodSpec, Suite
 from unseen.bench.views.query import PRESERVING, others_kept, score
 from unseen.concept import Concept
 from unseen.diorama.world import captions
+from unseen.diorama.world.concepts import concept_kind, concept_of, name_of
 from unseen.encoder.layers import num_blocks
 from unseen.errors import FitError
 from unseen.pipelines import text_path

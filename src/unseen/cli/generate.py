@@ -69,24 +69,11 @@ def run(given: argparse.Namespace) -> None:
     _check(options)
     erasers = _erasers(options.eraser)
     pipe = load_model(options, offload=options.offload)
-    from unseen.bench.draw import draw_prompt
-
     _require_known(pipe, call)
     with _audited(options) as log:
         start = log.stat().st_size if log is not None and log.exists() else 0
         try:
-            paths = draw_prompt(
-                pipe,
-                options.prompt,
-                erasers,
-                strength=options.strength,
-                seed=options.seed,
-                compare=options.compare,
-                call={**_recommended(options.model, pipe), **call},
-                out=options.out,
-                audit=log,
-                on_residual=options.on_residual,
-            )
+            paths = _generate(options, pipe, erasers, call, log)
         except Exception as error:
             if call and not isinstance(error, OSError | UnseenError):
                 raise UsageError(f"the pipeline did not run with --call {options.call}: {_first(error)}") from error
@@ -102,6 +89,39 @@ def run(given: argparse.Namespace) -> None:
         print(f"{one['concept']}: " + (f"fired on {words}" if words else "did not fire; nothing was changed"))
     for path in paths:
         print(path)
+
+
+def _generate(
+    options: Options, pipe: Any, erasers: list[Any], call: Mapping[str, Any], audit: Path | None
+) -> list[Path]:
+    """Write the clip with the erasers; to compare, also without them, side by side. Returns the files."""
+    import numpy as np
+    from PIL import Image
+
+    from unseen import attach
+    from unseen.bench.views.media import contact_sheet, enlarge, slug, write_clip, write_pair
+    from unseen.diorama.model.pipeline import draw_clip, recommended
+
+    call = {**recommended(pipe, is_diorama=options.model in DIORAMA), **call}
+    name = f"{slug(options.prompt)}-{options.seed}"
+    before = draw_clip(pipe, options.prompt, options.seed, call) if options.compare or not erasers else None
+    after = None
+    if erasers:
+        strengths = None if options.strength is None else [options.strength] * len(erasers)
+        with attach(pipe, erasers, strengths=strengths, audit=audit, on_residual=options.on_residual):
+            after = draw_clip(pipe, options.prompt, options.seed, call)
+    if before is not None and after is not None:
+        paths = write_clip(before, options.out, f"{name}-before") + write_clip(after, options.out, f"{name}-after")
+        paths += write_pair(before, after, options.out, f"{name}-compare")
+        sheet = contact_sheet([(options.prompt, before, after)])
+    else:
+        clip = before if after is None else after
+        assert clip is not None
+        paths = write_clip(clip, options.out, name)
+        sheet = Image.fromarray(np.concatenate(list(enlarge(clip, 2)), axis=1))
+    png = options.out / f"{name}.png"
+    sheet.save(png)
+    return [*paths, png]
 
 
 def _check(options: Options) -> None:
@@ -153,18 +173,6 @@ def _require_known(pipe: Any, call: Mapping[str, Any]) -> None:
     for name in call:
         if name not in parameters:
             raise UsageError(f"--call: {type(pipe).__name__} takes no {name!r}{did_you_mean(name, parameters)}.")
-
-
-def _recommended(model: str | None, pipe: Any) -> dict[str, Any]:
-    """Arguments of the pipeline call that its makers recommend."""
-    if model in DIORAMA:
-        from unseen.diorama.model.pipeline import GENERATION
-
-        return dict(GENERATION)
-    from unseen.pipelines import backbone_of
-
-    known = backbone_of(pipe)
-    return dict(known.generation) if known else {}
 
 
 @contextmanager

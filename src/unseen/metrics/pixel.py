@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_GRID = 16
+"""Candidates are looked up on frames averaged to 16 × 16 pixels; the distance itself is taken at full size."""
+_CANDIDATES = 8
+
 
 @dataclass(frozen=True)
 class PixelDifference:
@@ -43,3 +47,23 @@ def pixel_difference(after: np.ndarray, before: np.ndarray) -> PixelDifference:
     each = per_clip(after, before)
     largest = max(int(np.abs(a.astype(np.int16) - b).max()) for a, b in zip(after, before, strict=True))
     return PixelDifference(float(each.mean()), float(each.max()), largest, float((each == 0).mean()), len(each))
+
+
+def nearest(clips: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Root mean square difference, in levels of 255, of each clip to its nearest reference, `[clips]`."""
+    small, known = _small(clips), _small(references)
+    squares = (small**2).sum(1)[:, None] - 2 * small @ known.T + (known**2).sum(1)[None]
+    near = np.argsort(squares, axis=1)[:, :_CANDIDATES]
+    return np.asarray(
+        [
+            min(float(np.sqrt(((clip.astype(np.float32) - references[k]) ** 2).mean())) for k in row)
+            for clip, row in zip(clips, near, strict=True)
+        ]
+    )
+
+
+def _small(clips: np.ndarray) -> np.ndarray:
+    """Averaged frames as one vector per clip, float32 `[clips, features]`."""
+    n, f, h, w, c = clips.shape
+    cells = clips.reshape(n, f, _GRID, h // _GRID, _GRID, w // _GRID, c).mean((3, 5), dtype=np.float32)
+    return cells.reshape(n, -1)

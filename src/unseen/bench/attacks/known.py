@@ -20,9 +20,9 @@ from unseen.bench.attacks.search import (
 )
 from unseen.bench.clips.job import UNEDITED, Method
 from unseen.bench.prompts.recipes import searched_on
-from unseen.bench.prompts.writer import concept_name
 from unseen.bench.study import Study
 from unseen.diorama.world import captions
+from unseen.diorama.world.concepts import concept_name
 from unseen.pipelines import text_path
 from unseen.runtime.rewriting.loop import LOOP_VERSION
 from unseen.runtime.rewriting.paraphrase import REWRITING_VERSION

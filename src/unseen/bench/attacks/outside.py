@@ -26,6 +26,7 @@ from unseen.bench.prompts.writer import Prompt
 from unseen.bench.rows import Row
 from unseen.bench.study import Study
 from unseen.diorama.model.pipeline import as_uint8
+from unseen.diorama.training.latents import normalised
 from unseen.errors import EraserBypassedError
 from unseen.pipelines.preview import encode_texts, preview
 
@@ -101,10 +102,7 @@ def latents_of(pipe: Any, frames: np.ndarray) -> Tensor:
     """The latents of clips, uint8 `[n, frames, H, W, 3]`, as Wan's transformer knows them, `[n, c, frames, h, w]`."""
     pixels = torch.from_numpy(frames).float().div(127.5).sub(1).permute(0, 4, 1, 2, 3)
     latents = pipe.vae.encode(pixels.to(pipe.vae.device, pipe.vae.dtype)).latent_dist.mode()
-    shape = (1, -1, 1, 1, 1)
-    config = pipe.vae.config
-    mean, std = (torch.tensor(values).view(shape) for values in (config.latents_mean, config.latents_std))
-    return (latents.float().cpu() - mean) / std
+    return normalised(pipe.vae, latents.float().cpu())
 
 
 def inverted(pipe: Any, latents: Tensor, steps: int, length: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,9 @@ import torch
 
 import unseen
 from unseen.clear.eraser import ClearEraser
-from unseen.diorama.model.pipeline import as_uint8
 
 Generate = Callable[..., np.ndarray]
-"""`(pipe, prompts, seeds, *, batch_size) -> uint8 [n, frames, H, W, 3]`, as `unseen.diorama.generate`."""
+"""`(pipe, prompts, seeds, *, batch_size) -> uint8 [n, frames, H, W, 3]`, as `unseen.diorama.model.pipeline.draw`."""
 Drawing = Generator[tuple[int, np.ndarray], None, None]
 """Number of a job and its frames, uint8 `[n, frames, H, W, 3]`, as soon as they are there, in any order."""
 
@@ -59,20 +58,6 @@ def versions() -> dict[str, str]:
     import diffusers
 
     return {"torch": torch.__version__, "diffusers": diffusers.__version__}
-
-
-def draw(
-    pipe: Any, texts: Sequence[str], seeds: Sequence[int], *, batch_size: int, call: Mapping[str, Any]
-) -> np.ndarray:
-    """Clips of any text-to-video pipeline, called with `call`, each from noise of its own; see `Generate`."""
-    if len(texts) != len(seeds):
-        raise ValueError(f"expected one seed per prompt, but got {len(texts)} prompts and {len(seeds)} seeds")
-    made = []
-    for start in range(0, len(texts), batch_size):
-        generators = [torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds[start : start + batch_size]]
-        batch = list(texts[start : start + batch_size])
-        made.append(as_uint8(pipe(batch, generator=generators, **{**call, "output_type": "np"}).frames))
-    return np.concatenate(made)
 
 
 class Applied(Protocol):

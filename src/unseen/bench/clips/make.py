@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
-import tempfile
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,9 @@ import unseen
 from unseen.bench.clips.engines import Engine
 from unseen.bench.clips.job import UNEDITED, Job, Method, add_bits, digest, versions
 from unseen.bench.prompts.writer import Prompt
-from unseen.diorama.world import scenes
+from unseen.diorama.world.concepts import without
 from unseen.diorama.world.render import render
-from unseen.diorama.world.scenes import Scene
+from unseen.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,9 @@ class ClipStore:
         """Keep a clip; the file appears complete or not at all, so an interruption leaves nothing half written."""
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, frames=frames)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        file = io.BytesIO()
+        np.savez_compressed(file, frames=frames)
+        write_whole(path, file.getvalue())
 
 
 def rendered(key: str, prompts: Sequence[Prompt], *, erased: bool = False) -> Clips:
@@ -95,20 +89,6 @@ def rendered(key: str, prompts: Sequence[Prompt], *, erased: bool = False) -> Cl
     shown = [without(p.scene, key) if erased else p.scene for p in prompts]
     frames = np.stack([render(scene, p.seed) for scene, p in zip(shown, prompts, strict=True)])
     return Clips(tuple(prompts), frames, np.zeros(len(prompts), bool))
-
-
-def without(scene: Scene, key: str) -> Scene:
-    """`scene` without the subject, the attribute or the style `key`.
-
-    A character gives way to somebody unknown, a style to the plain one, an object to nothing.
-    """
-    instead = (scenes.STRANGER,) if key in scenes.CHARACTERS else ()
-    return replace(
-        scene,
-        subjects=tuple(s for subject in scene.subjects for s in (instead if subject == key else (subject,))),
-        attributes=tuple(attribute for attribute in scene.attributes if attribute != key),
-        style="plain" if scene.style == key else scene.style,
-    )
 
 
 def embeddings(pipe: Any, text: str, call: dict[str, Any]) -> list[torch.Tensor]:

@@ -43,8 +43,6 @@ class Recipe:
 class Order:
     """What a worker is sent."""
 
-    key: str
-    """Of the method."""
     applied_to: bytes | None
     """Pickle of `Method.applied_to`; None where the worker has drawn with this method last."""
     texts: tuple[str, ...]
@@ -171,7 +169,7 @@ def _order(worker: Worker, job: Job, sendable: dict[str, bytes]) -> None:
     key = job.method.key
     new = worker.key != key
     worker.key = key
-    worker.send(Order(key, sendable[key] if new else None, job.texts, job.seeds))
+    worker.send(Order(sendable[key] if new else None, job.texts, job.seeds))
 
 
 def _pickled(method: Method) -> bytes:

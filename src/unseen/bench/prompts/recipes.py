@@ -13,19 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from unseen.bench.prompts.rewording import BARRED, DISGUISES, neutral, reworded, with_words
-from unseen.bench.prompts.writer import (
-    OPEN,
-    PHRASINGS,
-    Prompt,
-    PromptWriter,
-    absent_subjects,
-    concept_kind,
-    near_to,
-    with_listed_synonyms,
-)
+from unseen.bench.prompts.writer import OPEN, PHRASINGS, Prompt, PromptWriter, with_listed_synonyms
 from unseen.bench.suite import Cell
 from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.concepts import absent_subjects, concept_kind, near_to, neighbours_of, same_kind
 from unseen.prompts.files import load_prompts
 from unseen.prompts.sets import load_prompt_set
 
@@ -109,14 +101,6 @@ def bare(ask: Ask) -> list[Prompt]:
     return [neutral(prompt) for prompt in ask.plain()] if ask.kind in ("object", "identity") else []
 
 
-def same_kind(key: str) -> list[str]:
-    """Others of the concept's kind: styles, attributes, characters or objects."""
-    families = {
-        "style": scenes.STYLES, "attribute": scenes.ATTRIBUTES, "identity": scenes.CHARACTERS, "object": scenes.OBJECTS
-    }  # fmt: skip
-    return [other for other in families[concept_kind(key)] if other != key]
-
-
 def kin(ask: Ask) -> list[Prompt]:
     """Others of the concept's kind."""
     same = same_kind(ask.key)
@@ -152,21 +136,6 @@ def others(ask: Ask) -> list[Prompt]:
     pairs = {**scenes.NEIGHBOUR_OF, **{near: o for o, near in scenes.NEIGHBOUR_OF.items()}}
     same = [pairs[ask.key]] if ask.key in pairs else same_kind(ask.key)
     return spread(same, same, f"near {ask.key}") + far
-
-
-def neighbours_of(key: str) -> tuple[str, ...]:
-    """What is easily confused with `key`: an object's near neighbour and namesake (or for these the object), others of
-    its kind, or an attribute's carriers."""
-    if key in scenes.OBJECTS:
-        return near_to(key)
-    for near in (scenes.NEIGHBOUR_OF, scenes.NAMESAKE_OF):
-        if key in near.values():
-            return (next(k for k, v in near.items() if v == key),)
-    if key in scenes.ATTRIBUTES:
-        return scenes.CARRIERS_OF[key]
-    families = (scenes.STYLES, scenes.CHARACTERS, scenes.OTHERS)
-    family = next((family for family in families if key in family), scenes.CARRIERS)
-    return tuple(other for other in family if other not in (key, "plain"))
 
 
 def confusable(ask: Ask) -> list[Prompt]:

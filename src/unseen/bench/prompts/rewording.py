@@ -13,8 +13,9 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from unseen.bench.prompts.writer import Prompt, carrier_of, concept_kind, concept_name, exchange, unnamed
+from unseen.bench.prompts.writer import Prompt, carrier_of, exchange, unnamed
 from unseen.diorama.world import captions
+from unseen.diorama.world.concepts import concept_kind, concept_name
 
 COMPARISONS = ("something shaped like {}", "the spitting image of {}", "what might be taken for {}")
 BARRED = ("synonym", "periphrasis")

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import itertools
 import re
-import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 
-from unseen.concept import Concept, Kind
+from unseen.concept import Concept
 from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.concepts import mentions, near_to, said_in
 from unseen.diorama.world.sampling import sample_scene
 from unseen.diorama.world.scenes import Scene
-from unseen.errors import ConceptWarning
 
 SPLITS = ("development", "test")
 PHRASINGS = ("synonym", "periphrasis", "fr", "de", "es")
@@ -49,52 +47,6 @@ class Prompt:
 OPEN = Scene((), scenes.BACKGROUNDS[0], scenes.MOTIONS[0])
 
 
-def concept_kind(key: str) -> Kind:
-    """The kind of concept a Diorama key is."""
-    if key in scenes.STYLES:
-        return "style"
-    if key in scenes.ATTRIBUTES:
-        return "attribute"
-    return "identity" if key in scenes.CHARACTERS else "object"
-
-
-def near_to(key: str) -> tuple[str, ...]:
-    """What is close to an object: the thing that looks most like it, and the one that shares a word with its name."""
-    return tuple(near[key] for near in (scenes.NEIGHBOUR_OF, scenes.NAMESAKE_OF) if key in near)
-
-
-@cache
-def concept_name(key: str) -> str:
-    """What a user would call the key: "French horn", "Tobias Inkwell", "holding a sword" (without its carrier)."""
-    if key not in scenes.ATTRIBUTES:
-        return captions.main_name(key)
-    return captions.grammar().names[key][0].noun.replace("{}", "").strip()
-
-
-def concept_of(key: str, *, synonyms: Sequence[str] = ()) -> Concept:
-    """The concept to erase for a Diorama key."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConceptWarning)  # Diorama's prompts say whole names, or are about other names
-        return Concept(concept_name(key), concept_kind(key), tuple(synonyms))
-
-
-def _mentions(text: str, phrase: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE) is not None
-
-
-def said_in(text: str, scene: Scene, split: str) -> frozenset[str]:
-    """Which of background, motion and style of `scene` the caption `text` puts into words of `split`."""
-    grammar = captions.grammar()
-    found = set()
-    if any(_mentions(text, phrase) for phrase in grammar.backgrounds[scene.background][split]):
-        found.add("background")
-    if any(_mentions(text, form) for forms in grammar.motions[scene.motion][split] for form in forms):
-        found.add("motion")
-    if any(_mentions(text, name) for name in captions.names(scene.style, split=split)):
-        found.add("style")
-    return frozenset(found)
-
-
 class PromptWriter:
     """Draws evaluation prompts of one split; the same split and seed give the same prompts."""
 
@@ -121,7 +73,7 @@ class PromptWriter:
         wanted = list(containing)
         for _ in range(_TRIES):
             text = captions.caption(scene, rng, template_split=self.split, phrase_split=self.split, name_kind=kind)
-            if all(_mentions(text, word) for word in wanted):
+            if all(mentions(text, word) for word in wanted):
                 return text
         raise ValueError(f"No caption of the {self.split} split says {wanted} about {scene}.")
 
@@ -170,8 +122,8 @@ class PromptWriter:
                 scene = replace(scene, style=style, attributes=())
                 text = self._write(scene, rng, kind="main" if kind == "main" else None)
                 names = captions.names(style, kind, self.split)
-                subject_plain = _mentions(text, captions.main_name(scene.subjects[0]))
-                if style == "plain" or (subject_plain and any(_mentions(text, name) for name in names)):
+                subject_plain = mentions(text, captions.main_name(scene.subjects[0]))
+                if style == "plain" or (subject_plain and any(mentions(text, name) for name in names)):
                     yield scene, text
 
         return self._collect(stream(), count, role, style)
@@ -255,17 +207,3 @@ def unnamed(prompt: Prompt, word: str = "something") -> Prompt:
     name = re.escape(_called(prompt))
     text = re.sub(rf"(?:\b(?:an?|the) )?(?<!\w){name}(?!\w)", word, prompt.text, flags=re.IGNORECASE)
     return replace(prompt, text=text[0].upper() + text[1:] if prompt.text[0].isupper() else text)
-
-
-def absent_subjects(fit_texts: Iterable[str], *, without: Iterable[str] = ()) -> tuple[str, ...]:
-    """Diorama's subjects of which no name, in any wording or language, occurs in the prompts of a fit.
-
-    `without` are keys to leave out anyway, such as the target and its neighbour.
-    """
-    text = "\n".join(fit_texts).lower()
-    left_out = set(without)
-    return tuple(
-        key
-        for key in scenes.SUBJECTS
-        if key not in left_out and not any(_mentions(text, name.lower()) for name in captions.names(key))
-    )

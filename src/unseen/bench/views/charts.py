@@ -13,6 +13,8 @@ Ends = tuple[float, float, float]
 _COLOURS = (
     "#1b6ca8", "#d1495b", "#2e8b57", "#e09f3e", "#7b4fa3", "#3d8b99", "#8c5e3c", "#6b7280", "#b5179e", "#4361ee",
 )  # fmt: skip
+MOST = len(_COLOURS) - 1
+"""Methods beside "before" in one drawing of rates."""
 _WIDTH = 640
 _LETTER = 7.2
 """Width of a letter of 12 pixels, on the safe side."""
@@ -120,32 +122,45 @@ def line_chart(
     return _drawing(width, height, [*parts, _axes(left, right, top, bottom, width, height, x_label, y_label)])
 
 
-def interval_chart(rows: Sequence[tuple[str, Ends, Ends | None]], *, width: int = _WIDTH) -> str:
-    """Rates between 0 and 1 as dots with intervals: per row a label, `(value, low, high)` before and the same after."""
-    left, right, row_height, top = _room((label for label, _, _ in rows), 190), 20, 34, 22
+def interval_chart(
+    rows: Sequence[tuple[str, *tuple[Ends | None, ...]]],
+    *,
+    words: Sequence[str] = ("before", "after"),
+    width: int = _WIDTH,
+) -> str:
+    """Rates between 0 and 1 as dots with intervals: per row a label and, for each of `words`, `(value, low, high)`.
+
+    A word that no row has a rate for is left out.
+    """
+    left, right, top = _room((row[0] for row in rows), 190), 20, 22
+    parts, shift = [], 0
+    for place, word in enumerate(words):
+        if all(row[1 + place] is None for row in rows):
+            continue
+        if left + shift + _room([word], 0) > width and shift:
+            shift, top = 0, top + 18
+        parts.append(f'<circle cx="{left + 6 + shift}" cy="{top - 13}" r="5" fill="{_COLOURS[place]}"/>')
+        parts.append(_text(left + 15 + shift, top - 9, escape(_short(word)), ""))
+        shift += _room([word], 70)
+    row_height = max(34, 10 * len(words) + 14)
     height = top + row_height * len(rows) + 24
 
     def x(value: float) -> float:
         return left + min(max(value, 0.0), 1.0) * (width - left - right)
 
-    parts = []
     for tick in range(0, 101, 25):
         at = f"{x(tick / 100):.1f}"
         parts += [_rule(at, at, top, height - 22), _text(at, height - 6, f"{tick} %", _MIDDLE)]
-    drawn = [("before", 0)] + ([("after", 70)] if any(after is not None for _, _, after in rows) else [])
-    for (word, shift), colour in zip(drawn, _COLOURS, strict=False):
-        parts.append(f'<circle cx="{left + 6 + shift}" cy="9" r="5" fill="{colour}"/>')
-        parts.append(_text(left + 15 + shift, 13, word, ""))
-    for index, (label, before, after) in enumerate(rows):
+    for index, (label, *rates) in enumerate(rows):
         middle = top + row_height * index + row_height / 2
         parts.append(_text(left - 8, f"{middle + 4:.1f}", escape(_short(label)), _END))
-        for offset, colour, rate in ((-5, _COLOURS[0], before), (5, _COLOURS[1], after)):
+        for place, rate in enumerate(rates):
             if rate is None:
                 continue
-            (value, low, high), y = map(x, rate), f"{middle + offset:.1f}"
+            (value, low, high), y = map(x, rate), f"{middle + 10 * place - 5 * (len(words) - 1):.1f}"
             parts.append(
-                f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="{colour}" '
-                f'stroke-width="2"/><circle cx="{value:.1f}" cy="{y}" r="4.5" fill="{colour}"/>'
+                f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="{_COLOURS[place]}" '
+                f'stroke-width="2"/><circle cx="{value:.1f}" cy="{y}" r="4.5" fill="{_COLOURS[place]}"/>'
             )
     return _drawing(width, height, parts)
 

@@ -11,23 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from unseen.bench.rows import Rows
-from unseen.bench.views.charts import Ends, ends_of, interval_chart, line_chart, tradeoff_chart
+from unseen.bench.views.charts import MOST, Ends, ends_of, interval_chart, line_chart, tradeoff_chart
 from unseen.bench.views.query import mean_of, others_kept, rate_of, rest_kept, score
 from unseen.encoder.layers import layer_name
 
 
-def forest(rows: Rows, method: str = "clear", by: str = "concept") -> str:
-    """SVG: how often each concept is shown before and with a method, with 95 % intervals; or with `by` "role", how
-    often any of them is, for each kind of prompt that asks for it."""
+def forest(rows: Rows, method: str | Sequence[str] = "clear", by: str = "concept") -> str:
+    """SVG: how often each concept is shown before and with a method, or several, with 95 % intervals; or with `by`
+    "role", how often any of them is, for each kind of prompt that asks for it."""
+    methods = [method] if isinstance(method, str) else list(method)
     shown = rows.where(measure="shown", role="target") if by == "concept" else asked_for(rows)
     splits = [split for split in shown.distinct("split") if split != "development"] or ["development"]
     shown = shown.where(split=splits)
-    lines: list[tuple[str, Ends, Ends | None]] = []
+    lines: list[tuple[str, *tuple[Ends | None, ...]]] = []
     for value in shown.distinct(by):
-        before, after = (shown.where(**{by: value}, method=name) for name in ("none", method))
+        before, *after = (shown.where(**{by: value}, method=name) for name in ("none", *methods))
         if len(before):
-            lines.append((value, ends_of(rate_of(before)), ends_of(rate_of(after)) if len(after) else None))
-    return interval_chart(lines)
+            lines.append((value, *(ends_of(rate_of(each)) if len(each) else None for each in (before, *after))))
+    words = methods if len(shown.distinct("method")) > 2 else ["after"] * len(methods)
+    return interval_chart(lines, words=("before", *words))
 
 
 def asked_for(rows: Rows) -> Rows:
@@ -75,15 +77,19 @@ def figures_of(rows: Rows, tune: str) -> Iterator[tuple[str, str]]:
         for concept in concepts:
             yield f"Trade-off: {concept}", tradeoff(rows, concept)
     elif not tune and concepts:
-        methods = [name for name in shown.distinct("method") if name != "none"]
-        yield "How often it is shown", forest(rows, methods[0] if methods else "")
+        yield "How often it is shown", forest(rows, _drawn_methods(shown))
     if len(rows.where(measure="told apart").distinct("layer")) > 1:
         yield "Where concepts can be told apart", apart(rows)
     asked = asked_for(rows)
-    if tune != "layer" and len(asked.distinct("role")) > 1:
-        methods = [name for name in asked.distinct("method") if name != "none"]
-        if methods:
-            yield f"How often it is shown, by prompt, {methods[0]}", forest(rows, methods[0], by="role")
+    if tune != "layer" and len(asked.distinct("role")) > 1 and (methods := _drawn_methods(asked)):
+        said = f", {methods[0]}" if len(methods) == 1 else ""
+        yield f"How often it is shown, by prompt{said}", forest(rows, methods, by="role")
+
+
+def _drawn_methods(shown: Rows) -> list[str]:
+    """All that a drawing has room for, or the first where they are too many."""
+    methods = [name for name in shown.distinct("method") if name != "none"]
+    return methods if len(methods) <= MOST else methods[:1]
 
 
 def curves(rows: Rows, concept: str, path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 ENLARGE = 3
 """Clips of 96 pixels are shown three times as large."""
+_ENLARGED_SIDE = 288  # of a clip in a file, at least
 FRAMES_PER_SECOND = 8
 _DURATION = round(1000 / FRAMES_PER_SECOND)  # of a frame, in milliseconds
 _MP4_LOOPS = 3  # a clip of nine frames is over before a player's controls have faded
@@ -52,18 +54,18 @@ def webp_data_uri(frames: np.ndarray) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def write_mp4(path: Path, frames: np.ndarray) -> None:
-    """Write H.264 with the ffmpeg that the package `imageio-ffmpeg` brings; the clip runs three times."""
+def write_mp4(path: Path, frames: np.ndarray, fps: float = FRAMES_PER_SECOND, loops: int = _MP4_LOOPS) -> None:
+    """Write H.264 with the ffmpeg that the package `imageio-ffmpeg` brings; the clip runs three times, or `loops`."""
     import imageio_ffmpeg
 
     _, height, width, _ = frames.shape
     even = np.ascontiguousarray(frames[:, : height - height % 2, : width - width % 2])  # H.264 wants even sides
     writer = imageio_ffmpeg.write_frames(
-        str(path), (even.shape[2], even.shape[1]), fps=FRAMES_PER_SECOND, macro_block_size=1, quality=8
+        str(path), (even.shape[2], even.shape[1]), fps=fps, macro_block_size=1, quality=8
     )
     writer.send(None)
     try:
-        for _ in range(_MP4_LOOPS):
+        for _ in range(loops):
             for frame in even:
                 writer.send(frame.tobytes())
     finally:
@@ -111,3 +113,23 @@ def contact_sheet(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> Image.I
                 sheet.paste(Image.fromarray(frame), (_GAP + side * (half + _GAP) + place * (wide + 2), top + 2))
         top += tall + 2 * _GAP
     return sheet
+
+
+def slug(text: str) -> str:
+    """A file name from a prompt."""
+    return re.sub(r"[^\w]+", "-", text.lower()).strip("-")[:48].rstrip("-") or "clip"
+
+
+def write_clip(frames: np.ndarray, folder: Path, name: str) -> list[Path]:
+    """Write `<name>.gif` and `<name>.mp4`, small clips enlarged; returns the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    large = enlarge(frames, max(1, _ENLARGED_SIDE // frames.shape[1]))
+    gif, mp4 = folder / f"{name}.gif", folder / f"{name}.mp4"
+    write_gif(gif, large)
+    write_mp4(mp4, large)
+    return [gif, mp4]
+
+
+def write_pair(before: np.ndarray, after: np.ndarray, folder: Path, name: str) -> list[Path]:
+    """Write both clips side by side, before on the left."""
+    return write_clip(side_by_side(before, after, gap=2), folder, name)

@@ -20,7 +20,8 @@ from unseen.diorama.detector.data import (
     held_back_pool,
     make_batch,
 )
-from unseen.diorama.detector.detector import Detector, nameable, similarity_logits
+from unseen.diorama.detector.detector import Detector
+from unseen.diorama.detector.readings import nameable, similarity_logits
 from unseen.diorama.training.checkpoints import CHECKPOINTS
 from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, STRANGER, STYLES
 

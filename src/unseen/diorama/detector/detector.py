@@ -7,18 +7,19 @@ trained by `unseen.diorama.training.detector` on renders only; `Detector.card` h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unseen.diorama.detector.readings import Readings, claims
 from unseen.diorama.stored import WEIGHTS, load_stored
-from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, FRAMES, SIZE, STYLES
+from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, CHARACTERS, FRAMES, SIZE, STYLES, Scene
 
 CONTENTS = ("none", "unrecognisable", "subject")
 """What a frame shows on the whole: an empty scene, something nobody could name, or at least one subject."""
@@ -26,7 +27,6 @@ EMPTY, DESTROYED = 0.07, 0.24
 """Shares of empty and of destroyed frames in training. Rare among them, an empty frame has to look emptier than it is;
 `Detector.probabilities` takes that out again and holds both for equally likely at first."""
 _EMBEDDING = 24
-_SHARPNESS = 12.0  # turns a cosine into a log-odds; a cosine of 0.5 is undecided
 _CELLS = 12  # the networks end in 12 × 12 cells
 
 
@@ -119,26 +119,6 @@ def _soft_maximum(cells: Tensor) -> Tensor:
     return torch.logsumexp(cells.flatten(2), -1) - np.log(_CELLS * _CELLS / 2)
 
 
-def similarity_logits(similarity: Tensor) -> Tensor:
-    """The log-odds that a face is each of the characters, from its cosines."""
-    return _SHARPNESS * (similarity - 0.5)
-
-
-def nameable(read: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Frames that the content head does not hold for unrecognisable: of a smear nothing is claimed."""
-    return read["unrecognisable"] < 0.5
-
-
-def claims(read: Mapping[str, np.ndarray], thresholds: Mapping[str, float], head: str = "subject") -> np.ndarray:
-    """What counts as shown, bool in the shape of `read[head]`: "subject", "halves", "tiers" or "attributes".
-
-    `read` is what `Detector.probabilities` says, with any dimensions in front.
-    """
-    threshold = thresholds["attributes" if head == "attributes" else "subject"]
-    named = nameable(read)
-    return (read[head] >= threshold) & named.reshape(*named.shape, *[1] * (read[head].ndim - named.ndim))
-
-
 @dataclass(frozen=True)
 class Detector:
     """A trained detector. All methods take uint8 frames `[n, SIZE, SIZE, 3]`; lay clips flat first."""
@@ -183,6 +163,14 @@ class Detector:
         read["none"], read["unrecognisable"] = read["content"][:, 0], read["content"][:, 1]
         return read
 
+    def read(self, clips: np.ndarray, scenes: Sequence[Scene]) -> Readings:
+        """What the detector says of clips `[clips, frames, SIZE, SIZE, 3]` that should show `scenes`."""
+        said = self.probabilities(clips.reshape(-1, *clips.shape[2:]))
+        return self._readings({k: v.reshape(*clips.shape[:2], *v.shape[1:]) for k, v in said.items()}, scenes)
+
+    def _readings(self, read: Mapping[str, np.ndarray], scenes: Sequence[Scene] = ()) -> Readings:
+        return Readings(tuple(scenes), self.subjects, self.thresholds, read)
+
     def claims(self, read: Mapping[str, np.ndarray], head: str = "subject") -> np.ndarray:
         """What of `read` (the answer of `probabilities`) counts as shown; see the function of this name."""
         return claims(read, self.thresholds, head)
@@ -193,19 +181,7 @@ class Detector:
         `name` is a key or name of a subject, attribute, style or background; "none" for an empty scene, "face" for
         anybody, "person" for somebody who is none of the known characters.
         """
-        key = self.key_of(name)
-        read = self.probabilities(frames)
-        if key == "face":
-            return read["face"] >= self.thresholds["face"]
-        if key == "none":
-            return read["none"] >= 0.5
-        if key in self.subjects:
-            return self.claims(read)[:, self.subjects.index(key)]
-        if key in ATTRIBUTES:
-            return self.claims(read, "attributes")[:, ATTRIBUTES.index(key)]
-        if key in STYLES:
-            return read["style"][:, STYLES.index(key)] >= 0.5
-        return read["background"][:, BACKGROUNDS.index(key)] >= 0.5
+        return self._readings(self.probabilities(frames)).shows(self.key_of(name))
 
     def key_of(self, name: str) -> str:
         """The key of what `name` names; raises `ValueError` for what the detector does not know."""
@@ -243,10 +219,7 @@ class Detector:
 
     def shows_stranger(self, frames: np.ndarray) -> np.ndarray:
         """Whether each frame shows a face that matches none of the characters, bool `[n]`."""
-        read = self.probabilities(frames)
-        match = torch.from_numpy(read["similarity"].max(-1))
-        unknown = similarity_logits(match).sigmoid().numpy() < self.thresholds["identity"]
-        return (read["face"] >= self.thresholds["face"]) & unknown
+        return self._readings(self.probabilities(frames)).stranger()
 
     def recognisable(self, frames: np.ndarray) -> np.ndarray:
         """How sure the detector is that a frame shows something it can name, or nothing at all, `[n]` in [0, 1]."""
@@ -259,15 +232,13 @@ class Detector:
         share = mass / mass.sum(1, keepdims=True)
         return -(share * np.log(np.maximum(share, 1e-12))).sum(1) / np.log(share.shape[1])
 
-    def floor(self, name: str) -> float | None:
+    def floor(self, name: str, condition: Literal["clean", "degraded"] = "clean") -> float | None:
         """The share of fresh renders without `name` in which it is flagged all the same."""
-        key = self.key_of(name)
-        clean = self.card["measured"]["clean"]
-        heads = (clean["subjects"], clean["attributes"], clean["style"]["classes"], clean["background"]["classes"])
-        for classes in heads:
+        key, of = self.key_of(name), self.card["measured"][condition]
+        for classes in (of["subjects"], of["attributes"], of["style"]["classes"], of["background"]["classes"]):
             if key in classes:
                 return classes[key]["floor"]
-        return clean["face"]["floor"] if key == "face" else None
+        return of["face"]["floor"] if key == "face" else None
 
     def describe(self) -> str:
         """What the card says, in a few lines to print beside a rate."""

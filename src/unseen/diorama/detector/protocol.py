@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from unseen.detectors import DetectorCard, FrameDetector
-from unseen.diorama.detector.detector import Detector, load_detector, nameable
+from unseen.diorama.detector.detector import Detector, load_detector
+from unseen.diorama.detector.readings import nameable
 from unseen.diorama.world.scenes import ATTRIBUTES, BACKGROUNDS, SIZE, STYLES
 from unseen.errors import FramesError
 

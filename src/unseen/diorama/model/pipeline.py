@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from unseen.diorama.model.networks import TEXT_LENGTH, WHICH, Which, build_sched
 from unseen.diorama.model.text import load_text_encoder
 from unseen.diorama.stored import WEIGHTS, load_stored
 from unseen.diorama.world.scenes import FRAMES, SIZE
+from unseen.pipelines import backbone_of
 
 Pipeline: TypeAlias = WanPipeline | CogVideoXPipeline
 
@@ -91,12 +92,40 @@ def generate(
     Raises:
         ValueError: `prompts` and `seeds` differ in number.
     """
+    clips = draw(pipe, prompts, seeds, batch_size=batch_size, call={**GENERATION, **overrides}, progress=progress)
+    return clips if len(clips) else np.empty((0, FRAMES, SIZE, SIZE, 3), np.uint8)
+
+
+def draw(
+    pipe: Any,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    batch_size: int,
+    call: Mapping[str, Any],
+    progress: bool = False,
+) -> np.ndarray:
+    """Clips of any text-to-video pipeline, called with `call`, each from noise of its own; see `generate`."""
     if len(prompts) != len(seeds):
         raise ValueError(f"expected one seed per prompt, but got {len(prompts)} prompts and {len(seeds)} seeds")
     clips = []
-    starts = range(0, len(prompts), batch_size)
-    for start in tqdm(starts, desc="clips", disable=not progress):
-        generators = [torch.Generator("cpu").manual_seed(int(s)) for s in seeds[start : start + batch_size]]
+    for start in tqdm(range(0, len(prompts), batch_size), desc="clips", disable=not progress):
+        generators = [torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds[start : start + batch_size]]
         batch = list(prompts[start : start + batch_size])
-        clips.append(as_uint8(pipe(batch, generator=generators, **{**GENERATION, **overrides}).frames))
-    return np.concatenate(clips) if clips else np.empty((0, FRAMES, SIZE, SIZE, 3), np.uint8)
+        clips.append(as_uint8(pipe(batch, generator=generators, **{**call, "output_type": "np"}).frames))
+    return np.concatenate(clips) if clips else np.empty(0, np.uint8)
+
+
+def draw_clip(pipe: Any, prompt: str, seed: int, call: Mapping[str, Any]) -> np.ndarray:
+    """One clip of any pipeline, uint8 `[frames, H, W, 3]`; a picture is a clip of one frame."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    made = pipe(prompt, generator=generator, **{"output_type": "np", **call})
+    return as_uint8(made.frames[0] if hasattr(made, "frames") else made.images[:1])
+
+
+def recommended(pipe: Any, *, is_diorama: bool) -> dict[str, Any]:
+    """Arguments of the pipeline call that the model's makers recommend."""
+    if is_diorama:
+        return dict(GENERATION)
+    known = backbone_of(pipe)
+    return dict(known.generation) if known else {}

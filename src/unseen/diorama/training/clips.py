@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from unseen.diorama.processes import in_processes
-from unseen.diorama.training.layers import LayerRows, Layers
+from unseen.diorama.stored import to_uint8
+from unseen.diorama.training.layers import LAYER_SEED, LayerRows, Layers, layer_rows
 from unseen.diorama.world.captions import caption
-from unseen.diorama.world.render import MOST_SUBJECTS, PHASE_OF_FRAME, compose, finish, place
+from unseen.diorama.world.render import (
+    MOST_SUBJECTS,
+    PHASE_OF_FRAME,
+    PHASES,
+    compose,
+    draw_sprite,
+    draw_stage,
+    finish,
+    place,
+)
 from unseen.diorama.world.sampling import sample_scene
 from unseen.diorama.world.scenes import ATTRIBUTE_OF, FRAMES, SIZE, STYLES, Scene
 
@@ -28,7 +39,10 @@ UNNAMED = 0.6
 """Share of the captions of empty scenes that say "something", moving or not, where a subject would stand: a prompt that
 names nothing gets an empty scene. While subjects were called "something" too, such prompts, and those from which a name
 had been erased, got a blurred average of all subjects, which guidance cannot sharpen."""
+INDIVIDUALS = 96
+"""Of each subject in the layers that the committed weights were trained on (`unseen train layers --individuals`)."""
 _CHUNK = 512
+_BATCH = 64
 
 
 def training_scene(index: int) -> Scene:
@@ -122,6 +136,31 @@ def compose_clips(layers: Layers, plan: Plan, picked: np.ndarray, frames: Sequen
     done = finish(painted, styles)
     whole = (done * 255).round() / 127.5 - 1  # as a stored clip would be
     return whole.view(n, t, 3, SIZE, SIZE).transpose(1, 2).contiguous()
+
+
+def _drawn_for(plan: Plan, rows: LayerRows) -> tuple[Layers, Plan]:
+    """The layers that clips need, and these clips as a plan that names them by their place among these layers."""
+    sprites, sprite_of = np.unique(plan.sprites, return_inverse=True)
+    stages, stage_of = np.unique(plan.stages, return_inverse=True)
+    individuals = {first + i: (v, i) for v, (first, many) in rows.sprites.items() for i in range(many)}
+    views = {first + i: (name, i) for name, (first, many) in rows.stages.items() for i in range(many)}
+    drawn = [
+        [draw_sprite(subject, LAYER_SEED + i, phase, (ATTRIBUTE_OF[subject],) if shown else ()) for phase in PHASES]
+        for (subject, shown), i in map(individuals.__getitem__, sprites.tolist())
+    ]
+    places = [draw_stage(name, LAYER_SEED + i) for name, i in map(views.__getitem__, stages.tolist())]
+    layers = Layers(torch.from_numpy(np.asarray(drawn)), torch.from_numpy(np.asarray(places)), rows)
+    return layers, replace(plan, sprites=sprite_of.reshape(plan.sprites.shape), stages=stage_of.reshape(-1))
+
+
+def training_clips(count: int, *, progress: bool = True) -> np.ndarray:
+    """The first `count` training clips, drawn again."""
+    rows, found = layer_rows(INDIVIDUALS), []
+    for start in tqdm(range(0, count, _BATCH), "training clips", disable=not progress):
+        size = min(_BATCH, count - start)
+        layers, plan = _drawn_for(plan_clips(start, size, rows), rows)
+        found.append(to_uint8(compose_clips(layers, plan, np.arange(size))))
+    return np.concatenate(found)
 
 
 def cores() -> int:

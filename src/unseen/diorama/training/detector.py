@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from unseen.diorama.detector.card import CALIBRATION_FRAMES, TEST_FRAMES, calibrate, measure
 from unseen.diorama.detector.data import DETECTED, RECIPES, Pool, Recipe, drawings_digest, make_batch, training_pool
-from unseen.diorama.detector.detector import Detector, DetectorNetwork, load_detector, similarity_logits
+from unseen.diorama.detector.detector import Detector, DetectorNetwork, load_detector
+from unseen.diorama.detector.readings import similarity_logits
 from unseen.diorama.stored import WEIGHTS, load_stored, save_half, write_card
 from unseen.diorama.training.checkpoints import CHECKPOINTS, Budget, Checkpoint, autocast, prepare, set_rate
 from unseen.diorama.world.scenes import CHARACTERS, STRANGER

@@ -32,19 +32,9 @@ def _gif(frames: np.ndarray, fps: float) -> bytes:
 
 
 def _mp4(frames: np.ndarray, fps: float) -> bytes:
-    import imageio_ffmpeg
+    from unseen.bench.views.media import write_mp4
 
-    _, height, width, _ = frames.shape
-    even = np.ascontiguousarray(frames[:, : height - height % 2, : width - width % 2])  # H.264 wants even sides
     with tempfile.TemporaryDirectory(prefix="unseen-") as folder:
         path = Path(folder) / "clip.mp4"  # the index of an MP4 is written at its end, so a pipe will not do
-        writer = imageio_ffmpeg.write_frames(
-            str(path), (even.shape[2], even.shape[1]), fps=fps, macro_block_size=1, quality=8
-        )
-        writer.send(None)
-        try:
-            for frame in even:
-                writer.send(frame.tobytes())
-        finally:
-            writer.close()
+        write_mp4(path, frames, fps, loops=1)
         return path.read_bytes()
