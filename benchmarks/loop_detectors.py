@@ -35,12 +35,14 @@ from unseen.baselines.cgce import logits
 from unseen.bench.attacks.aim import See, aim_at
 from unseen.bench.attacks.known import pool_of
 from unseen.bench.attacks.search import Budget, How, search_pipeline
-from unseen.bench.clips.job import draw
 from unseen.bench.prompts.recipes import searched_on
 from unseen.bench.prompts.rewording import neutral, with_words
-from unseen.bench.prompts.writer import PromptWriter, concept_of
-from unseen.diorama.detector.detector import claims, load_detector
+from unseen.bench.prompts.writer import PromptWriter
+from unseen.diorama.detector.detector import load_detector
+from unseen.diorama.detector.readings import Readings
+from unseen.diorama.model.pipeline import draw
 from unseen.diorama.world import captions, scenes
+from unseen.diorama.world.concepts import concept_of
 from unseen.files import write_whole
 from unseen.metrics.rates import rate
 from unseen.pipelines.preview import encode_texts, preview
@@ -164,8 +166,7 @@ def shown(clips: np.ndarray, key: str) -> np.ndarray:
     """Share of each clip's frames that show the concept."""
     detector = load_detector("a")
     read = detector.probabilities(clips.reshape(-1, *clips.shape[2:]))
-    head, keys = ("attributes", scenes.ATTRIBUTES) if key in scenes.ATTRIBUTES else ("subject", detector.subjects)
-    hits = claims(read, detector.thresholds, head)[:, keys.index(key)]
+    hits = Readings((), detector.subjects, detector.thresholds, read).shows(key)
     return hits.reshape(clips.shape[:2]).mean(1)
 
 
