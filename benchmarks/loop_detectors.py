@@ -90,7 +90,7 @@ def main() -> None:
     page = report(found, given)
     print(page)
     if given.results:
-        write_whole(given.results, page)
+        write_whole(given.results, page.encode())
 
 
 def measured(pipe: Any, key: str, given: argparse.Namespace) -> Scores:
