@@ -103,9 +103,8 @@ class Adam:
         self.parameters, self.lr, self.steps = parameters, lr, 0
         self.moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
 
-    @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Change the parameters, in place."""
+        """Change the parameters in place, where no gradients are recorded."""
         self.steps += 1
         size, shrunk = self.lr / (1 - 0.9**self.steps), (1 - 0.999**self.steps) ** 0.5
         for parameter, (mean, square), gradient in zip(self.parameters, self.moments, gradients, strict=True):

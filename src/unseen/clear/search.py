@@ -83,7 +83,8 @@ class LayerPreferences:
         """Phase B of a round: lower `E Σ_l p_l cost_l` for fixed `costs` `[L]`, then record α and cool down."""
         for _ in range(self.settings.steps):
             loss = (self.sample(32) * costs).sum(dim=-1).mean()
-            self.optimizer.step(torch.autograd.grad(loss, [self.log_alpha]))
+            with torch.no_grad():
+                self.optimizer.step(torch.autograd.grad(loss, [self.log_alpha]))
         self.history.append(self.alpha().tolist())
         self.round += 1
 
