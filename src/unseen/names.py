@@ -81,9 +81,11 @@ class _Spelling(NamedTuple):
     """Those of them where something separates the letters and both belong to scripts with spaces."""
 
 
-def _spelling(text: str) -> _Spelling:
-    folded = _folded(text)
-    parts: list[str] = []
+def _letters(folded: str) -> str:
+    return folded.replace(" ", "").replace(_INVISIBLE, "")
+
+
+def _spelling(folded: str) -> _Spelling:
     breaks, gaps, length, end = {0}, set(), 0, 0
     for run in _RUN.finditer(folded):
         word = run[0]
@@ -92,10 +94,9 @@ def _spelling(text: str) -> _Spelling:
             gaps.add(length)
         if not word.isascii():
             breaks.update(length + len(clitic) for clitic in _CLITICS if word.startswith(clitic))
-        parts.append(word)
         length, end = length + len(word), run.end()
     breaks.add(length)
-    letters = "".join(parts)
+    letters = _letters(folded)
     if not letters.isascii():
         for found in _UNSPACED.finditer(letters):
             breaks.update(found.span())
@@ -123,7 +124,7 @@ def _plurals(word: str) -> list[str]:
 
 def _forms(name: str) -> Iterator[tuple[str, frozenset[int]]]:
     """How a name may be spelled: its letters, and the places where something may separate them; with its plurals."""
-    spelling = _spelling(name)
+    spelling = _spelling(_folded(name))
     inner = sorted(gap for gap in spelling.gaps if 0 < gap < len(spelling.letters))
     parts = [spelling.letters[a:b] for a, b in zip([0, *inner], [*inner, None], strict=True)]
     heads = {len(parts) - 1}  # "bottles of wine" as well as "French horns"
@@ -153,6 +154,7 @@ class NameMatcher:
 
     def __init__(self, concepts: Sequence[_Named]):
         self._tree: dict[str, Any] = {}  # by letter; under "" the names that end there
+        self._spelled: set[str] = set()
         self._signs: list[tuple[int, str]] = []
         for index, concept in enumerate(concepts):
             for name in concept.names:
@@ -160,15 +162,21 @@ class NameMatcher:
                     if not letters:  # a name of signs alone, such as "!!!"
                         self._signs.append((index, unicodedata.normalize("NFKC", name)))
                         continue
+                    self._spelled.add(letters)
                     node = self._tree
                     for letter in letters:
                         node = node.setdefault(letter, {})
                     node.setdefault("", []).append((index, joints))
 
+    def _may_be_in(self, letters: str) -> bool:
+        """Whether any name may be found; asked of few names alone, since many take longer than to look."""
+        return len(self._spelled) > 32 or any(name in letters for name in self._spelled)
+
     def named_in(self, text: str) -> frozenset[int]:
         """Indices of the concepts of which a name or synonym is said in `text`."""
-        letters, breaks, gaps = _spelling(text)
-        found: set[int] = set()
+        folded, found = _folded(text), set[int]()
+        # Most prompts hold the letters of few names; where words begin and end in the others need not be known.
+        letters, breaks, gaps = _spelling(folded) if self._may_be_in(_letters(folded)) else _Spelling("", set(), set())
         for start in breaks:
             node = self._tree
             for end in range(start + 1, len(letters) + 1):

@@ -9,10 +9,11 @@ import torch
 
 from unseen.clear.config import SaeConfig, SearchConfig
 from unseen.clear.costs import output_costs
+from unseen.clear.criteria import energies
 from unseen.clear.probe import EncoderOutputProbe, roles_of_pairs
 from unseen.clear.sae import SaeTrainer
 from unseen.clear.search import LayerPreferences
-from unseen.clear.select import activity, contrast_mask, energies
+from unseen.clear.select import activity, contrast_mask
 from unseen.concept import PromptPair
 from unseen.encoder.activations import PromptForm, encode_blocks
 from unseen.encoder.replay import Replay

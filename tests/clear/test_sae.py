@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from unseen.clear.config import SaeConfig
+from unseen.clear.gradients import Adam
 from unseen.clear.report import statistics
 from unseen.clear.sae import SaeBank, SaeTrainer, ordinary_tokens
 from unseen.concept import Concept
@@ -54,6 +57,28 @@ def test_it_explains_held_out_tokens_with_few_features_at_every_scale(bank, data
     assert max(result["dead"]) < 0.3, result
 
 
+@pytest.mark.parametrize("top_k", [None, 4])
+def test_dead_features_are_those_that_fire_on_no_token_at_all(bank, data, top_k):
+    some = replace(bank, top_k=top_k)
+    fired = (some.encode(data[:, :1500]) > 0).any(dim=1)
+    assert statistics(some, data[:, 1500:], data[:, :1500])["dead"] == pytest.approx(
+        (~fired).float().mean(dim=1).tolist()
+    )
+
+
+def test_a_step_of_adam_is_that_of_torch_bit_for_bit():
+    generator = torch.Generator().manual_seed(0)
+    own, theirs = ([torch.ones(size) for size in ((), (5,), (48,))] for _ in range(2))
+    steps = Adam(own, lr=0.05), torch.optim.Adam(theirs, lr=0.05)
+    for _ in range(50):
+        gradients = [torch.randn(parameter.shape, generator=generator) for parameter in own]
+        steps[0].step(gradients)
+        for parameter, gradient in zip(theirs, gradients, strict=True):
+            parameter.grad = gradient
+        steps[1].step()
+    assert all(map(torch.equal, own, theirs))
+
+
 def test_training_beats_the_start(data):
     start = trainer_of(data, 64, l1=0.02, lr=1e-2, steps=10).finish()
     assert min(statistics(start, data, data)["fvu"]) > 0.3
@@ -76,7 +101,7 @@ def test_the_start_is_tied_and_the_mean_is_the_decoder_bias(data):
 def test_batched_layers_equal_one_layer_at_a_time(bank, data):
     together = bank.encode(data[:, :100])
     for layer in range(2):
-        alone = bank.of_layer(layer).encode(data[layer : layer + 1, :100])
+        alone = bank.layers[layer].encode(data[layer : layer + 1, :100])
         assert torch.allclose(alone[0], together[layer], atol=1e-4)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from unseen.clear.criteria import energies
 from unseen.clear.gate import fit_gate, open_gate, prompt_maxima
-from unseen.clear.select import activity, contrast_mask, energies, leak, literal_mask, soft_mask
+from unseen.clear.select import activity, contrast_mask, leak, literal_mask, soft_mask
 
 # Features: 0 the concept's own, 1 shared, 2 never active, 3 the concept's own with a trace on negatives, 4 negatives
 # only.

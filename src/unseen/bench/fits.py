@@ -132,7 +132,7 @@ class Fits:
             data, found = learn(path, concept, config, seed=self.seed, progress=self.progress)
             for place, layer in enumerate(data.layers):
                 try:
-                    eraser = select(data, found.bank.of_layer(place), layer, config)
+                    eraser = select(data, found.bank.layers[place], layer, config)
                 except FitError:
                     self._say(f"no feature at layer {layer} is specific to {concept.name}; it is left out")
                     continue
@@ -196,7 +196,7 @@ def fit_with_control(
         data, found = learn(path, concept, config, seed=seed, progress=progress)
         eraser = finish(data, found, config, started=started, origin=origin(pipe, path.encoder, config))
         mask = _random_mask(data, found, eraser, config, torch.Generator().manual_seed(seed))
-        bank = found.bank.of_layer(data.place_of(eraser.layer))
+        bank = found.bank.layers[data.place_of(eraser.layer)]
         control = select(data, bank, eraser.layer, config.with_options({"edit.gate": False}), mask=mask)
     return eraser, control.with_strength(eraser.strength)
 
@@ -205,7 +205,7 @@ def _random_mask(
     data: FitData, found: Found, eraser: ClearEraser, config: ClearConfig, generator: torch.Generator
 ) -> Tensor:
     """As many random features `[m]` as the eraser has, that are active on positives and are not its own."""
-    bank = found.bank.of_layer(data.place_of(eraser.layer))
+    bank = found.bank.layers[data.place_of(eraser.layer)]
     tokens = data.tokens_of(data.positive & ~data.held_out)
     active = (bank.encode(data.hidden_at(eraser.layer, tokens)[None])[0] > 0).float()
     own = (bank.W_dec[0] @ eraser.W_dec.T.to(bank.W_dec.device) > 1 - 1e-5).any(dim=1)  # decoder rows have unit norm

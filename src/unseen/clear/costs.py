@@ -18,7 +18,7 @@ from .data import FitData, subset
 from .eraser import ClearEraser
 from .probe import OutputProbe, residuals
 from .sae import SaeBank
-from .select import Activity, activity, leak, specificity, trial
+from .select import Activity, activity_on, leak, specificity, trial
 
 SEARCH_TOKENS = 4096
 """Tokens of each side on which masks and costs are computed while the search runs; the final ones use all."""
@@ -52,18 +52,13 @@ class SearchView:
     @cached_property
     def trials(self) -> list[ClearEraser | None]:
         """A trial eraser per layer; None where no feature is specific."""
-        bank, mask, energy, settings = self.bank, self.mask, self.positives.energy, self.config.edit
-        return [
-            trial(self.data, bank.of_layer(place), layer, mask[place], energy[place], settings)
-            for place, layer in enumerate(self.data.layers)
-        ]
+        layers = zip(self.bank.layers, self.data.layers, self.mask, self.positives.energy, strict=True)
+        return [trial(self.data, *own, self.config.edit) for own in layers]
 
 
 def search_view(data: FitData, bank: SaeBank, config: ClearConfig, generator: torch.Generator) -> SearchView:
     """The view with the bank as it stands."""
-    positives, negatives = (
-        activity(bank.encode(data.hidden(subset(side, SEARCH_TOKENS, generator)))) for side in data.contrast
-    )
+    positives, negatives = (activity_on(data, bank, subset(side, SEARCH_TOKENS, generator)) for side in data.contrast)
     mask = specificity(positives, negatives, config.edit)
     held_out = (data.held_out[data.prompt] & data.ordinary).nonzero()[:, 0]
     held_out = subset(held_out, SEARCH_TOKENS, generator)

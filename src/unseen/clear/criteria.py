@@ -11,13 +11,22 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from .costs import LayerCosts, SearchView, output, output_costs
 from .probe import discriminant
-from .select import energies, leak
+from .select import Activity, leak
 
 Criterion = Callable[[SearchView], LayerCosts]
 """Costs `[L]` of erasing at each candidate layer."""
+
+
+def energies(positives: Activity, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """`(S_spe, S_uni)`: mean energy of specific and of shared features on positive tokens, each `[...]`.
+
+    `S_spe = E‖f ⊙ m_spec‖²`, `S_uni = E‖f ⊙ (1 − m_spec)‖²` (our reading of the paper).
+    """
+    return (positives.energy * mask.square()).sum(-1), (positives.energy * (1 - mask).square()).sum(-1)
 
 
 def l_con(view: SearchView) -> LayerCosts:

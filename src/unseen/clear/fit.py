@@ -147,7 +147,7 @@ def concept_of(concept: Concept | ConceptPack) -> Concept:
 def finish(data: FitData, found: Found, config: ClearConfig, *, started: float, origin: dict[str, Any]) -> ClearEraser:
     """The second half: features, gate, strength and a report, which says how long ago the fit `started`, and its
     `origin`."""
-    eraser = select(data, found.bank.of_layer(data.place_of(found.layer)), found.layer, config)
+    eraser = select(data, found.bank.layers[data.place_of(found.layer)], found.layer, config)
     eraser, trials = choose_strength(data, eraser, config.edit)
     eraser = replace(replace_concept(data, eraser, config.edit), mentions=config.edit.mentions)
     report = {**describe(data, found, eraser, trials), "origin": origin}

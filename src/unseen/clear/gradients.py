@@ -2,12 +2,12 @@
 
 `SaeTrainer` (in `sae.py`) says what the loss is; here is nothing but its derivative, in two ways that agree: by dense
 products, bit for bit as automatic differentiation has it, and by the active features alone, which on a CPU takes a
-fraction of the time.
+fraction of the time. And a step of Adam, for the few numbers of a gate or of layer preferences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -94,6 +94,23 @@ def sparse_step(W_dec: Tensor, top_k: int | None, x: Tensor, f: Tensor, per_erro
         f.new_zeros(layers * m).index_add_(0, feature, slope).view(layers, 1, m),
         sums(residual, active[order], *by_feature).view(layers, m, d),
     )
+
+
+class Adam:
+    """`torch.optim.Adam` bit for bit, without what it spends on each step: several times what a few numbers take."""
+
+    def __init__(self, parameters: Sequence[Tensor], lr: float):
+        self.parameters, self.lr, self.steps = parameters, lr, 0
+        self.moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Change the parameters in place, where no gradients are recorded."""
+        self.steps += 1
+        size, shrunk = self.lr / (1 - 0.9**self.steps), (1 - 0.999**self.steps) ** 0.5
+        for parameter, (mean, square), gradient in zip(self.parameters, self.moments, gradients, strict=True):
+            mean.lerp_(gradient, 1 - 0.9)
+            square.mul_(0.999).addcmul_(gradient, gradient, value=1 - 0.999)
+            parameter.addcdiv_(mean, (square.sqrt() / shrunk).add_(1e-8), value=-size)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def search_in_groups(
                 trainer.step(data.batch(config.sae.batch_size, generator))
                 bar.update()
             bank = trainer.finish()
-            banks.update({layer: bank.of_layer(place) for place, layer in enumerate(data.layers)})
+            banks.update({layer: bank.layers[place] for place, layer in enumerate(data.layers)})
             parts.append(layer_costs(data, bank, config, generator))
             del data, trainer  # before the next group is read
     costs = LayerCosts(

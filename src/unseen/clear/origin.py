@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -23,20 +24,25 @@ def origin(pipe: Any, encoder: nn.Module, config: ClearConfig) -> dict[str, Any]
     `model` is a hub id where one is known, otherwise the name of a folder; never a path, which concerns nobody else.
     """
     model, revision = _model(pipe, encoder)
+    return {
+        "model": model,
+        "revision": revision,
+        "encoder": type(encoder).__name__,
+        "libraries": _versions(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": json.loads(json.dumps(asdict(config), default=str)),
+    }
+
+
+@cache  # to read them takes as long as to fit a gate
+def _versions() -> dict[str, str]:
     versions = {}
     for library in _LIBRARIES:
         try:
             versions[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {
-        "model": model,
-        "revision": revision,
-        "encoder": type(encoder).__name__,
-        "libraries": versions,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "config": json.loads(json.dumps(asdict(config), default=str)),
-    }
+    return versions
 
 
 def model_of(report: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -76,12 +77,23 @@ def statistics(bank: SaeBank, hidden: Tensor, dead_on: Tensor) -> dict[str, list
     f = bank.encode(hidden)
     error = (hidden - bank.decode(f)).square().sum(dim=(1, 2))
     variance = (hidden - bank.mean).square().sum(dim=(1, 2))
-    silent = torch.stack([(bank.of_layer(k).encode(dead_on[k : k + 1])[0] > 0).any(dim=0) for k in range(len(dead_on))])
     return {
         "fvu": (error / variance).tolist(),
         "l0": (f > 0).float().sum(dim=-1).mean(dim=-1).tolist(),
-        "dead": (1 - silent.float().mean(dim=-1)).tolist(),
+        "dead": [float(1 - _fired(one, h).float().mean()) for one, h in zip(bank.layers, dead_on, strict=True)],
     }
+
+
+def _fired(bank: SaeBank, hidden: Tensor) -> Tensor:
+    """Which features `[m]` of a single autoencoder fire on any of `hidden` `[N, d]`."""
+    fired = torch.zeros(bank.num_features, dtype=torch.bool, device=bank.b_enc.device)
+    left, asked = (~fired).nonzero()[:, 0], bank
+    for some in hidden.split(1024):
+        fired[left] |= (asked.encode(some[None])[0] > 0).any(dim=0)
+        if bank.top_k is None:  # then features do not depend on each other: only those that have not fired are asked
+            left = (~fired).nonzero()[:, 0]
+            asked = replace(bank, W_enc=bank.W_enc[..., left], b_enc=bank.b_enc[..., left])
+    return fired
 
 
 def _left_out(data: FitData) -> dict[str, int]:

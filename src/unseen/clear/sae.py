@@ -7,7 +7,9 @@ Here `μ` plays the role of the decoder bias `b_dec`; it is the layer's mean and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,16 +38,19 @@ class SaeBank:
     """Scale of the states, `[L, 1, 1]`."""
     top_k: int | None = None
     """Features kept per token; None keeps all positive ones."""
+    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What several concepts ask about its features, once it was computed; no copy has it."""
 
     @property
     def num_features(self) -> int:
         """Features per layer (m)."""
         return self.W_dec.shape[1]
 
-    def of_layer(self, layer: int) -> SaeBank:
-        """The bank with one layer only (`layer` counts within the bank)."""
-        one = slice(layer, layer + 1)
-        return SaeBank(self.W_enc[one], self.b_enc[one], self.W_dec[one], self.mean[one], self.scale[one], self.top_k)
+    @cached_property
+    def layers(self) -> list[SaeBank]:
+        """A bank of each layer alone, in order."""
+        names = "W_enc", "b_enc", "W_dec", "mean", "scale"
+        return [replace(self, **{n: getattr(self, n)[k : k + 1] for n in names}) for k in range(len(self.W_enc))]
 
     def normalise(self, h: Tensor) -> Tensor:
         """`(h − μ)/s` for `h` `[L, N, d]`."""

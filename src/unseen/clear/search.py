@@ -13,6 +13,7 @@ from .config import ClearConfig, SearchConfig
 from .costs import LayerCosts, search_view
 from .criteria import CRITERIA
 from .data import FitData
+from .gradients import Adam
 from .sae import SaeBank, SaeTrainer
 
 _TOLD = 60  # how often a search tells of its progress
@@ -53,7 +54,7 @@ class LayerPreferences:
 
     def __init__(self, layers: int, settings: SearchConfig, seed: int = 0):
         self.log_alpha = torch.zeros(layers, requires_grad=True)
-        self.optimizer = torch.optim.Adam([self.log_alpha], lr=settings.lr)
+        self.optimizer = Adam([self.log_alpha], lr=settings.lr)
         self.generator = torch.Generator().manual_seed(seed)
         self.settings, self.round = settings, 0
         self.history: list[list[float]] = [self.alpha().tolist()]
@@ -82,9 +83,8 @@ class LayerPreferences:
         """Phase B of a round: lower `E Σ_l p_l cost_l` for fixed `costs` `[L]`, then record α and cool down."""
         for _ in range(self.settings.steps):
             loss = (self.sample(32) * costs).sum(dim=-1).mean()
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
+            with torch.no_grad():
+                self.optimizer.step(torch.autograd.grad(loss, [self.log_alpha]))
         self.history.append(self.alpha().tolist())
         self.round += 1
 

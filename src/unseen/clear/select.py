@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor
@@ -48,6 +49,15 @@ def activity(f: Tensor) -> Activity:
     return Activity((f > 0).float().mean(dim=-2), f.mean(dim=-2), f.square().mean(dim=-2))
 
 
+def activity_on(data: FitData, bank: SaeBank, tokens: Tensor, layer: int | None = None) -> Activity:
+    """`Activity` of `bank`, of `layer` alone or all layers, on `tokens` `[n]`; concepts fitted together share most."""
+    states, key = data.states.hidden, data.where[tokens].numpy().tobytes()
+    if key not in bank.known or bank.known[key][0]() is not states:
+        hidden = data.hidden(tokens) if layer is None else data.hidden_at(layer, tokens)[None]
+        bank.known[key] = ref(states), activity(bank.encode(hidden))
+    return bank.known[key][1]
+
+
 def literal_mask(negatives: Activity, rho: float = 0.0) -> Tensor:
     """`m_spec` = 1 where a feature is active on at most a share `rho` of the negative tokens.
 
@@ -64,9 +74,8 @@ def soft_mask(positives: Activity, negatives: Activity) -> Tensor:
 
 
 def relative_mask(negatives: Activity) -> Tensor:
-    """`m_spec` = 1 − m_shared, where `m_shared` is the mean activation on negatives over that of the most active
-    feature: the soft mask of a third party's transcription of the paper. A feature that never fired counts as
-    specific."""
+    """`m_spec` = 1 − mean activation on negatives over that of the most active feature: the soft mask of a third
+    party's transcription of the paper. A feature that never fired counts as specific."""
     return 1 - negatives.mean / (negatives.mean.amax(dim=-1, keepdim=True) + 1e-8)
 
 
@@ -74,14 +83,6 @@ def contrast_mask(positives: Activity, negatives: Activity, *, min_rate: float, 
     """`m_spec` = 1 where a feature fires on more than `min_rate` of the positive tokens while its mean activation on
     the negatives is below `max_ratio` times that on the positives. A feature that never fired is never specific."""
     return ((positives.rate > min_rate) & (negatives.mean < max_ratio * positives.mean)).float()
-
-
-def energies(positives: Activity, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """`(S_spe, S_uni)`: mean energy of specific and of shared features on positive tokens, each `[...]`.
-
-    `S_spe = E‖f ⊙ m_spec‖²`, `S_uni = E‖f ⊙ (1 − m_spec)‖²` (our reading of the paper).
-    """
-    return (positives.energy * mask.square()).sum(-1), (positives.energy * (1 - mask).square()).sum(-1)
 
 
 def leak(positives: Activity, negatives: Activity, mask: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ def select(data: FitData, bank: SaeBank, layer: int, config: ClearConfig, *, mas
     Raises:
         FitError: no feature is specific to the concept.
     """
-    positives, negatives = (activity(bank.encode(data.hidden_at(layer, side)[None])) for side in data.contrast)
+    positives, negatives = (activity_on(data, bank, side, layer) for side in data.contrast)
     specific = specificity(positives, negatives, config.edit)[0] if mask is None else mask.to(bank.W_dec.device)
     eraser = trial(data, bank, layer, specific, positives.energy[0], config.edit)
     if eraser is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -132,7 +132,6 @@ def prompt_batches(
         yield PromptBatch(inputs.input_ids, None if form.attend_pads else inputs.attention_mask, counted, start)
 
 
-@torch.no_grad()
 def iter_blocks(
     tokenizer: Any,
     encoder: nn.Module,
@@ -152,6 +151,22 @@ def iter_blocks(
     while encoding; `every_token` is that of `prompt_batches`. States are selected where they are computed, and then
     come to `device` in `dtype` (None: as computed; the output is always in float32). All else is on the CPU.
     """
+    batches = prompt_batches(tokenizer, prompts, form, batch_size=batch_size, every_token=every_token)
+    yield from _read(tokenizer, encoder, batches, form, layers, edits, device, dtype)
+
+
+@torch.no_grad()
+def _read(
+    tokenizer: Any,
+    encoder: nn.Module,
+    batches: Iterable[PromptBatch],
+    form: PromptForm,
+    layers: Sequence[int] | None = None,
+    edits: Mapping[int, Edit] | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+) -> Iterator[BlockActivations]:
+    """`iter_blocks` of prompts that are tokenized."""
     layers = range(num_blocks(encoder)) if layers is None else layers
     final = [] if form.blocks is None else [form.blocks - 1]
     special_ids = torch.tensor(sorted(set(tokenizer.all_special_ids)))
@@ -169,7 +184,7 @@ def iter_blocks(
         return read
 
     with edited(encoder, {index: capture(index) for index in {*layers, *final, *(edits or {})}}):
-        for batch in prompt_batches(tokenizer, prompts, form, batch_size=batch_size, every_token=every_token):
+        for batch in batches:
             output = batch.run(encoder)
             states = {index: batch.states(captured.pop(index)) for index in list(captured)}
             output = states[final[0]] if final else batch.states(output)
@@ -260,14 +275,15 @@ def encode_by_length(
         raise ValueError("expected at least one prompt, got an empty list.")
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     shorter_first = [prompts[index] for index in order]
-    counting = {name: options[name] for name in ("batch_size", "every_token") if name in options}
+    batching = {name: options.pop(name) for name in ("batch_size", "every_token") if name in options}
+    batches = list(prompt_batches(tokenizer, shorter_first, form, **batching))
     lengths = torch.zeros(len(prompts), dtype=torch.long)
-    for batch in prompt_batches(tokenizer, shorter_first, form, **counting):
+    for batch in batches:
         numbers = torch.tensor(order[batch.first : batch.first + len(batch.ids)])
         lengths[numbers] = batch.counted.sum(dim=1)
     begins, total = lengths.cumsum(0) - lengths, int(lengths.sum())
     whole: BlockActivations | None = None
-    for part in iter_blocks(tokenizer, encoder, shorter_first, form=form, **options):
+    for part in _read(tokenizer, encoder, batches, form, **options):
         number = torch.tensor(order)[part.prompt]
         _, count = part.prompt.unique_consecutive(return_counts=True)
         within = torch.arange(len(number)) - (count.cumsum(0) - count).repeat_interleave(count)

@@ -7,7 +7,7 @@ so BERT, T5, UMT5 and CLIP text encoders, and the language parts of models that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -38,14 +38,7 @@ def language_part(encoder: nn.Module) -> nn.Module:
 
 def _find(encoder: nn.Module) -> tuple[nn.Module, Blocks]:
     """The module that reads words, and its blocks."""
-    found: dict[str, Blocks] = {}
-    for name, module in encoder.named_modules():
-        if any(name.startswith(f"{outer}.") for outer in found) or not isinstance(
-            module, nn.ModuleList | nn.Sequential
-        ):
-            continue
-        if len({type(member) for member in module}) == 1 and all(map(_is_block, module)):
-            found[name] = module
+    found = dict(_lists_of_blocks(encoder, "", set()))
     if len(found) == 1:
         return encoder, next(iter(found.values()))
     # The blocks that read words lie closest to the layer that turns tokens into vectors.
@@ -61,6 +54,20 @@ def _find(encoder: nn.Module) -> tuple[nn.Module, Blocks]:
     return encoder.get_submodule(".".join(name.split(".")[: shared[name]])), found[name]
 
 
+def _lists_of_blocks(module: nn.Module, name: str, met: set[nn.Module]) -> Iterator[tuple[str, Blocks]]:
+    """The outermost lists of blocks below `module`, by name; their blocks, where most modules are, are not gone into,
+    since this is asked at every encoding."""
+    met.add(module)
+    if isinstance(module, nn.ModuleList | nn.Sequential) and (
+        len({type(member) for member in module}) == 1 and all(map(_is_block, module))
+    ):
+        yield name, module
+        return
+    for own, child in module.named_children():
+        if child not in met:
+            yield from _lists_of_blocks(child, f"{name}.{own}" if name else own, met)
+
+
 def _common(left: Sequence[str], right: Sequence[str]) -> int:
     """Length of the common beginning."""
     return next((n for n, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
@@ -72,7 +79,7 @@ def _is_block(module: nn.Module) -> bool:
         matrices += sum(weight.ndim >= 2 for weight in part.parameters(recurse=False))
         # packed layers (GPTQ, AWQ) keep their numbers in buffers
         matrices += sum(buffer.ndim >= 2 and "weight" in name for name, buffer in part.named_buffers(recurse=False))
-        if matrices >= 2:  # this is asked at every encoding
+        if matrices >= 2:
             return True
     return False
 

@@ -6,6 +6,7 @@ A table of our own and a few rules. Nouns that neither knows are taken to be cou
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from . import lexicon as lexicon
@@ -107,8 +108,10 @@ _A = re.compile(
 )
 _LETTERS = re.compile(r"(?:[A-Z]{2,3}|[A-Z](?=[-\d])|X)(?![A-Za-z])")
 _SAID_AS_WORDS = frozenset("RAM ROM SIM LAN ZIP NES".split())
+_remembered = lru_cache(maxsize=1 << 14)  # a fit asks for the same few hundred nouns, thousands of times
 
 
+@_remembered
 def indefinite(phrase: str) -> str:
     """ "an" where `phrase` begins with the sound of a vowel ("hour", "MRI scanner", "8-bit screen"), else "a"."""
     start = phrase.lstrip(" \"'(“‘")
@@ -128,6 +131,7 @@ def head_of(noun: str) -> str:
     return before.split()[-1].lower()
 
 
+@_remembered
 def number_of(noun: str) -> Number:
     """Whether `noun` is a singular that can be counted, a plural, or neither, as "water" is."""
     head = head_of(noun)
@@ -171,6 +175,7 @@ def is_place(noun: str) -> bool:
     return noun.lower() in _BARE_PLACES or (is_definite(noun) and in_capitals(noun))
 
 
+@_remembered
 def with_article(noun: str, *, makes: bool = False) -> str:
     """`noun` with the article it takes when it is first spoken of, if it takes one.
 

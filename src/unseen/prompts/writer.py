@@ -70,6 +70,7 @@ class PromptWriter:
         self.people = self._without_concept(lexicon.PEOPLE)
         self.media = self._without_concept(lexicon.MEDIA)
         self.attributes = self._without_concept(lexicon.ATTRIBUTES)
+        self.looks = [attribute for attribute in self.attributes if attribute in frames.LOOKS] or self.attributes
         self.places = self._without_concept(lexicon.PLACES)
         self.artists = self._without_concept(lexicon.ARTISTS)
         self.first_names = self._without_concept(lexicon.FIRST_NAMES)
@@ -216,9 +217,8 @@ class PromptWriter:
             "artist": choose(self.artists or self.media),
             "name": self.person_name(),
         }
-        looks = [attribute for attribute in self.attributes if attribute in frames.LOOKS] or self.attributes
         # derived, not drawn: the prompts of a seed stay what they were
-        context["look"] = looks[self.attributes.index(context["adjective"]) % len(looks)]
+        context["look"] = self.looks[self.attributes.index(context["adjective"]) % len(self.looks)]
         context["work"] = with_article(context["medium"])
         if wording is not None:
             carriers = {"people": self.people, "depictions": wording.depictions}
