@@ -130,11 +130,14 @@ def page(results: dict[str, Any]) -> str:
     facts, rows = results["facts"], results["rows"]
     usual = QUICK_USUAL if facts["quick"] else USUAL
     rounds = max(len(done) for done in rows.values())
+    varied = [axis for axis in AXES if sum(fit.key in rows for fit in fits_of(axis, facts["quick"]).values()) > 1]
+    some = "" if len(varied) == len(AXES) else f" --axes {','.join(varied)}"
     small = " **A small run**: few features, steps and prompts, so that the fixed part of a fit weighs less than usual."
     lines = [
         "# How a fit grows",
         "",
-        f"Written by `python benchmarks/growth.py{' --quick' * facts['quick']}`, with torch {facts['torch']}"
+        f"Written by `python benchmarks/growth.py{' --quick' * facts['quick']}{some} --repeats {rounds}`, with torch"
+        f" {facts['torch']}"
         f" (threads: {facts['threads']}); a T5 of width {facts['width']} with random weights."
         f"{small if facts['quick'] else ''} What is not varied: {usual['concepts']} concept, {usual['prompts']} prompts"
         f" for each, {usual['layers']} layers. The mask is soft, since by the default one an encoder that was never"
