@@ -41,7 +41,7 @@ def test_what_was_measured_is_not_measured_again_and_the_page_has_medians_of_rat
     page = results.read_text()
     assert "| concepts | 10 | 3.0 s | 6.0 s | 2.00 | ≤ 2.5: met | 0.25 GB | 1.00 |" in page
     assert "| concepts | 100 | 18.5 s | 37.0 s | 12.00 | ≤ 10: not met | 0.25 GB | 1.00 |" in page
-    assert "python benchmarks/growth.py --quick`" in page and "| layers |" not in page
+    assert "`python benchmarks/growth.py --quick --axes concepts --repeats 2`" in page and "| layers |" not in page
 
 
 def test_a_file_of_another_run_is_left_alone(growth, tmp_path):
