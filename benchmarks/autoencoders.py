@@ -73,7 +73,7 @@ def ours(x: Tensor, steps: int, setting: float, seed: int, *, top_k: int | None)
     for chosen in batches(x.shape[1], steps, seed):
         trainer.step(x[:, chosen.to(x.device)])
     bank = trainer.finish()
-    alone = [bank.of_layer(k) for k in range(len(x))]
+    alone = bank.layers
     return [(lambda h, b=b: b.encode(h[None])[0], lambda f, b=b: b.decode(f[None])[0]) for b in alone]
 
 

@@ -7,7 +7,7 @@ Here `μ` plays the role of the decoder bias `b_dec`; it is the layer's mean and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,13 +38,16 @@ class SaeBank:
     """Scale of the states, `[L, 1, 1]`."""
     top_k: int | None = None
     """Features kept per token; None keeps all positive ones."""
-    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What several concepts ask about its features, once it was computed; no copy has it."""
 
     @property
     def num_features(self) -> int:
         """Features per layer (m)."""
         return self.W_dec.shape[1]
+
+    @cached_property
+    def known(self) -> dict[bytes, Any]:
+        """What several concepts ask about its features, once it was computed; no copy has it."""
+        return {}
 
     @cached_property
     def layers(self) -> list[SaeBank]:

@@ -86,8 +86,7 @@ def contrast_mask(positives: Activity, negatives: Activity, *, min_rate: float, 
 
 
 def leak(positives: Activity, negatives: Activity, mask: Tensor) -> Tensor:
-    """Specific energy on negatives over specific energy on positives, `[...]`; 0 means the edit never touches
-    negatives."""
+    """Specific energy on negatives over that on positives, `[...]`; 0 means the edit never touches negatives."""
     return (negatives.energy * mask.square()).sum(-1) / (positives.energy * mask.square()).sum(-1).clamp_min(1e-12)
 
 
@@ -105,10 +104,8 @@ def specificity(positives: Activity, negatives: Activity, config: EditConfig) ->
 def trial(
     data: FitData, bank: SaeBank, layer: int, mask: Tensor, energy: Tensor, config: EditConfig
 ) -> ClearEraser | None:
-    """An eraser at `layer` with an open gate and γ = 1, or None where no feature is specific.
-
-    `bank` is that of `layer` alone; `mask` and energy on positives are `[m]`.
-    """
+    """An eraser at `layer`, whose bank it is, with an open gate and γ = 1, or None where no feature is specific;
+    `mask` and `energy`, that on positives, are `[m]`."""
     chosen = mask.nonzero()[:, 0]
     if config.max_features is not None and len(chosen) > config.max_features:
         chosen = chosen[(mask.square() * energy)[chosen].topk(config.max_features).indices].sort().values
