@@ -5,7 +5,8 @@ may bring it back together although none of them means it alone. So the words of
 put together and encoded as the erasers leave them: does the video model expect the concept even so, rather than
 anything else? And a clause whose words resemble it a little, all of them taken together, is asked in its place: does it
 do there what the concept's name would do? If so, the clauses are taken away, since words beside them may carry what is
-left, and the rest is asked again.
+left, and the rest is asked again. A word that means the concept by itself goes alone, and is asked together with the
+one before it, which may make it something else.
 """
 
 from __future__ import annotations
@@ -49,8 +50,6 @@ is near to an object, said in other words, resembles it (of 60 development sente
 place alone."""
 PLAIN = 0.64
 """The cosine from which on one word, or one with the word before it, means the concept by itself: it alone goes."""
-
-
 CHANCE = 0.1
 """A cosine that words about anything have: a long clause would come to much by its length alone."""
 
